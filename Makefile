@@ -1,0 +1,54 @@
+# Two commands do all the set-up: `make demo` and `make test`. The rest is for those who work on qcfuse.
+PYTHON ?= $(shell command -v python3.11 || command -v python3)
+VENV := .venv
+BIN := $(VENV)/bin
+RUN := OMP_NUM_THREADS=1 OPENBLAS_NUM_THREADS=1
+
+.PHONY: demo test check format bench results services pictures clean lock
+
+demo: $(VENV)/.ready         ## simulate a plant, train on it, stream parts through the whole road, serve the screen
+	@$(BIN)/qcfuse demo
+
+test: $(VENV)/.ready-dev     ## every test; real Kafka, PostgreSQL and Chromium where they are installed
+	@deploy/services/check
+	@$(RUN) $(BIN)/python -m pytest
+
+check: $(VENV)/.ready-dev    ## format, lint, types, tidiness
+	@$(BIN)/ruff format --check .
+	@$(BIN)/ruff check .
+	@$(BIN)/mypy
+	@$(BIN)/python -m pytest tests/test_tidy.py
+
+format: $(VENV)/.ready-dev
+	@$(BIN)/ruff format .
+	@$(BIN)/ruff check --fix .
+
+bench: $(VENV)/.ready        ## parts per second, latency, CPU per stage, ratio to the floor; rewrites the README's table
+	@$(RUN) $(BIN)/python tests/bench/write_bench.py
+
+results: $(VENV)/.ready-dev  ## train, replay and evaluate on the shared real data; rewrites the README's table
+	@$(RUN) $(BIN)/python tests/bench/results.py
+
+services:                    ## install what the tests need beside Python: Java and Maven, PostgreSQL, Chromium (Debian, root)
+	@deploy/services/install
+
+lock: $(VENV)/.ready-dev     ## write the exact versions anew (needs uv)
+	@uv pip compile pyproject.toml --python-version 3.11 --no-header --no-annotate --no-emit-index-url -q -o requirements.lock
+	@uv pip compile pyproject.toml --extra test --extra check --python-version 3.11 --no-header --no-annotate --no-emit-index-url -q -o requirements-dev.lock
+
+$(VENV)/.ready: requirements.lock pyproject.toml
+	@test -n "$(PYTHON)" || { echo "qcfuse needs Python 3.11 or newer (python3 was not found)"; exit 2; }
+	@"$(PYTHON)" -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { echo "qcfuse needs Python 3.11 or newer"; exit 2; }
+	@echo "installing qcfuse into $(VENV) (once, about a minute)"
+	@"$(PYTHON)" -m venv $(VENV)
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check -r requirements.lock
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --editable .
+	@touch $@
+
+$(VENV)/.ready-dev: $(VENV)/.ready requirements-dev.lock
+	@echo "installing what tests and checks need"
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check -r requirements-dev.lock
+	@touch $@
+
+clean:
+	@rm -rf $(VENV) .qcfuse build *.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis .kafka

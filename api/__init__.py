@@ -1,0 +1,1 @@
+"""The doors out: store, screen, reports, PLC, and the command line."""

@@ -1,0 +1,95 @@
+"""One JSON shape for every error: `{"error": {"code", "message", "detail"}}`. Status codes are chosen at this door."""
+
+from __future__ import annotations
+
+import logging
+from typing import Any
+
+import orjson
+from fastapi import FastAPI
+from fastapi.exceptions import RequestValidationError
+from starlette.exceptions import HTTPException
+from starlette.requests import Request
+from starlette.responses import HTMLResponse, Response
+
+from api.pages import render
+from api.store import StoreUnavailable
+from ingest.errors import BadInput, LogUnavailable, ModelRefused
+
+_CODES = {
+    400: "bad_request",
+    401: "unauthorized",
+    403: "forbidden",
+    404: "not_found",
+    405: "method_not_allowed",
+    409: "conflict",
+    413: "too_large",
+    415: "unsupported_media_type",
+    422: "invalid",
+    501: "not_there_yet",
+    503: "unavailable",
+}
+_logger = logging.getLogger("qcfuse.api")
+
+
+def error_body(status: int, message: str, detail: Any = None) -> bytes:
+    """The body of an error answer."""
+    return orjson.dumps({"error": {"code": _CODES.get(status, "error"), "message": message, "detail": detail}})
+
+
+def error_response(status: int, message: str, detail: Any = None, headers: dict[str, str] | None = None) -> Response:
+    """An error answer."""
+    return Response(error_body(status, message, detail), status, headers, "application/json")
+
+
+def not_found(message: str, detail: Any = None) -> ApiError:
+    return ApiError(404, message, detail)
+
+
+class ApiError(Exception):
+    """An answer that is not the one asked for, in the field's words."""
+
+    def __init__(self, status: int, message: str, detail: Any = None) -> None:
+        super().__init__(message)
+        self.status = status
+        self.message = message
+        self.detail = detail
+
+
+def answer_errors(app: FastAPI) -> None:
+    """Give every error of the app the one shape."""
+
+    @app.exception_handler(ApiError)
+    async def api_error(request: Request, error: ApiError) -> Response:
+        if not request.url.path.startswith("/api/") and "text/html" in request.headers.get("accept", ""):
+            return HTMLResponse(render("error.html", message=error.message), error.status)
+        return error_response(error.status, error.message, error.detail)
+
+    @app.exception_handler(HTTPException)
+    async def http_error(request: Request, error: HTTPException) -> Response:
+        message = f"{request.method} {request.url.path}: {error.detail}"
+        return error_response(error.status_code, message, headers=dict(error.headers or {}))
+
+    @app.exception_handler(RequestValidationError)
+    async def invalid(_request: Request, error: RequestValidationError) -> Response:
+        wrong = [{"where": ".".join(map(str, one["loc"])), "what": one["msg"]} for one in error.errors()]
+        first = f"{wrong[0]['where']}: {wrong[0]['what']}" if wrong else "the request is not understood"
+        return error_response(422, first, wrong)
+
+    @app.exception_handler(BadInput)
+    async def bad_input(_request: Request, error: BadInput) -> Response:
+        return error_response(422, str(error))
+
+    @app.exception_handler(ModelRefused)
+    async def refused(_request: Request, error: ModelRefused) -> Response:
+        return error_response(409, str(error))
+
+    @app.exception_handler(StoreUnavailable)
+    @app.exception_handler(LogUnavailable)
+    async def unavailable(_request: Request, error: Exception) -> Response:
+        return error_response(503, str(error), headers={"Retry-After": "2"})
+
+    @app.exception_handler(Exception)
+    async def our_bug(request: Request, error: Exception) -> Response:
+        _logger.error("%s %s: our bug", request.method, request.url.path, exc_info=error)
+        return error_response(500, "qcfuse made a mistake; its log has the details")

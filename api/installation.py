@@ -1,0 +1,84 @@
+"""Everything a route may need, made once at start and handed down: `installation(request)`."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from starlette.requests import HTTPConnection
+
+from api.collect import Collector, wall_clock
+from api.metrics import Metrics
+from api.publish import Publisher
+from api.road import RoleHealth, heartbeats, notices_of_roles, role_health, troubles_of_roles
+from api.store_desk import Desk
+from api.store_read import StoreReader
+from api.store_rows import AuditEntry, Person
+from api.stream import Broadcaster
+from ingest.blobs import Blobs
+from ingest.messages import Instant
+from ingest.plan import Plan
+from ingest.settings import Settings
+
+LAG_RECORDS_MAX = 20_000  # about ten seconds of a fast plant: what is shown is older than that
+
+
+@dataclass(frozen=True, slots=True)
+class Installation:
+    """One API process."""
+
+    settings: Settings
+    plan: Plan
+    reader: StoreReader
+    desk: Desk
+    blobs: Blobs
+    publisher: Publisher
+    collector: Collector
+    broadcaster: Broadcaster
+    metrics: Metrics
+
+    @property
+    def shelf(self) -> Path:
+        return Path(self.settings.shelf)
+
+    def now(self) -> Instant:
+        return wall_clock()
+
+    def audit(self, person: Person, action: str, subject: str, detail: str = "") -> None:
+        """Write down what a person did."""
+        self.desk.write_audit(AuditEntry(self.now(), person.name, person.role, action, subject, detail))
+
+    def roles(self) -> list[RoleHealth]:
+        """The roles that gave a sign of life in this home."""
+        return role_health(heartbeats(self.settings), self.now(), self.settings.stale_ms)
+
+    def troubles(self) -> list[str]:
+        """What keeps the road from working, in sentences; empty when every part of it has fresh evidence."""
+        troubles = troubles_of_roles(self.roles(), self._needed_roles())
+        state = self.collector.state
+        age_ms = self.now() - state.polled_at
+        if state.trouble:
+            troubles.append(f"collector: {state.trouble}")
+        elif age_ms > self.settings.stale_ms:
+            troubles.append(f"collector: silent for {age_ms / 1000:.0f} s")
+        elif state.lag_records > LAG_RECORDS_MAX:
+            troubles.append(f"collector: {state.lag_records} records behind")
+        return troubles
+
+    def notices(self) -> list[str]:
+        """What the roles at work say is wrong, in sentences: they go on, but not as well as they could."""
+        fresh = [beat for beat in heartbeats(self.settings) if self.now() - beat.at <= self.settings.stale_ms]
+        return notices_of_roles(fresh)
+
+    def _needed_roles(self) -> list[str]:
+        """On one machine every role must show itself; roles on other machines keep their heartbeats there."""
+        if not self.settings.log.startswith("embedded:"):
+            return []
+        return ["fusion", "vision"] if any(line.cameras for line in self.plan.lines) else ["fusion"]
+
+
+def installation(request: HTTPConnection) -> Installation:
+    """The installation this request came to."""
+    found = request.app.state.installation
+    assert isinstance(found, Installation)
+    return found

@@ -1,0 +1,235 @@
+"""The batch report: can this batch ship, and what is known about it. One value, three formats."""
+
+from __future__ import annotations
+
+import csv
+import io
+import time
+from collections import Counter
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+
+import msgspec
+
+from api.pages import render
+from api.store import migrate
+from api.store_read import StoreReader
+from api.store_rows import Case, Review
+from api.views import read_verdict
+from ingest.errors import BadInput
+from ingest.messages import Defect, Instant, Verdict, encode
+from ingest.settings import Settings
+
+MISSING_SHOWN_MAX = 200  # parts named one by one; their number is always told in full
+
+
+class Counted(msgspec.Struct, frozen=True):
+    """How many parts something is true of."""
+
+    name: str
+    parts: int
+
+
+class Escape(msgspec.Struct, frozen=True):
+    """A part that passed and was found defective afterwards."""
+
+    part_id: str
+    source: str
+    defect_code: str
+    cause_code: str
+    recorded_at: Instant
+
+
+class PartLine(msgspec.Struct, frozen=True):
+    """The last verdict of one part at one gate, and what a person said."""
+
+    part_id: str
+    gate_id: str
+    attempt: int
+    revision: int
+    decision: str
+    risk: float | None
+    reasons: list[str]
+    cause: str
+    missing: list[str]
+    state: str
+    outcome: str
+    event_at: Instant
+
+
+class BatchReport(msgspec.Struct, frozen=True):
+    """All that the report says. `open_points`: what stands against shipping, in sentences; empty: nothing does."""
+
+    batch_id: str
+    products: list[str]
+    made_at: Instant
+    parts_made: int
+    parts_judged: int
+    parts_without_verdict: list[str]
+    open_points: list[str]
+    decisions: dict[str, int]
+    reviews: dict[str, int]
+    open_cases: int
+    defective_found: int
+    escapes: list[Escape]
+    causes: list[Counted]
+    reasons: list[Counted]
+    evidence_missing: list[Counted]
+    evidence_unfit: list[Counted]
+    models: list[Counted]
+    plans: list[Counted]
+    manual_mode: int
+    lines: list[PartLine]
+
+
+@dataclass(frozen=True, slots=True)
+class _Found:
+    """What the store has of one batch."""
+
+    booked: frozenset[str]
+    cases: tuple[Case, ...]
+    verdicts: Mapping[int, Verdict]
+    reviews: tuple[Review, ...]
+    defects: tuple[Defect, ...]
+
+
+def render_batch(settings: Settings, batch_id: str, report_format: str) -> bytes:
+    """The report of one batch as html, json or csv. Raises BadInput when no such batch is known."""
+    migrate(settings.store)
+    reader = StoreReader(settings.store)
+    try:
+        report = report_batch(reader, batch_id, Instant(time.time() * 1000))
+    finally:
+        reader.close()
+    if report is None:
+        raise BadInput(f"{batch_id}: no part of such a batch has been collected in {settings.store}")
+    return format_report(report, report_format)
+
+
+def format_report(report: BatchReport, report_format: str) -> bytes:
+    """html, json or csv."""
+    if report_format == "json":
+        return encode(report)
+    if report_format == "csv":
+        return _as_csv(report)
+    return render("report.html", report=report).encode()
+
+
+def report_batch(reader: StoreReader, batch_id: str, made_at: Instant) -> BatchReport | None:
+    """Fold the store's records of a batch; None when there is none."""
+    found = _Found(
+        booked=frozenset(reader.batch_visits(batch_id)),
+        cases=tuple(reader.batch_cases(batch_id)),
+        verdicts={stored.row_id: read_verdict(stored) for stored in reader.batch_verdicts(batch_id)},
+        reviews=tuple(reader.batch_reviews(batch_id)),
+        defects=tuple(reader.batch_defects(batch_id)),
+    )
+    return _fold(batch_id, found, made_at) if found.booked or found.cases else None
+
+
+def _fold(batch_id: str, found: _Found, made_at: Instant) -> BatchReport:
+    verdicts = [found.verdicts[case.row_id] for case in found.cases]
+    judged = {case.part_id for case in found.cases}
+    unjudged = sorted(found.booked - judged)
+    escapes = _escapes(found)
+    open_cases = sum(case.state == "open" for case in found.cases)
+    flagged = [verdict for verdict in verdicts if verdict.decision != "pass"]
+    return BatchReport(
+        batch_id=batch_id,
+        products=sorted({case.product for case in found.cases if case.product}),
+        made_at=made_at,
+        parts_made=len(found.booked | judged),
+        parts_judged=len(judged),
+        parts_without_verdict=unjudged[:MISSING_SHOWN_MAX],
+        open_points=_open_points(len(unjudged), open_cases, len(escapes), found),
+        decisions=_tally(verdict.decision for verdict in verdicts),
+        reviews=_tally(review.defect.outcome for review in found.reviews),
+        open_cases=open_cases,
+        defective_found=len({defect.part_id for defect in found.defects if defect.outcome == "defect"}),
+        escapes=escapes,
+        causes=_count(verdict.causes[0].cause for verdict in flagged if verdict.causes),
+        reasons=_count(reason for verdict in flagged for reason in verdict.reasons),
+        evidence_missing=_count(source for verdict in verdicts for source in verdict.evidence.missing),
+        evidence_unfit=_count(source for verdict in verdicts for source in verdict.evidence.unfit),
+        models=_count(_name_model(verdict) for verdict in verdicts),
+        plans=_count(verdict.plan_sha256 for verdict in verdicts),
+        manual_mode=sum(verdict.mode == "manual" for verdict in verdicts),
+        lines=[_line(case, found.verdicts[case.row_id]) for case in found.cases],
+    )
+
+
+def _tally(words: Iterable[str]) -> dict[str, int]:
+    return dict(sorted(Counter(words).items()))
+
+
+def _count(names: Iterable[str]) -> list[Counted]:
+    return [
+        Counted(name, parts) for name, parts in sorted(Counter(names).items(), key=lambda item: (-item[1], item[0]))
+    ]
+
+
+def _name_model(verdict: Verdict) -> str:
+    model = verdict.model
+    return f"{model.name} {model.version} ({model.sha256})" if model else "no model spoke"
+
+
+def _escapes(found: _Found) -> list[Escape]:
+    """Parts whose every last verdict was `pass`, and which were found defective all the same."""
+    passed = {case.part_id for case in found.cases} - {case.part_id for case in found.cases if case.decision != "pass"}
+    records = [defect for defect in found.defects if defect.outcome == "defect" and defect.part_id in passed]
+    first = {defect.part_id: defect for defect in reversed(records)}
+    return [
+        Escape(defect.part_id, defect.source, defect.defect_code, defect.cause_code, defect.recorded_at)
+        for defect in sorted(first.values(), key=lambda defect: (defect.recorded_at, defect.part_id))
+    ]
+
+
+def _open_points(unjudged: int, open_cases: int, escapes: int, found: _Found) -> list[str]:
+    unsure = sum(review.defect.outcome == "unsure" for review in found.reviews)
+    points = (
+        (unjudged, "parts were booked but have no verdict"),
+        (open_cases, "flagged parts wait for an inspector"),
+        (escapes, "parts passed and were found defective afterwards"),
+        (unsure, "reviews ended unsure"),
+    )
+    return [f"{count} {what}" for count, what in points if count]
+
+
+def _line(case: Case, verdict: Verdict) -> PartLine:
+    return PartLine(
+        part_id=case.part_id,
+        gate_id=case.gate_id,
+        attempt=case.attempt,
+        revision=case.revision,
+        decision=case.decision,
+        risk=case.risk,
+        reasons=verdict.reasons,
+        cause=verdict.causes[0].cause if verdict.causes else "",
+        missing=verdict.evidence.missing,
+        state=case.state,
+        outcome=case.outcome or "",
+        event_at=case.event_at,
+    )
+
+
+def _as_csv(report: BatchReport) -> bytes:
+    """A row a part and gate; parts without a verdict too."""
+    out = io.StringIO()
+    table = csv.writer(out, lineterminator="\r\n")  # RFC 4180
+    table.writerow(("batch_id", *PartLine.__struct_fields__))
+    for line in report.lines:
+        cells = [getattr(line, name) for name in PartLine.__struct_fields__]
+        table.writerow([_cell(cell) for cell in (report.batch_id, *cells)])
+    for part_id in report.parts_without_verdict:
+        table.writerow([_cell(report.batch_id), _cell(part_id), *[""] * (len(PartLine.__struct_fields__) - 1)])
+    return out.getvalue().encode()
+
+
+def _cell(value: object) -> str:
+    if value is None:
+        return ""
+    if isinstance(value, Instant):
+        return value.isoformat()
+    text = ";".join(value) if isinstance(value, list) else str(value)
+    # A spreadsheet would run a text that begins like a formula.
+    return f"'{text}" if text[:1] in ("=", "+", "-", "@") else text

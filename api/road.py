@@ -1,0 +1,74 @@
+"""Is every part of the road at work? Fresh heartbeats of the roles, and a collector that reads.
+
+Each role writes `<home>/run/<role>-<pid>.json` every second: {"role", "at", "state": {...}}.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import msgspec
+
+from ingest.messages import Instant, json_decoder
+from ingest.settings import Settings
+
+HEARTBEAT_BYTES_MAX = 65536
+
+
+class Heartbeat(msgspec.Struct, frozen=True):
+    """A role's last sign of life."""
+
+    role: str
+    at: Instant
+    state: dict[str, Any] = {}
+    pid: int = 0
+
+
+_DECODER = json_decoder(Heartbeat)
+
+
+@dataclass(frozen=True, slots=True)
+class RoleHealth:
+    """One role: how many of it are fresh, and how old its newest sign of life is."""
+
+    role: str
+    fresh: int
+    age_ms: int
+
+
+def heartbeats(settings: Settings) -> list[Heartbeat]:
+    """The heartbeats in the home. One that is being written, or is none, is left out."""
+    beats = []
+    for path in sorted((Path(settings.home) / "run").glob("*-*.json")):
+        try:
+            if path.stat().st_size > HEARTBEAT_BYTES_MAX:
+                continue
+            beat = _DECODER.decode(path.read_bytes())
+        except (OSError, msgspec.MsgspecError):
+            continue
+        beats.append(beat)
+    return beats
+
+
+def role_health(beats: Iterable[Heartbeat], now: Instant, stale_ms: int) -> list[RoleHealth]:
+    """One line a role that ever gave a sign of life here."""
+    ages: dict[str, list[int]] = {}
+    for beat in beats:
+        ages.setdefault(beat.role, []).append(max(0, now - beat.at))
+    return [RoleHealth(role, sum(age <= stale_ms for age in old), min(old)) for role, old in sorted(ages.items())]
+
+
+def notices_of_roles(beats: Iterable[Heartbeat]) -> list[str]:
+    """What living roles say is wrong with what they were given (a model that does not open ...), each once."""
+    told = {f"{beat.role}: {problem}" for beat in beats if isinstance(problem := beat.state.get("problem"), str)}
+    return sorted(sentence for sentence in told if not sentence.endswith(": "))
+
+
+def troubles_of_roles(roles: Iterable[RoleHealth], needed: Iterable[str]) -> list[str]:
+    """Sentences about roles that are needed, or were here before, and are silent now."""
+    known = {role.role: role for role in roles}
+    silent = [f"{name}: no sign of life" for name in needed if name not in known]
+    return silent + [f"{role.role}: silent for {role.age_ms / 1000:.0f} s" for role in known.values() if not role.fresh]

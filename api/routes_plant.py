@@ -1,0 +1,227 @@
+"""The plant as a whole: mode, batches, models, incidents, oversight."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any, Literal
+
+import msgspec
+from fastapi import APIRouter, Query, Request
+from starlette.responses import Response
+
+from api.errors import ApiError, not_found
+from api.gatekeeper import require
+from api.installation import Installation, installation
+from api.queries import read_cursor
+from api.reports import format_report, report_batch
+from api.schemas import ModeRequest
+from api.store_rows import BatchCount
+from api.views import json_response, list_response
+from ingest.messages import Instant, Order, encode
+from models.open import open_model
+from models.places import live_names, live_version, versions
+from models.shelf import promote as promote_model
+
+router = APIRouter(tags=["plant"])
+MEDIA = {"html": "text/html; charset=utf-8", "json": "application/json", "csv": "text/csv; charset=utf-8"}
+
+
+class LineMode(msgspec.Struct, frozen=True):
+    """The mode of one line, and who ordered it."""
+
+    line_id: str
+    mode: str
+    by: str = ""
+    at: Instant | None = None
+    reason: str = ""
+
+
+class ModeView(msgspec.Struct, frozen=True):
+    """`mode` is `manual` when any line is."""
+
+    mode: str
+    lines: list[LineMode]
+
+
+class ModelView(msgspec.Struct, frozen=True):
+    """One version of one model on the shelf. `trouble`: why it does not open."""
+
+    name: str
+    version: str
+    live: bool
+    kind: str = ""
+    sha256: str = ""
+    threshold: float | None = None
+    trained_on: Any = None
+    trouble: str = ""
+
+
+def mode_now(here: Installation) -> ModeView:
+    """The newest order that names a line, or every line, holds."""
+    newest = here.reader.newest_orders()
+    lines = []
+    for line in here.plan.lines:
+        orders = [order for key in (line.line_id, "*") if (order := newest.get(key)) is not None]
+        if not orders:
+            lines.append(LineMode(line.line_id, "auto"))
+            continue
+        held = max(orders, key=lambda logged: (logged.logged_at, logged.offset)).order
+        lines.append(LineMode(line.line_id, held.mode, held.by, held.at, held.reason))
+    return ModeView("manual" if any(line.mode == "manual" for line in lines) else "auto", lines)
+
+
+@router.get("/api/control/mode")
+def get_mode(request: Request) -> Response:
+    """The mode of every line."""
+    require(request, "read")
+    return json_response(encode(mode_now(installation(request))))
+
+
+@router.post("/api/control/mode", status_code=202)
+def order_mode(request: Request, asked: ModeRequest) -> Response:
+    """Order the mode of a line or of all. Anyone at the line may stop; to go on takes the right to."""
+    person = require(request, "stop" if asked.mode == "manual" else "resume")
+    here = installation(request)
+    if asked.line_id != "*" and here.plan.line(asked.line_id) is None:
+        raise not_found(f"line {asked.line_id} is not in the plan")
+    order = Order(
+        order="mode", mode=asked.mode, line_id=asked.line_id, by=person.name, reason=asked.reason, at=here.now()
+    )
+    here.publisher.order(order)
+    here.audit(person, f"mode_{asked.mode}", asked.line_id, asked.reason)
+    return json_response(encode(order), 202)
+
+
+@router.get("/api/batches")
+def batches(request: Request, limit: Annotated[int, Query(ge=1, le=1000)] = 100, cursor: str = "") -> Response:
+    """Batches in figures, the one judged last first."""
+    require(request, "read")
+    found = installation(request).reader.batches(limit + 1, read_cursor(cursor))
+    following = str(found[limit - 1].last_row) if len(found) > limit else None
+    return list_response([encode(_batch(batch)) for batch in found[:limit]], following)
+
+
+def _batch(batch: BatchCount) -> BatchView:
+    return BatchView(**{name: getattr(batch, name) for name in BatchView.__struct_fields__})
+
+
+class BatchView(msgspec.Struct, frozen=True):
+    """One batch in figures."""
+
+    batch_id: str
+    product: str
+    parts_made: int
+    parts_judged: int
+    passed: int
+    review: int
+    cannot_tell: int
+    open_cases: int
+    last_event_at: Instant
+
+
+@router.get("/api/batches/{batch_id:path}/report")
+def batch_report(
+    request: Request,
+    batch_id: str,
+    report_format: Annotated[Literal["json", "html", "pdf", "xlsx", "csv"], Query(alias="format")] = "json",
+) -> Response:
+    """The batch report."""
+    require(request, "read")
+    if report_format not in MEDIA:
+        raise ApiError(501, f"{report_format}: not there yet; html prints well on paper, csv opens in a spreadsheet")
+    here = installation(request)
+    report = report_batch(here.reader, batch_id, here.now())
+    if report is None:
+        raise not_found(f"batch {batch_id} is not known")
+    return Response(format_report(report, report_format), media_type=MEDIA[report_format])
+
+
+@router.get("/api/models")
+def models(request: Request) -> Response:
+    """Every version of every model on the shelf."""
+    require(request, "read")
+    here = installation(request)
+    views = []
+    for name in live_names(here.shelf):
+        live = live_version(here.shelf, name)
+        views += [_model(here, name, str(version), live) for version in reversed(versions(here.shelf, name))]
+    return list_response([encode(view) for view in views], None)
+
+
+def _model(here: Installation, name: str, version: str, live: str) -> ModelView:
+    from ingest.errors import ModelRefused
+
+    try:
+        opened = open_model(here.shelf, name, version)
+    except ModelRefused as error:
+        return ModelView(name, version, version == live, trouble=str(error))
+    manifest = opened.manifest
+    return ModelView(
+        name=name,
+        version=version,
+        live=version == live,
+        kind=manifest.kind,
+        sha256=opened.model_name.sha256,
+        threshold=manifest.threshold,
+        trained_on=manifest.trained_on,
+    )
+
+
+@router.post("/api/models/{name}/{version}/promote")
+def promote(request: Request, name: str, version: str) -> Response:
+    """Make a version live; one that does not open is refused (409) and the live one stays."""
+    person = require(request, "promote")
+    here = installation(request)
+    if name not in live_names(here.shelf) or not version.isdigit() or int(version) not in versions(here.shelf, name):
+        raise not_found(f"the shelf has no version {version} of {name}")
+    manifest = promote_model(here.shelf, name, version)
+    here.audit(person, "promote", f"{name} {version}")
+    return json_response(encode(ModelView(name, manifest.version, True, manifest.kind)))
+
+
+@router.get("/api/incidents")
+def incidents(request: Request, cursor: str = "") -> Response:
+    """What is going wrong now: the road's own troubles. Incidents of the plant are not computed yet."""
+    require(request, "read")
+    read_cursor(cursor)
+    here = installation(request)
+    told = [("road", what) for what in here.troubles()] + [("notice", what) for what in here.notices()]
+    return list_response([msgspec.json.encode({"kind": kind, "what": what}) for kind, what in told], None)
+
+
+@router.get("/api/oversight")
+def oversight(request: Request) -> Response:
+    """What the system was asked to do, by whom, what it may do, and whether the road works."""
+    require(request, "read")
+    here = installation(request)
+    plan = here.plan
+    return json_response(
+        encode(
+            OversightView(
+                plan_sha256=plan.sha256,
+                plant=plan.plant,
+                owners=plan.owners,
+                objective=plan.objective,
+                constraints=plan.constraints,
+                grants=plan.grants,
+                audit=plan.audit,
+                mode=mode_now(here),
+                troubles=here.troubles(),
+                cases={f"{state}:{decision}": n for (state, decision), n in here.reader.count_cases().items()},
+            )
+        )
+    )
+
+
+class OversightView(msgspec.Struct, frozen=True):
+    """The mandate and how it stands. `cases`: `<state>:<decision>` -> cases."""
+
+    plan_sha256: str
+    plant: str
+    owners: Any
+    objective: Any
+    constraints: Any
+    grants: Any
+    audit: Any
+    mode: ModeView
+    troubles: list[str]
+    cases: dict[str, int]

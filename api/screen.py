@@ -1,0 +1,179 @@
+"""The screens at `/`: the queue of flagged parts, one part, the batches. The browser only keeps them live."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import msgspec
+from fastapi import APIRouter, Request
+from starlette.responses import HTMLResponse, RedirectResponse, Response
+
+from api.curves import draw_curves
+from api.errors import not_found
+from api.gatekeeper import person_of, require
+from api.installation import installation
+from api.pages import render
+from api.routes_people import begin_session
+from api.routes_plant import ModeView, mode_now
+from api.store_rows import Case, PartRecord, Person
+from api.tokens import may
+from api.views import json_response, read_exhibit, read_verdict
+from api.words import say_evidence
+from ingest.messages import Findings, Verdict, encode
+
+router = APIRouter(include_in_schema=False)
+
+QUEUE_CASES_MAX = 200  # what a page shows; nobody works through more without looking up
+
+
+class Overview(msgspec.Struct, frozen=True):
+    """What the screen asks every few seconds. `waiting`: keys of the newest open cases, `part|gate|attempt`."""
+
+    mode: ModeView
+    troubles: list[str]
+    notices: list[str]
+    open: int
+    waiting: list[str]
+    waiting_is_all: bool
+
+
+@dataclass(frozen=True, slots=True)
+class CauseLine:
+    """One cause as the page shows it."""
+
+    cause: str
+    station_id: str
+    share: float
+    evidence: tuple[str, ...]
+
+
+@router.get("/")
+def queue(request: Request, token: str = "") -> Response:
+    """The queue. With `?token=` a session begins and the token leaves the address line."""
+    if token:
+        answer = RedirectResponse("/", 303)
+        if begin_session(installation(request), token, answer, request.url.scheme == "https") is None:
+            return HTMLResponse(render("login.html", refused=True), 401)
+        return answer
+    person = person_of(request)
+    here = installation(request)
+    lines = [line.line_id for line in here.plan.lines]
+    return _page("queue.html", person, "queue", plant=here.plan.plant, lines=lines)
+
+
+@router.get("/login")
+def login_page() -> Response:
+    """Asks for a token."""
+    return HTMLResponse(render("login.html", refused=False))
+
+
+@router.get("/batches")
+def batches_page(request: Request) -> Response:
+    """The batches in figures, each with its report."""
+    person = require(request, "read")
+    here = installation(request)
+    return _page("batches.html", person, "batches", plant=here.plan.plant, batches=here.reader.batches(200))
+
+
+@router.get("/api/overview")
+def overview(request: Request) -> Response:
+    """Mode, troubles of the road, and what waits."""
+    require(request, "read")
+    here = installation(request)
+    waiting = here.reader.open_cases(QUEUE_CASES_MAX)
+    open_cases = here.reader.count_open()
+    return json_response(
+        encode(
+            Overview(
+                mode=mode_now(here),
+                troubles=here.troubles(),
+                notices=here.notices(),
+                open=open_cases,
+                waiting=[f"{case.part_id}|{case.gate_id}|{case.attempt}" for case in waiting],
+                waiting_is_all=open_cases <= QUEUE_CASES_MAX,
+            )
+        )
+    )
+
+
+@router.get("/parts/{part_id:path}")
+def part_page(request: Request, part_id: str, gate: str = "") -> Response:
+    """One part at one gate: why it was flagged, and the buttons."""
+    person = require(request, "read")
+    here = installation(request)
+    record = here.reader.part(part_id)
+    if record is None:
+        raise not_found(f"part {part_id} is not known")
+    case = next((case for case in record.cases if gate in ("", case.gate_id)), None)
+    verdicts = [read_verdict(stored) for stored in record.verdicts]
+    verdict = _verdict_of(case, record, verdicts)
+    exhibit = read_exhibit(here.blobs, verdict.evidence_ref if verdict else "")
+    causes = _causes(verdict)
+    return _page(
+        "part.html",
+        person,
+        "part",
+        plant=here.plan.plant,
+        part_id=part_id,
+        record=record,
+        case=case,
+        verdict=verdict,
+        verdicts=verdicts,
+        causes=causes,
+        codes=_codes(record, causes),
+        frames=_frames(record),
+        drawings=draw_curves(exhibit, frozenset(cause.cause for cause in causes)),
+        sentences=say_evidence(verdict) if verdict else [],
+        may_review=may(person, "review"),
+        may_use=here.plan.may_use,  # what may be no cause (an operator) is nobody's business on this page
+    )
+
+
+def _verdict_of(case: Case | None, record: PartRecord, verdicts: list[Verdict]) -> Verdict | None:
+    for stored, verdict in zip(record.verdicts, verdicts, strict=True):
+        if case is not None and stored.row_id == case.row_id:
+            return verdict
+    return None
+
+
+def _causes(verdict: Verdict | None) -> list[CauseLine]:
+    if verdict is None:
+        return []
+    return [CauseLine(one.cause, one.station_id, one.share, tuple(one.evidence)) for one in verdict.causes]
+
+
+def _codes(record: PartRecord, causes: list[CauseLine]) -> list[str]:
+    """Cause codes to choose from: those the verdict names; an inspector may type another."""
+    named = [one.cause for one in causes if one.cause != "unknown"]
+    return named + [code for defect in record.defects for code in defect.causes if code not in named]
+
+
+def _frames(record: PartRecord) -> list[Findings]:
+    """The frames, the one to look at first in front: the highest score against its threshold."""
+
+    def striking(seen: Findings) -> float:
+        if seen.score is None:
+            return -1.0
+        return seen.score / seen.threshold if seen.threshold else seen.score
+
+    return sorted(record.findings, key=striking, reverse=True)
+
+
+def _page(template: str, person: Person, here: str, **values: object) -> Response:
+    may_stop, may_resume = may(person, "stop"), may(person, "resume")
+    body = render(template, person=person, here=here, may_stop=may_stop, may_resume=may_resume, **values)
+    return HTMLResponse(body, headers={"Cache-Control": "no-store"})
+
+
+@router.get("/api/thumbnails/{part_id:path}")
+def thumbnail(request: Request, part_id: str) -> Response:
+    """The frame of a part that is worth a look first; 404 when it has none."""
+    require(request, "read")
+    here = installation(request)
+    frames = _frames(PartRecord((), (), (), tuple(here.reader.findings(part_id)), (), ()))
+    shown = next((seen for seen in frames if seen.frame_ref), None)
+    if shown is None:
+        raise not_found(f"part {part_id} has no picture")
+    from api.routes_parts import send_picture
+
+    return send_picture(here, shown.frame_ref, f"frame {shown.frame_id}")

@@ -1,0 +1,122 @@
+"""The store: SQLite or PostgreSQL by URL. Opening it, bringing its tables up to date, telling its troubles apart.
+
+What may be done is in the type: `StoreReader` (store_read.py) reads, `StoreWriter` (store_write.py) is the collector's,
+`Desk` (store_desk.py) keeps tokens, sessions and the audit trail.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import alembic.command
+import alembic.config
+import sqlalchemy as sa
+from sqlalchemy.dialects import postgresql, sqlite
+from sqlalchemy.exc import ArgumentError, DBAPIError, NoSuchModuleError
+
+from ingest.errors import BadInput, QcfuseError
+
+MIGRATIONS = Path(__file__).parent / "migrations"
+BUSY_S = 10.0  # a writer of the same SQLite file holds it for milliseconds; ten seconds is a stuck disk
+MIGRATION_LOCK = 0x71636675  # "qcfu": any number, so long as every qcfuse on this PostgreSQL takes the same
+
+
+class StoreUnavailable(QcfuseError):
+    """The store did not answer, is full, or is locked by somebody else; nothing was written."""
+
+
+@contextmanager
+def reaching_store() -> Iterator[None]:
+    """Turn the database's own troubles into `StoreUnavailable`; a wrong statement of ours stays our bug."""
+    try:
+        yield
+    except (sa.exc.OperationalError, sa.exc.InterfaceError, sa.exc.TimeoutError) as error:
+        cause = error.orig if isinstance(error, DBAPIError) else error
+        raise StoreUnavailable(f"the store does not answer: {cause}") from error
+
+
+def open_engine(url: str, *, writing: bool) -> sa.Engine:
+    """A connection pool on the store. Raises BadInput when the URL is none of ours."""
+    try:
+        parsed = sa.make_url(url)
+    except ArgumentError as error:
+        raise BadInput(
+            f"QCFUSE_STORE: {url!r} is not a SQLAlchemy URL (sqlite:///FILE, postgresql+psycopg://…)"
+        ) from error
+    backend = parsed.get_backend_name()
+    if backend == "sqlite":
+        return _open_sqlite(parsed, writing)
+    if backend == "postgresql":
+        try:
+            return sa.create_engine(parsed, pool_pre_ping=True, connect_args={"connect_timeout": 5})
+        except NoSuchModuleError as error:
+            raise BadInput(f"QCFUSE_STORE: {parsed.drivername}: write postgresql+psycopg://…") from error
+    raise BadInput(f"QCFUSE_STORE: {backend} is not a store of qcfuse: sqlite or postgresql")
+
+
+def _open_sqlite(url: sa.URL, writing: bool) -> sa.Engine:
+    if not url.database or url.database == ":memory:":
+        raise BadInput("QCFUSE_STORE: the store must be a file: sqlite:///FILE")
+    Path(url.database).parent.mkdir(parents=True, exist_ok=True)
+    engine = sa.create_engine(url, connect_args={"timeout": BUSY_S})
+
+    @sa.event.listens_for(engine, "connect")
+    def prepare(connection: Any, _record: object) -> None:
+        connection.isolation_level = None  # we begin transactions ourselves, below
+        connection.execute("PRAGMA journal_mode=WAL")
+        connection.execute("PRAGMA synchronous=NORMAL")  # the log is the truth: what a power cut takes is read again
+
+    @sa.event.listens_for(engine, "begin")
+    def begin(connection: sa.Connection) -> None:
+        # A writer that began by reading could find the file changed under it and fail; taking the lock first cannot.
+        connection.exec_driver_sql("BEGIN IMMEDIATE" if writing else "BEGIN")
+
+    return engine
+
+
+def migrate(url: str) -> None:
+    """Bring the tables up to date; safe when several processes start at once. Raises StoreUnavailable, BadInput."""
+    engine = open_engine(url, writing=True)
+    try:
+        with reaching_store(), _one_at_a_time(engine), engine.connect() as connection:
+            config = alembic.config.Config()
+            config.set_main_option("script_location", str(MIGRATIONS).replace("%", "%%"))
+            config.attributes["connection"] = connection
+            alembic.command.upgrade(config, "head")
+            connection.commit()
+    finally:
+        engine.dispose()
+
+
+@contextmanager
+def _one_at_a_time(engine: sa.Engine) -> Iterator[None]:
+    if engine.dialect.name == "sqlite":
+        handle = os.open(f"{engine.url.database}.migrating", os.O_CREAT | os.O_RDWR, 0o600)
+        try:
+            fcntl.flock(handle, fcntl.LOCK_EX)
+            yield
+        finally:
+            os.close(handle)
+        return
+    with engine.connect() as connection:
+        connection.execute(sa.select(sa.func.pg_advisory_lock(MIGRATION_LOCK)))
+        try:
+            yield
+        finally:
+            connection.execute(sa.select(sa.func.pg_advisory_unlock(MIGRATION_LOCK)))
+
+
+def insert_into(connection: sa.Connection, table: sa.Table) -> Any:
+    """The dialect's INSERT, which knows ON CONFLICT."""
+    return sqlite.insert(table) if connection.dialect.name == "sqlite" else postgresql.insert(table)
+
+
+def insert_new(connection: sa.Connection, table: sa.Table, rows: list[dict[str, Any]]) -> None:
+    """Insert rows; those whose key is there already stay as they are."""
+    if rows:
+        connection.execute(insert_into(connection, table).on_conflict_do_nothing(), rows)

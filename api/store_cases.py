@@ -1,0 +1,77 @@
+"""Which cases a person has settled. Order-free: a review may be collected before the verdict it is about."""
+
+from __future__ import annotations
+
+import sqlalchemy as sa
+
+from api.store_rows import Harvest
+from api.store_tables import cases, defects, reviews
+
+CONCLUSIVE = ("defect", "ok")
+_KEY = (cases.c.line_id, cases.c.gate_id, cases.c.part_id, cases.c.attempt)
+
+
+def settle_cases(connection: sa.Connection, harvest: Harvest) -> None:
+    """Close what reviews, other defect records and later attempts have settled.
+
+    `unsure` settles nothing. A review settles the attempt it names; a defect record from elsewhere settles every case
+    of the part that was decided on before it. `history` came before qcfuse and settles nothing.
+    """
+    parts = {verdict.part_id for verdict, _ in harvest.verdicts}
+    parts |= {review.defect.part_id for review in harvest.reviews}
+    parts |= {defect.part_id for defect in harvest.defects if defect.source != "history"}
+    if not parts:
+        return
+    own_bodies = _settle_by_reviews(connection, parts)
+    _settle_by_records(connection, parts, own_bodies)
+    _supersede(connection, harvest)
+
+
+def _settle_by_reviews(connection: sa.Connection, parts: set[str]) -> set[str]:
+    """Returns the bodies of these reviews: on `qc.defects` they must not count a second time as somebody else's."""
+    known = connection.execute(
+        sa.select(reviews).where(reviews.c.part_id.in_(parts)).order_by(reviews.c.recorded_at, reviews.c.review_id)
+    ).all()
+    for review in known:
+        if review.outcome in CONCLUSIVE:
+            key = (review.line_id, review.gate_id, review.part_id, review.attempt)
+            same_case = [column == value for column, value in zip(_KEY, key, strict=True)]
+            connection.execute(sa.update(cases).where(*same_case).values(state="done", outcome=review.outcome))
+    return {review.body for review in known}
+
+
+def _settle_by_records(connection: sa.Connection, parts: set[str], own_bodies: set[str]) -> None:
+    known = connection.execute(
+        sa.select(defects)
+        .where(defects.c.part_id.in_(parts), defects.c.source != "history", defects.c.outcome.in_(CONCLUSIVE))
+        .order_by(defects.c.recorded_at, defects.c.record_sha256)
+    )
+    for record in known.all():
+        if record.body not in own_bodies:
+            connection.execute(
+                sa.update(cases)
+                .where(
+                    cases.c.part_id == record.part_id,
+                    cases.c.line_id == record.line_id,
+                    cases.c.event_at <= record.recorded_at,
+                    cases.c.outcome.is_(None),
+                )
+                .values(state="done", outcome=record.outcome)
+            )
+
+
+def _supersede(connection: sa.Connection, harvest: Harvest) -> None:
+    """A part that came back for another attempt waits for nobody at its earlier one."""
+    for verdict, _ in harvest.verdicts:
+        if verdict.attempt > 1:
+            connection.execute(
+                sa.update(cases)
+                .where(
+                    cases.c.line_id == verdict.line_id,
+                    cases.c.gate_id == verdict.gate_id,
+                    cases.c.part_id == verdict.part_id,
+                    cases.c.attempt < verdict.attempt,
+                    cases.c.outcome.is_(None),
+                )
+                .values(state="done", outcome="superseded")
+            )

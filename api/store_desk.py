@@ -1,0 +1,99 @@
+"""Tokens, sessions, reviews and the audit trail: what people are, what they did. Secrets are kept only as hashes."""
+
+from __future__ import annotations
+
+import sqlalchemy as sa
+
+from api.store import insert_new, open_engine, reaching_store
+from api.store_cases import settle_cases
+from api.store_rows import AuditEntry, Harvest, Person, Review
+from api.store_tables import audit, defects, reviews, sessions, tokens
+from api.store_write import defect_row, review_row
+from ingest.messages import Instant
+
+
+class Desk:
+    """Every method raises StoreUnavailable when the store is away."""
+
+    def __init__(self, url: str) -> None:
+        self._engine = open_engine(url, writing=True)
+        self._reading = open_engine(url, writing=False)
+
+    def close(self) -> None:
+        self._engine.dispose()
+        self._reading.dispose()
+
+    def add_token(self, token_sha256: str, person: Person, made_at: Instant, ends_at: Instant | None) -> None:
+        """Keep a new token of a person; earlier ones of the same name stay good until they end or are revoked."""
+        with reaching_store(), self._engine.begin() as connection:
+            connection.execute(
+                sa.insert(tokens).values(
+                    token_sha256=token_sha256,
+                    name=person.name,
+                    role=person.role,
+                    made_at=int(made_at),
+                    ends_at=None if ends_at is None else int(ends_at),
+                    revoked=False,
+                )
+            )
+
+    def revoke_tokens(self, name: str) -> int:
+        """Make every token of this name worthless, and the sessions begun with them. Returns how many there were."""
+        with reaching_store(), self._engine.begin() as connection:
+            good = sa.and_(tokens.c.name == name, tokens.c.revoked.is_(False))
+            return int(connection.execute(sa.update(tokens).where(good).values(revoked=True)).rowcount)
+
+    def person_of_token(self, token_sha256: str, now: Instant) -> Person | None:
+        """Whose token this is, if it is good now."""
+        return self._person(sa.select(tokens.c.name, tokens.c.role).where(tokens.c.token_sha256 == token_sha256), now)
+
+    def person_of_session(self, session_sha256: str, now: Instant) -> Person | None:
+        """Whose session this is, if it and the token that began it are good now."""
+        statement = (
+            sa.select(tokens.c.name, tokens.c.role)
+            .join(sessions, sessions.c.token_sha256 == tokens.c.token_sha256)
+            .where(sessions.c.session_sha256 == session_sha256, sessions.c.ends_at > int(now))
+        )
+        return self._person(statement, now)
+
+    def _person(self, statement: sa.Select[str, str], now: Instant) -> Person | None:
+        unended = sa.or_(tokens.c.ends_at.is_(None), tokens.c.ends_at > int(now))
+        with reaching_store(), self._reading.connect() as connection:
+            row = connection.execute(statement.where(tokens.c.revoked.is_(False), unended)).first()
+        return Person(row[0], row[1]) if row else None
+
+    def begin_session(self, session_sha256: str, token_sha256: str, now: Instant, ends_at: Instant) -> None:
+        """Keep a session, and forget those that have ended."""
+        with reaching_store(), self._engine.begin() as connection:
+            connection.execute(sa.delete(sessions).where(sessions.c.ends_at <= int(now)))
+            connection.execute(
+                sa.insert(sessions).values(
+                    session_sha256=session_sha256, token_sha256=token_sha256, ends_at=int(ends_at)
+                )
+            )
+
+    def end_session(self, session_sha256: str) -> None:
+        with reaching_store(), self._engine.begin() as connection:
+            connection.execute(sa.delete(sessions).where(sessions.c.session_sha256 == session_sha256))
+
+    def add_review(self, review: Review) -> None:
+        """Show a review at once; the collector finds it again on the log and changes nothing."""
+        harvest = Harvest(defects=(review.defect,), reviews=(review,))
+        with reaching_store(), self._engine.begin() as connection:
+            insert_new(connection, defects, [defect_row(review.defect)])
+            insert_new(connection, reviews, [review_row(review)])
+            settle_cases(connection, harvest)
+
+    def write_audit(self, entry: AuditEntry) -> None:
+        """Add one line to the audit trail; there is no way to change or remove one."""
+        with reaching_store(), self._engine.begin() as connection:
+            connection.execute(
+                sa.insert(audit).values(
+                    at=int(entry.at),
+                    by=entry.by,
+                    role=entry.role,
+                    action=entry.action,
+                    subject=entry.subject,
+                    detail=entry.detail,
+                )
+            )

@@ -1,0 +1,252 @@
+"""What the screen, the API, the reports and the PLC may do with the store: read."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import msgspec
+import sqlalchemy as sa
+
+from api.store import open_engine, reaching_store
+from api.store_rows import (
+    AuditEntry,
+    BatchCount,
+    Case,
+    LoggedOrder,
+    PartRecord,
+    Review,
+    StoredVerdict,
+    VerdictFilter,
+)
+from api.store_tables import audit, cases, causes, defects, findings, orders, reviews, verdicts, visits
+from ingest.messages import Defect, Findings, Instant, Order, Visit, json_decoder
+
+Row = sa.Row[*tuple[Any, ...]]
+
+_FINDINGS = json_decoder(Findings)
+_DEFECT = json_decoder(Defect)
+_ORDER = json_decoder(Order)
+_BODY = (verdicts.c.row_id, verdicts.c.decision, verdicts.c.revision, verdicts.c.body)
+
+
+class StoreReader:
+    """A read-only view of the store; safe to share between threads. Every method raises StoreUnavailable."""
+
+    def __init__(self, url: str) -> None:
+        self._engine = open_engine(url, writing=False)
+
+    def close(self) -> None:
+        self._engine.dispose()
+
+    def _rows(self, statement: Any) -> list[Row]:
+        with reaching_store(), self._engine.connect() as connection:
+            return list(connection.execute(statement).all())
+
+    def verdicts(self, wanted: VerdictFilter, limit: int, before: int | None = None) -> list[StoredVerdict]:
+        """Verdict records, newest first (so a last revision stands before its earlier ones), below row `before`."""
+        # The narrowest index leads and gives the order: no list is built of what is not shown.
+        leading: sa.ColumnElement[int] = verdicts.c.row_id
+        statement = sa.select(*_BODY)
+        if wanted.state:
+            statement = statement.join(cases, cases.c.row_id == verdicts.c.row_id).where(cases.c.state == wanted.state)
+            leading = cases.c.row_id
+        if wanted.cause:
+            named = statement.join(causes, causes.c.row_id == verdicts.c.row_id)
+            statement = named.where(causes.c.cause == wanted.cause)
+            leading = causes.c.row_id
+        statement = statement.order_by(leading.desc()).limit(limit)
+        if before is not None:
+            statement = statement.where(leading < before)
+        if wanted.decision:
+            statement = statement.where(verdicts.c.decision.in_(wanted.decision))
+        if wanted.since is not None:
+            statement = statement.where(verdicts.c.decided_at >= int(wanted.since))
+        for name in ("line_id", "batch_id", "product"):
+            if value := getattr(wanted, name):
+                statement = statement.where(verdicts.c[name] == value)
+        return [_stored(row) for row in self._rows(statement)]
+
+    def verdicts_after(self, row_id: int, limit: int) -> list[StoredVerdict]:
+        """Verdict records above `row_id`, in the order they were collected."""
+        statement = sa.select(*_BODY).where(verdicts.c.row_id > row_id).order_by(verdicts.c.row_id).limit(limit)
+        return [_stored(row) for row in self._rows(statement)]
+
+    def last_row_id(self) -> int:
+        rows = self._rows(sa.select(sa.func.coalesce(sa.func.max(verdicts.c.row_id), 0)))
+        return int(rows[0][0])
+
+    def part(self, part_id: str) -> PartRecord | None:
+        """Everything about one part; None when neither a verdict nor any evidence names it."""
+        bodies = sa.select(*_BODY).where(verdicts.c.part_id == part_id).order_by(verdicts.c.row_id.desc())
+        decided = sa.select(cases).where(cases.c.part_id == part_id).order_by(cases.c.row_id.desc())
+        booked = sa.select(visits).where(visits.c.part_id == part_id).order_by(visits.c.started_at)
+        reported = sa.select(defects.c.body).where(defects.c.part_id == part_id).order_by(defects.c.recorded_at)
+        reviewed = sa.select(reviews).where(reviews.c.part_id == part_id).order_by(reviews.c.recorded_at)
+        record = PartRecord(
+            verdicts=tuple(_stored(row) for row in self._rows(bodies)),
+            cases=tuple(_case(row) for row in self._rows(decided)),
+            visits=tuple(_visit(row) for row in self._rows(booked)),
+            findings=tuple(self.findings(part_id)),
+            defects=tuple(_DEFECT.decode(row[0]) for row in self._rows(reported)),
+            reviews=tuple(_review(row) for row in self._rows(reviewed)),
+        )
+        return record if record.verdicts or record.visits or record.findings or record.defects else None
+
+    def findings(self, part_id: str) -> list[Findings]:
+        """What vision saw in each frame of a part, in the order they were taken."""
+        statement = sa.select(findings.c.body).where(findings.c.part_id == part_id)
+        rows = self._rows(statement.order_by(findings.c.captured_at, findings.c.frame_id))
+        return [_FINDINGS.decode(row[0]) for row in rows]
+
+    def open_cases(self, limit: int) -> list[Case]:
+        """Cases that wait for a person, the newest first."""
+        statement = sa.select(cases).where(cases.c.state == "open").order_by(cases.c.row_id.desc()).limit(limit)
+        return [_case(row) for row in self._rows(statement)]
+
+    def next_open(self, row_id: int) -> Case | None:
+        """The open case that stands below row `row_id` in the list, else the one on top; None when nothing is open."""
+        waiting = sa.select(cases).where(cases.c.state == "open").order_by(cases.c.row_id.desc()).limit(1)
+        rows = self._rows(waiting.where(cases.c.row_id < row_id)) or self._rows(waiting)
+        return _case(rows[0]) if rows else None
+
+    def count_cases(self) -> dict[tuple[str, str], int]:
+        """(state, decision) -> number of cases."""
+        statement = sa.select(cases.c.state, cases.c.decision, sa.func.count()).group_by(
+            cases.c.state, cases.c.decision
+        )
+        return {(row[0], row[1]): int(row[2]) for row in self._rows(statement)}
+
+    def count_open(self) -> int:
+        """Cases that wait for a person."""
+        return int(self._rows(sa.select(sa.func.count()).where(cases.c.state == "open"))[0][0])
+
+    def batches(self, limit: int, before: int | None = None) -> list[BatchCount]:
+        """Batches in figures, the one judged last first, of those whose last verdict stands below row `before`."""
+        judged = sa.select(
+            cases.c.batch_id,
+            sa.func.max(cases.c.product).label("product"),
+            sa.func.count(sa.distinct(cases.c.part_id)).label("parts_judged"),
+            *(
+                sa.func.count().filter(cases.c.decision == decision).label(decision)
+                for decision in ("pass", "review", "cannot_tell")
+            ),
+            sa.func.count().filter(cases.c.state == "open").label("open"),
+            sa.func.max(cases.c.event_at).label("last_event_at"),
+            sa.func.max(cases.c.row_id).label("last_row"),
+        ).group_by(cases.c.batch_id)
+        if before is not None:
+            judged = judged.having(sa.func.max(cases.c.row_id) < before)
+        rows = self._rows(judged.order_by(sa.desc("last_row")).limit(limit))
+        made = self._parts_made([row[0] for row in rows])
+        return [
+            BatchCount(
+                batch_id=row.batch_id,
+                product=row.product,
+                parts_made=made.get(row.batch_id, 0),
+                parts_judged=row.parts_judged,
+                passed=getattr(row, "pass"),
+                review=row.review,
+                cannot_tell=row.cannot_tell,
+                open_cases=row.open,
+                last_event_at=Instant(row.last_event_at),
+                last_row=row.last_row,
+            )
+            for row in rows
+        ]
+
+    def _parts_made(self, batch_ids: list[str]) -> dict[str, int]:
+        statement = sa.select(visits.c.batch_id, sa.func.count(sa.distinct(visits.c.part_id)))
+        statement = statement.where(visits.c.batch_id.in_(batch_ids)).group_by(visits.c.batch_id)
+        return {row[0]: int(row[1]) for row in self._rows(statement)}
+
+    def batch_verdicts(self, batch_id: str) -> list[StoredVerdict]:
+        """The last revision of every case of a batch."""
+        shown = sa.select(cases.c.row_id).where(cases.c.batch_id == batch_id)
+        statement = sa.select(*_BODY).where(verdicts.c.row_id.in_(shown)).order_by(verdicts.c.row_id)
+        return [_stored(row) for row in self._rows(statement)]
+
+    def batch_cases(self, batch_id: str) -> list[Case]:
+        """Every case of a batch, in the order of its last revision."""
+        statement = sa.select(cases).where(cases.c.batch_id == batch_id).order_by(cases.c.row_id)
+        return [_case(row) for row in self._rows(statement)]
+
+    def batch_visits(self, batch_id: str) -> set[str]:
+        """Parts booked to a batch."""
+        rows = self._rows(sa.select(visits.c.part_id).where(visits.c.batch_id == batch_id).distinct())
+        return {row[0] for row in rows}
+
+    def batch_defects(self, batch_id: str) -> list[Defect]:
+        """Defect records of the batch's parts, oldest first."""
+        made = sa.select(visits.c.part_id).where(visits.c.batch_id == batch_id)
+        judged = sa.select(cases.c.part_id).where(cases.c.batch_id == batch_id)
+        statement = sa.select(defects.c.body).where(defects.c.part_id.in_(made.union(judged)))
+        return [_DEFECT.decode(row[0]) for row in self._rows(statement.order_by(defects.c.recorded_at))]
+
+    def batch_reviews(self, batch_id: str) -> list[Review]:
+        """Reviews of the batch's parts, oldest first."""
+        judged = sa.select(cases.c.part_id).where(cases.c.batch_id == batch_id)
+        statement = sa.select(reviews).where(reviews.c.part_id.in_(judged)).order_by(reviews.c.recorded_at)
+        return [_review(row) for row in self._rows(statement)]
+
+    def exposed(self, cause: str, since: Instant | None, limit: int, skip: int = 0) -> list[Visit]:
+        """Visits whose attributes hold `cause` (`tool_id=T7`), newest first."""
+        order = (visits.c.started_at.desc(), visits.c.line_id, visits.c.part_id, visits.c.station_id)
+        statement = _holding(sa.select(visits), cause, since).order_by(*order).limit(limit).offset(skip)
+        return [_visit(row) for row in self._rows(statement)]
+
+    def count_exposed(self, cause: str, since: Instant | None) -> int:
+        """Parts of which a visit's attributes hold `cause`."""
+        statement = _holding(sa.select(sa.func.count(sa.distinct(visits.c.part_id))), cause, since)
+        return int(self._rows(statement)[0][0])
+
+    def newest_orders(self) -> dict[str, LoggedOrder]:
+        """line_id or `*` -> the newest order that names it, by the log's time."""
+        newest: dict[str, LoggedOrder] = {}
+        for row in self._rows(sa.select(orders).order_by(orders.c.logged_at, orders.c.partition, orders.c.offset)):
+            newest[row.line_id] = LoggedOrder(
+                row.partition, row.offset, Instant(row.logged_at), _ORDER.decode(row.body)
+            )
+        return newest
+
+    def audit(self, limit: int, before: int | None = None) -> list[AuditEntry]:
+        """The audit trail, newest first."""
+        statement = sa.select(audit).order_by(audit.c.audit_id.desc()).limit(limit)
+        if before is not None:
+            statement = statement.where(audit.c.audit_id < before)
+        return [
+            AuditEntry(Instant(row.at), row.by, row.role, row.action, row.subject, row.detail, row.audit_id)
+            for row in self._rows(statement)
+        ]
+
+
+def _holding(statement: Any, cause: str, since: Instant | None) -> Any:
+    name, _, value = cause.partition("=")
+    pair = f"{msgspec.json.encode(name).decode()}:{msgspec.json.encode(value).decode()}"
+    escaped = pair.replace("\\", "\\\\").replace("%", "\\%").replace("_", "\\_")
+    held = statement.where(visits.c.attributes.like(f"%{escaped}%", escape="\\"))
+    return held if since is None else held.where(visits.c.started_at >= int(since))
+
+
+def _stored(row: Row) -> StoredVerdict:
+    return StoredVerdict(row.row_id, row.decision, row.revision, row.body.encode())
+
+
+def _case(row: Row) -> Case:
+    return Case(**{**row._asdict(), "event_at": Instant(row.event_at)})
+
+
+def _visit(row: Row) -> Visit:
+    return Visit(
+        part_id=row.part_id,
+        line_id=row.line_id,
+        station_id=row.station_id,
+        started_at=Instant(row.started_at),
+        ended_at=Instant(row.ended_at),
+        batch_id=row.batch_id,
+        product=row.product,
+        attributes=msgspec.json.decode(row.attributes, type=dict[str, str]),
+    )
+
+
+def _review(row: Row) -> Review:
+    return Review(row.review_id, row.gate_id, row.attempt, _DEFECT.decode(row.body))

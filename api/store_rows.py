@@ -1,0 +1,139 @@
+"""What the store takes and gives, as frozen values."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+from ingest.messages import Defect, Findings, Instant, Order, Verdict, Visit
+
+
+@dataclass(frozen=True, slots=True)
+class Review:
+    """What an inspector decided about one case. Travels as the header `review` of its record on `qc.defects`."""
+
+    review_id: str
+    gate_id: str
+    attempt: int
+    defect: Defect
+
+
+@dataclass(frozen=True, slots=True)
+class LoggedOrder:
+    """One order with its place on the log: the newest order that names a line, or every line, holds."""
+
+    partition: int
+    offset: int
+    logged_at: Instant
+    order: Order
+
+
+@dataclass(frozen=True, slots=True)
+class Harvest:
+    """What one read of the log brought, with the offsets it moved: (topic, partition) -> (was, is now)."""
+
+    verdicts: tuple[tuple[Verdict, str], ...] = ()  # with the body as it stood on the log
+    visits: tuple[Visit, ...] = ()
+    findings: tuple[Findings, ...] = ()
+    defects: tuple[Defect, ...] = ()
+    reviews: tuple[Review, ...] = ()
+    orders: tuple[LoggedOrder, ...] = ()
+    offsets: dict[tuple[str, int], tuple[int, int]] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class Stored:
+    """What a harvest changed: new verdicts, and repeats that were left out."""
+
+    verdicts: int
+    repeats: int
+
+
+@dataclass(frozen=True, slots=True)
+class StoredVerdict:
+    """One verdict record of the store. `row_id` counts verdict records in the order they were collected."""
+
+    row_id: int
+    decision: str
+    revision: int
+    body: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class Case:
+    """The state of one (line, gate, part, attempt)."""
+
+    line_id: str
+    gate_id: str
+    part_id: str
+    attempt: int
+    row_id: int
+    revision: int
+    batch_id: str
+    product: str
+    decision: str
+    risk: float | None
+    event_at: Instant
+    state: str
+    outcome: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class PartRecord:
+    """All the store knows of one part. Bodies are JSON as it stood on the log; verdicts last revision first."""
+
+    verdicts: tuple[StoredVerdict, ...]
+    cases: tuple[Case, ...]
+    visits: tuple[Visit, ...]
+    findings: tuple[Findings, ...]
+    defects: tuple[Defect, ...]
+    reviews: tuple[Review, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class VerdictFilter:
+    """Which verdicts a list shows; empty means any. `state` open|done looks at last revisions only."""
+
+    decision: tuple[str, ...] = ()
+    line_id: str = ""
+    batch_id: str = ""
+    product: str = ""
+    cause: str = ""
+    since: Instant | None = None
+    state: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class BatchCount:
+    """One batch in figures: parts with a visit, parts with a verdict, last decisions, cases still open."""
+
+    batch_id: str
+    product: str
+    parts_made: int
+    parts_judged: int
+    passed: int
+    review: int
+    cannot_tell: int
+    open_cases: int
+    last_event_at: Instant
+    last_row: int
+
+
+@dataclass(frozen=True, slots=True)
+class AuditEntry:
+    """One line of the audit trail: who did what to what, and when."""
+
+    at: Instant
+    by: str
+    role: str
+    action: str
+    subject: str
+    detail: str
+    audit_id: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Person:
+    """Who a token belongs to."""
+
+    name: str
+    role: str

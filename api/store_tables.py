@@ -1,0 +1,180 @@
+"""The tables of the store. Every table but `cases`, `offsets`, `leases` is a record that is only added to.
+
+Times are whole milliseconds since 1970 UTC. `migrations/versions` makes these tables; a test holds the two together.
+"""
+
+from __future__ import annotations
+
+from sqlalchemy import BigInteger, Boolean, Column, Float, Index, Integer, MetaData, Table, Text
+
+metadata = MetaData()
+
+# SQLite numbers rows by itself only in a column of type INTEGER; PostgreSQL's INTEGER ends at 2^31.
+RowId = BigInteger().with_variant(Integer, "sqlite")
+
+verdicts = Table(
+    "verdicts",
+    metadata,
+    Column("row_id", RowId, primary_key=True, autoincrement=False),
+    Column("verdict_id", Text, nullable=False, unique=True),
+    Column("line_id", Text, nullable=False),
+    Column("gate_id", Text, nullable=False),
+    Column("part_id", Text, nullable=False),
+    Column("attempt", Integer, nullable=False),
+    Column("revision", Integer, nullable=False),
+    Column("sequence", BigInteger, nullable=False),
+    Column("batch_id", Text, nullable=False),
+    Column("product", Text, nullable=False),
+    Column("decision", Text, nullable=False),
+    Column("decided_at", BigInteger, nullable=False),
+    Column("body", Text, nullable=False),
+    Index("verdicts_part", "part_id", "row_id"),
+    Index("verdicts_batch", "batch_id", "row_id"),
+    Index("verdicts_decision", "decision", "row_id"),
+)
+
+causes = Table(
+    "causes",
+    metadata,
+    Column("row_id", RowId, primary_key=True, autoincrement=False),
+    Column("place", Integer, primary_key=True, autoincrement=False),
+    Column("cause", Text, nullable=False),
+    Column("share", Float, nullable=False),
+    Index("causes_cause", "cause", "row_id"),
+)
+
+#: What a person works off: one row for each (line, gate, part, attempt), pointing at its last revision.
+cases = Table(
+    "cases",
+    metadata,
+    Column("line_id", Text, primary_key=True),
+    Column("gate_id", Text, primary_key=True),
+    Column("part_id", Text, primary_key=True),
+    Column("attempt", Integer, primary_key=True, autoincrement=False),
+    Column("row_id", RowId, nullable=False),
+    Column("revision", Integer, nullable=False),
+    Column("batch_id", Text, nullable=False),
+    Column("product", Text, nullable=False),
+    Column("decision", Text, nullable=False),
+    Column("risk", Float),
+    Column("event_at", BigInteger, nullable=False),
+    Column("state", Text, nullable=False),
+    Column("outcome", Text),
+    Index("cases_state", "state", "row_id"),
+    Index("cases_part", "part_id"),
+    Index("cases_batch", "batch_id", "row_id"),
+)
+
+visits = Table(
+    "visits",
+    metadata,
+    Column("line_id", Text, primary_key=True),
+    Column("part_id", Text, primary_key=True),
+    Column("station_id", Text, primary_key=True),
+    Column("started_at", BigInteger, primary_key=True, autoincrement=False),
+    Column("ended_at", BigInteger, nullable=False),
+    Column("batch_id", Text, nullable=False),
+    Column("product", Text, nullable=False),
+    Column("attributes", Text, nullable=False),
+    Index("visits_part", "part_id"),
+    Index("visits_batch", "batch_id"),
+    Index("visits_started", "started_at"),
+)
+
+findings = Table(
+    "findings",
+    metadata,
+    Column("part_id", Text, primary_key=True),
+    Column("frame_id", Text, primary_key=True),
+    Column("camera_id", Text, nullable=False),
+    Column("captured_at", BigInteger, nullable=False),
+    Column("inspected_at", BigInteger, nullable=False),
+    Column("frame_ref", Text, nullable=False),
+    Column("heatmap_ref", Text, nullable=False),
+    Column("body", Text, nullable=False),
+)
+
+defects = Table(
+    "defects",
+    metadata,
+    Column("record_sha256", Text, primary_key=True),
+    Column("line_id", Text, nullable=False),
+    Column("part_id", Text, nullable=False),
+    Column("recorded_at", BigInteger, nullable=False),
+    Column("source", Text, nullable=False),
+    Column("outcome", Text, nullable=False),
+    Column("body", Text, nullable=False),
+    Index("defects_part", "part_id"),
+)
+
+reviews = Table(
+    "reviews",
+    metadata,
+    Column("review_id", Text, primary_key=True),
+    Column("line_id", Text, nullable=False),
+    Column("gate_id", Text, nullable=False),
+    Column("part_id", Text, nullable=False),
+    Column("attempt", Integer, nullable=False),
+    Column("outcome", Text, nullable=False),
+    Column("recorded_at", BigInteger, nullable=False),
+    Column("body", Text, nullable=False),
+    Index("reviews_part", "part_id"),
+)
+
+orders = Table(
+    "orders",
+    metadata,
+    Column("partition", Integer, primary_key=True, autoincrement=False),
+    Column("offset", BigInteger, primary_key=True, autoincrement=False),
+    Column("line_id", Text, nullable=False),
+    Column("mode", Text, nullable=False),
+    Column("logged_at", BigInteger, nullable=False),
+    Column("body", Text, nullable=False),
+)
+
+offsets = Table(
+    "offsets",
+    metadata,
+    Column("topic", Text, primary_key=True),
+    Column("partition", Integer, primary_key=True, autoincrement=False),
+    Column("next_offset", BigInteger, nullable=False),
+)
+
+leases = Table(
+    "leases",
+    metadata,
+    Column("name", Text, primary_key=True),
+    Column("holder", Text, nullable=False),
+    Column("until", BigInteger, nullable=False),
+)
+
+tokens = Table(
+    "tokens",
+    metadata,
+    Column("token_sha256", Text, primary_key=True),
+    Column("name", Text, nullable=False),
+    Column("role", Text, nullable=False),
+    Column("made_at", BigInteger, nullable=False),
+    Column("ends_at", BigInteger),
+    Column("revoked", Boolean, nullable=False),
+)
+
+sessions = Table(
+    "sessions",
+    metadata,
+    Column("session_sha256", Text, primary_key=True),
+    Column("token_sha256", Text, nullable=False),
+    Column("ends_at", BigInteger, nullable=False),
+)
+
+audit = Table(
+    "audit",
+    metadata,
+    Column("audit_id", RowId, primary_key=True),
+    Column("at", BigInteger, nullable=False),
+    Column("by", Text, nullable=False),
+    Column("role", Text, nullable=False),
+    Column("action", Text, nullable=False),
+    Column("subject", Text, nullable=False),
+    Column("detail", Text, nullable=False),
+)

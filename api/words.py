@@ -1,0 +1,97 @@
+"""The system's machine-readable words in plain language, for people at the line."""
+
+from __future__ import annotations
+
+from ingest.messages import Instant, Verdict
+
+DECISIONS = {"pass": "Pass", "review": "Review", "cannot_tell": "Cannot tell"}
+
+REASONS = {
+    "risk_over_threshold": "the risk is over the limit",
+    "evidence_missing": "evidence is missing",
+    "evidence_unfit": "evidence cannot be trusted",
+    "deadline_missed": "no worker judged it in time",
+    "unknown_product": "this product has not been learned",
+    "novel": "unlike anything learned",
+    "model_not_ready": "no model is ready",
+    "manual_mode": "the line is in manual mode",
+    "audit": "drawn at random for an audit",
+    "capacity": "more open parts than one worker may keep",
+    "corrected": "corrected by later evidence",
+}
+
+FITNESS = {
+    "blur": "blurred",
+    "exposure": "too dark or too bright",
+    "saturated": "overexposed",
+    "wrong_part": "does not look like this product",
+    "unreadable": "cannot be read",
+    "model_not_ready": "no trained eye for this camera",
+    "frozen": "the same picture as another part's",
+}
+
+
+def say_reason(reason: str) -> str:
+    """`risk_over_threshold` -> `the risk is over the limit`; a word we do not know, without its underscores."""
+    return REASONS.get(reason, reason.replace("_", " "))
+
+
+def say_source(source: str) -> str:
+    """`camera:top` -> `camera top`, `sensors:OP20` -> `sensors of OP20`."""
+    kind, _, name = source.partition(":")
+    if kind == "camera":
+        return f"camera {name}"
+    return f"sensors of {name}" if kind == "sensors" else source
+
+
+def say_problem(problem: str) -> str:
+    """A fitness problem of a frame."""
+    return FITNESS.get(problem, problem.replace("_", " "))
+
+
+def say_cause(cause: str) -> str:
+    """`tool_id=T7` -> `tool id T7`; `OP20.spindle_a` -> `OP20 · spindle a`; `camera:top` -> `what camera top saw`."""
+    if " & " in cause:
+        return " with ".join(say_cause(one) for one in cause.split(" & "))
+    if cause == "unknown":
+        return "nothing stands out"
+    if cause.startswith("camera:"):
+        return f"what camera {cause[7:]} saw"
+    name, equals, value = cause.partition("=")
+    if equals:
+        return f"{name.replace('_', ' ')} {value}"
+    station, dot, channel = cause.partition(".")
+    return f"{station} · {channel.replace('_', ' ')}" if dot else cause.replace("_", " ")
+
+
+def say_evidence(verdict: Verdict) -> list[str]:
+    """What evidence is missing, late or unfit, in sentences."""
+    summary = verdict.evidence
+    sentences = [f"Nothing from {say_source(source)} by the deadline." for source in summary.missing]
+    sentences += [f"{_begin(say_source(source))} came, but cannot be trusted." for source in summary.unfit]
+    sentences += [f"{_begin(say_source(source))} came late." for source in summary.late]
+    sentences += [
+        f"The clock of {say_source(source)} was {abs(ms) / 1000:.2f} s {'behind' if ms > 0 else 'ahead'}; corrected."
+        for source, ms in sorted(summary.clock.items())
+        if ms
+    ]
+    return sentences
+
+
+def _begin(sentence: str) -> str:
+    return sentence[:1].upper() + sentence[1:]
+
+
+def say_percent(share: float | None) -> str:
+    """`0.8731` -> `87 %`; small ones with a digit more."""
+    if share is None:
+        return "–"
+    percent = 100 * share
+    if percent < 1:
+        return "< 0.1 %" if percent < 0.1 else f"{percent:.1f} %"
+    return f"{percent:.0f} %"
+
+
+def say_time(instant: Instant | None) -> str:
+    """A time for the page: date and time in UTC; the browser shows it in the viewer's zone."""
+    return "–" if instant is None else instant.isoformat()

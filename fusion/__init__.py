@@ -1,0 +1,1 @@
+"""The judge: features, risk, causes, decision."""

@@ -1,0 +1,134 @@
+"""Decide: risk, plan and mode in, decision and reasons out (CONTRACT section 2, `qc.verdicts`)."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Literal
+
+import numpy as np
+import numpy.typing as npt
+
+from ingest.evidence import Evidence
+from ingest.messages import ModelName
+from ingest.plan import Plan
+
+Decision = Literal["pass", "review", "cannot_tell"]
+
+
+@dataclass(frozen=True, slots=True)
+class Standing:
+    """Why a part may not pass, whatever its risk: the evidence it lacks, or that training never saw its like.
+
+    `reasons`: of CONTRACT, in the order in which they are reported; empty: it may pass.
+    `product_known`: False overrules even a high risk, which then means nothing.
+    """
+
+    reasons: tuple[str, ...] = ()
+    product_known: bool = True
+
+
+@dataclass(frozen=True, slots=True)
+class Call:
+    """The decision with its reasons. `audit`: it would pass and was drawn."""
+
+    decision: Decision
+    reasons: tuple[str, ...]
+    audit: bool = False
+
+
+def decide(
+    risk: float | None,
+    threshold: float | None,
+    standing: Standing,
+    *,
+    mode: Literal["auto", "manual"],
+    missed: bool,
+    drawn: bool,
+) -> Call:
+    """One part's decision. `risk` None: no model spoke. `drawn`: the audit lottery's answer for this part.
+
+    Enough risk on thin evidence is `review`; little risk on thin evidence is `cannot_tell`; silence is never a pass.
+    """
+    late = ("deadline_missed",) if missed else ()
+    if mode == "manual":
+        return Call("cannot_tell", ("manual_mode", *late))
+    if missed:
+        return Call("cannot_tell", late)
+    if risk is None or threshold is None:
+        return Call("cannot_tell", ("model_not_ready", *standing.reasons))
+    high = risk >= threshold
+    if high and standing.product_known:
+        return Call("review", ("risk_over_threshold", *standing.reasons))
+    if standing.reasons:
+        return Call("cannot_tell", standing.reasons)
+    if drawn:
+        return Call("review", ("audit",), audit=True)
+    return Call("pass", ())
+
+
+def evidence_reasons(evidence: Evidence, needs: Sequence[str]) -> tuple[str, ...]:
+    """`evidence_missing`, `evidence_unfit` when a need of the gate is not met, or met by something unfit."""
+    present, unfit = set(evidence.present), set(evidence.unfit)
+    reasons = []
+    if any(need not in present and need not in unfit for need in needs):
+        reasons.append("evidence_missing")
+    if any(need in unfit for need in needs):
+        reasons.append("evidence_unfit")
+    return tuple(reasons)
+
+
+def drawn_for_audit(plan: Plan, model: ModelName, evidence: Evidence) -> bool:
+    """The lottery: a hash of (plan, model, line, gate, part, attempt) against the plan's share; same answer always."""
+    ticket = "\x1f".join(
+        (plan.sha256, model.sha256, evidence.line_id, evidence.gate_id, evidence.part_id, str(evidence.attempt))
+    )
+    drawn = int.from_bytes(hashlib.sha256(ticket.encode("utf-8", "surrogatepass")).digest()[:8], "big")
+    return drawn < plan.audit.share * 2.0**64
+
+
+@dataclass(frozen=True, slots=True)
+class ThresholdChoice:
+    """The threshold and what it did on the risks it was chosen on. `conflict`: escape bound and review share cannot
+    both be held there; the share gave way."""
+
+    threshold: float
+    escape_rate: float
+    review_share: float
+    cost_per_part: float
+    conflict: bool
+
+
+def choose_threshold(risk: npt.NDArray[np.float64], defect: npt.NDArray[np.bool_], plan: Plan) -> ThresholdChoice:
+    """Threshold of least expected cost under `escape_rate_max`, then under `review_share_max`.
+
+    `risk`: float[n], calibrated, of parts the model was not trained on; `defect`: bool[n]. Escapes are counted per made
+    part as the larger of what was seen and what the risks themselves expect, so that luck does not buy a threshold.
+    """
+    order = np.argsort(-risk, kind="stable")
+    ranked, bad = risk[order], defect[order].astype(np.float64)
+    n = len(ranked)
+    seen = bad.sum() - np.concatenate([[0.0], np.cumsum(bad)])
+    expected = ranked.sum() - np.concatenate([[0.0], np.cumsum(ranked)])
+    escape = np.maximum(np.maximum(seen, expected), 0.0) / n
+    review = np.arange(n + 1) / n
+    cost = plan.objective.escape_cost * escape + plan.objective.review_cost * review
+    splits = np.concatenate([[True], ranked[1:] < ranked[:-1], [True]])  # equal risks fall on one side together
+    allowed = splits & (escape <= plan.constraints.escape_rate_max)
+    if not allowed.any():
+        allowed = splits & (review == 1.0)
+    both = allowed & (review <= plan.constraints.review_share_max)
+    conflict = not both.any()
+    # when the share must give way, the fewest reviews that hold the escape bound
+    best = int(np.flatnonzero(allowed)[0]) if conflict else int(np.flatnonzero(both)[np.argmin(cost[both])])
+    return ThresholdChoice(_between(ranked, best), escape[best], review[best], cost[best], conflict)
+
+
+def _between(ranked: npt.NDArray[np.float64], reviewed: int) -> float:
+    """A threshold that sends exactly the first `reviewed` parts to review."""
+    above = ranked[reviewed - 1] if reviewed > 0 else 1.0
+    below = ranked[reviewed] if reviewed < len(ranked) else 0.0
+    if reviewed == 0:
+        return float(min(1.0, below + 1e-9)) if below < 1.0 else float(np.nextafter(1.0, 2.0))
+    return float((above + below) / 2.0) if above > below else float(above)

@@ -1,0 +1,152 @@
+"""One gate's trained judge: a row of features, a risk with its interval, the causes behind it."""
+
+from __future__ import annotations
+
+import io
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+import msgspec
+import numpy as np
+
+from fusion.causes import CauseFinder
+from fusion.counterfactual import Counterfactual
+from fusion.features import FeatureRow, FeatureSpec, Floats, Norms, RowBuilder, feature_columns
+from fusion.history import HistoryView
+from fusion.origins import OriginModel, Origins
+from fusion.risk import Estimate, RiskModels, SubsetModel
+from fusion.witness import Witness
+from ingest.errors import ModelRefused
+from ingest.evidence import Evidence
+from ingest.messages import Cause
+from ingest.plan import Plan
+from models.open import OpenModel
+
+GOLDEN_SD = 3.0  # the band drawn: three standard deviations of good parts, as on a control chart
+NOTES_VERSION = 1  # of the meaning of features and notes; another one must be retrained
+
+
+class GateNotes(msgspec.Struct, frozen=True, kw_only=True):
+    """What the manifest holds of one gate. `arrays`: an .npz of `GateArrays`; `history`: file of the seed."""
+
+    spec: FeatureSpec
+    threshold: float
+    risk: tuple[SubsetModel, ...]
+    base: tuple[SubsetModel, ...]
+    origins: OriginModel | None
+    arrays: str
+    history: str
+
+
+class FusionNotes(msgspec.Struct, frozen=True, kw_only=True):
+    version: int
+    gates: tuple[GateNotes, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class GateArrays:
+    """`reference`: float32[m, raw columns] of good parts; `band_low`, `band_high`: float32[raw columns]."""
+
+    norms: Norms
+    reference: Floats
+    band_low: Floats
+    band_high: Floats
+
+    def pack(self) -> bytes:
+        """As .npz bytes; equal arrays give equal bytes."""
+        target = io.BytesIO()
+        norms = {name: getattr(self.norms, name) for name in Norms.__slots__}
+        np.savez(target, reference=self.reference, band_low=self.band_low, band_high=self.band_high, **norms)
+        return target.getvalue()
+
+    @classmethod
+    def unpack(cls, packed: bytes) -> GateArrays:
+        with np.load(io.BytesIO(packed), allow_pickle=False) as held:
+            arrays = {name: held[name] for name in held.files}
+        norms = Norms(**{name: arrays.pop(name) for name in Norms.__slots__})
+        return cls(norms, **arrays)
+
+
+@dataclass(frozen=True, slots=True)
+class Reading:
+    """What the models say of one part. `blind`: the gate has sources and none of them spoke."""
+
+    row: FeatureRow
+    estimate: Estimate
+    base_risk: float | None
+    product_known: bool
+    blind: bool
+
+
+class GateJudge:
+    """Reads one part after another; keeps nothing between them."""
+
+    def __init__(self, notes: GateNotes, arrays: GateArrays, opened: OpenModel, plan: Plan) -> None:
+        spec, fill = notes.spec, arrays.norms.fill
+        self.threshold = notes.threshold
+        self.builder = RowBuilder(spec, arrays.norms)
+        self.feature_names = [column.name for column in feature_columns(spec)]
+        self.history_seed: Mapping[str, bytes] = msgspec.msgpack.decode(
+            opened.read(notes.history), type=dict[str, bytes]
+        )
+        self._risk = RiskModels(spec, fill, notes.risk, opened)
+        self._base = RiskModels(spec, fill, notes.base, opened)
+        self._same = notes.base == notes.risk
+        self._channel_at = {(slot.station_id, slot.channel): i for i, slot in enumerate(spec.channels)}
+        self._golden = _golden_bands(arrays.norms)
+        origins = Origins(notes.origins, opened, spec, fill) if notes.origins is not None else None
+        witness = Witness(spec, plan, arrays.band_low, arrays.band_high)
+        self._finder = CauseFinder(spec, Counterfactual(self.builder, arrays.reference), origins, witness)
+
+    def read(self, evidence: Evidence, history: HistoryView) -> Reading | None:
+        """The risk of one part; None when no model speaks for what it came with."""
+        row = self.builder.row(evidence, history)
+        product_known = self.builder.product_known(evidence.product)
+        estimate = self._risk.estimate(row, widen=bool(row.outside) or not product_known)
+        if estimate is None:
+            return None
+        base = estimate if self._same else self._base.estimate(row, widen=False)
+        blind = bool(self.builder.spec.sources) and not row.usable
+        return Reading(row, estimate, base.risk if base is not None else None, product_known, blind)
+
+    def golden_band(self, product: str, station_id: str, channel: str) -> tuple[Floats, Floats] | None:
+        """Lower and upper edge of a golden cycle, float32[CURVE_POINTS] each; None where there is none."""
+        place = self._channel_at.get((station_id, channel))
+        bands = self._golden[self.builder.product_at(product)]
+        return None if place is None else bands[place]
+
+    def causes(self, evidence: Evidence, reading: Reading) -> list[Cause]:
+        """Why this part is at risk, ranked."""
+        return self._finder.find(evidence, reading.row, self._risk, reading.estimate.model)
+
+
+def _golden_bands(norms: Norms) -> list[list[tuple[Floats, Floats] | None]]:
+    """[product][channel] → edges, made once: every part's exhibit shows them."""
+    low, high = norms.golden_mean - GOLDEN_SD * norms.golden_sd, norms.golden_mean + GOLDEN_SD * norms.golden_sd
+    return [
+        [None if np.isnan(low[p, c, 0]) else (low[p, c].copy(), high[p, c].copy()) for c in range(low.shape[1])]
+        for p in range(low.shape[0])
+    ]
+
+
+def open_gates(model: OpenModel, plan: Plan) -> dict[tuple[str, str], GateJudge]:
+    """The gates a fusion model was trained for. Raises ModelRefused when its notes are not of this version."""
+    try:
+        notes = msgspec.convert(model.manifest.notes, FusionNotes)
+    except msgspec.ValidationError as error:
+        raise ModelRefused(
+            f"{model.model_name.name} {model.model_name.version}: notes do not fit ({error}); retrain"
+        ) from error
+    if notes.version != NOTES_VERSION:
+        raise ModelRefused(
+            f"{model.model_name.name} {model.model_name.version}: notes of version {notes.version}; retrain"
+        )
+    gates = {}
+    for gate in notes.gates:
+        forbidden = sorted({slot.name for slot in gate.spec.attributes if not plan.may_use(slot.name)})
+        if forbidden:
+            named = f"{model.model_name.name} {model.model_name.version}"
+            raise ModelRefused(f"{named}: learned from {', '.join(forbidden)}, not allowed by the plan; retrain")
+        arrays = GateArrays.unpack(model.read(gate.arrays))
+        gates[gate.spec.line_id, gate.spec.gate_id] = GateJudge(gate, arrays, model, plan)
+    return gates

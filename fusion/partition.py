@@ -1,0 +1,176 @@
+"""One partition's fold: messages in, verdicts out, and what changed in its state; the same live and in a replay."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Literal
+
+import msgspec
+
+from fusion.history import HistoryView
+from fusion.judge import Judge, Judgement
+from fusion.paced_history import PacedHistory
+from ingest.assemble import Assembler
+from ingest.blobs import blob_name
+from ingest.changelog import SEPARATOR, changes, finish, restore, state_key
+from ingest.gates import Closing
+from ingest.messages import Defect, EvidenceSummary, Findings, Instant, SensorRecord, Verdict, Visit, encode
+from ingest.plan import Plan
+from ingest.settings import Settings
+
+Mode = Literal["auto", "manual"]
+
+
+@dataclass(frozen=True, slots=True)
+class Ruling:
+    """A verdict, with the exhibit its `evidence_ref` points to."""
+
+    verdict: Verdict
+    exhibit: bytes
+
+
+class Partition:
+    """The lines of one partition. `mode_of`: the mode ordered for a line; `now`: log's time of a closing -> the time
+    of deciding (the wall clock live, the recorded clock plus the work done in a replay)."""
+
+    def __init__(
+        self,
+        plan: Plan,
+        settings: Settings,
+        judge: Judge,
+        live: bool,
+        mode_of: Callable[[str], Mode],
+        now: Callable[[int], int],
+    ) -> None:
+        self.plan = plan
+        self.judge = judge
+        self.join = Assembler(plan, settings, live)
+        self.sequences: dict[tuple[str, str], int] = {}
+        self.histories: dict[str, PacedHistory] = {}
+        self._mode_of = mode_of
+        self._now = now
+        self._sequences_changed: set[tuple[str, str]] = set()
+
+    def take(
+        self, message: Visit | SensorRecord | Findings | Defect, logged_at: int, read_at: int | None = None
+    ) -> list[Ruling]:
+        """One message in the order of the log; the verdicts that follow from it."""
+        if isinstance(message, Defect):
+            rulings = self.advance(logged_at - 1)
+            self.history(message.line_id).label(message)
+            return rulings
+        return self._rule_all(self.join.take(message, logged_at, read_at))
+
+    def advance(self, now: int) -> list[Ruling]:
+        """The verdicts of the timers due by `now`."""
+        return self._rule_all(self.join.advance(now))
+
+    def hold(self, now: int) -> None:
+        """Absorb without judging until `resume`: the partition was taken over and has its input still to read."""
+        self.join.gates.hold(now)
+
+    def resume(self, now: int) -> list[Ruling]:
+        return self._rule_all(self.join.gates.resume(now))
+
+    def next_due(self) -> int | None:
+        return self.join.next_due()
+
+    # -- one verdict ---------------------------------------------------------------------------------------------------
+
+    def _rule_all(self, closings: list[Closing]) -> list[Ruling]:
+        return [ruling for closing in closings if (ruling := self._rule(closing)) is not None]
+
+    def _rule(self, closing: Closing) -> Ruling | None:
+        """Judge one closing. None: a later look at the same part that changes nothing."""
+        evidence = closing.evidence
+        history = self.history(evidence.line_id)
+        view = self._view(closing, history)
+        mode = self._mode_of(evidence.line_id)
+        judgement = self.judge.judge(evidence, view, mode, closing.missed)
+        summary = EvidenceSummary(
+            complete=evidence.complete, present=list(evidence.present), missing=list(evidence.missing),
+            late=list(evidence.late), unfit=list(evidence.unfit), clock=dict(evidence.clock),
+        )  # fmt: skip
+        digest = _digest(judgement, summary)
+        if not closing.first and digest == closing.attempt.digest:
+            return None
+        if not closing.part.entered:
+            closing.part.entered = True
+            history.enter(evidence, judgement.base_risk)
+        revision = self.join.published(closing, digest, judgement.decision == "pass")
+        return self._verdict(closing, judgement, summary, revision, mode)
+
+    def _view(self, closing: Closing, history: PacedHistory) -> HistoryView:
+        """What history said at this attempt's first look: a revision uses the same."""
+        if closing.attempt.history:
+            return msgspec.json.decode(closing.attempt.history, type=HistoryView)
+        view = history.view(closing.evidence)
+        closing.attempt.history = msgspec.json.encode(view)
+        return view
+
+    def _verdict(
+        self, closing: Closing, judgement: Judgement, summary: EvidenceSummary, revision: int, mode: Mode
+    ) -> Ruling:
+        evidence = closing.evidence
+        gate = (evidence.line_id, evidence.gate_id)
+        self.sequences[gate] = self.sequences.get(gate, 0) + 1
+        self._sequences_changed.add(gate)
+        identity = f"{evidence.line_id}/{evidence.gate_id}/{evidence.part_id}/{evidence.attempt}/{revision}"
+        decided_at = self._now(closing.at)
+        verdict = Verdict(
+            verdict_id=identity, part_id=evidence.part_id, line_id=evidence.line_id, gate_id=evidence.gate_id,
+            batch_id=evidence.batch_id, product=evidence.product, attempt=evidence.attempt, revision=revision,
+            sequence=self.sequences[gate], decision=judgement.decision, risk=judgement.risk,
+            risk_low=judgement.risk_low, risk_high=judgement.risk_high, threshold=judgement.threshold,
+            reasons=judgement.reasons if closing.first else _corrected(judgement.reasons, revision),
+            evidence=summary, causes=judgement.causes, model=judgement.model, plan_sha256=self.plan.sha256, mode=mode,
+            event_at=evidence.event_at, decided_at=Instant(decided_at),
+            latency_ms=float(max(0, decided_at - evidence.newest_at)), audit=judgement.audit,
+            evidence_ref=blob_name("evidence", identity, ".json"),
+        )  # fmt: skip
+        return Ruling(verdict, judgement.blob)
+
+    def history(self, line_id: str) -> PacedHistory:
+        """The history of a line; a new one begins with what training saw."""
+        history = self.histories.get(line_id)
+        if history is None:
+            history = self.histories[line_id] = PacedHistory(self.plan, line_id)
+            history.seed(self.judge.history_seed(line_id))
+        return history
+
+    # -- state ---------------------------------------------------------------------------------------------------------
+
+    def changes(self) -> list[tuple[str, bytes | None]]:
+        """Records for `qc.state` since the last call: (key, body), None for what is gone."""
+        out = changes(self.join)
+        for line_id, history in self.histories.items():
+            out += [(state_key(line_id, "history", key), body) for key, body in history.changes()]
+        for line_id, gate_id in sorted(self._sequences_changed):
+            out.append((state_key(line_id, "sequence", gate_id), str(self.sequences[(line_id, gate_id)]).encode()))
+        self._sequences_changed.clear()
+        return out
+
+    def restore(self, records: list[tuple[str, bytes | None]]) -> None:
+        """Put the whole changelog back, in the order of the log."""
+        for key, body in records:
+            if restore(self.join, key, body):
+                continue
+            line_id, kind, rest = key.split(SEPARATOR, 2)
+            if kind == "history":
+                self.histories.setdefault(line_id, PacedHistory(self.plan, line_id)).restore(rest, body)
+            elif kind == "sequence" and body is not None:
+                self.sequences[(line_id, rest)] = int(body)
+        finish(self.join)
+
+
+def _digest(judgement: Judgement, summary: EvidenceSummary) -> bytes:
+    """What makes a verdict differ from the one before: decision, risk, causes, evidence (CONTRACT section 2)."""
+    causes = b"".join(encode(cause) for cause in judgement.causes)
+    said = f"{judgement.decision} {judgement.risk} {','.join(judgement.reasons)}".encode()
+    return hashlib.blake2b(said + causes + encode(summary), digest_size=12).digest()
+
+
+def _corrected(reasons: list[str], revision: int) -> list[str]:
+    return [*reasons, "corrected"] if revision > 1 and "corrected" not in reasons else reasons

@@ -1,0 +1,251 @@
+"""The messages of CONTRACT section 2 as frozen, typed values; parsed once, at the door (`ingest/decode.py`).
+
+JSON bodies are msgspec structs whose field names are the wire's names. Times are `Instant`:
+whole milliseconds since 1970 UTC inside, RFC 3339 with milliseconds on the wire.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from typing import Any, Literal
+
+import msgspec
+import numpy as np
+import numpy.typing as npt
+
+FloatArray = npt.NDArray[np.float64]
+
+
+class Instant(int):
+    """A moment: whole milliseconds since 1970-01-01 UTC. Plain arithmetic gives plain milliseconds."""
+
+    __slots__ = ()
+
+    @classmethod
+    def parse(cls, text: str) -> Instant:
+        """Read an RFC 3339 time with a zone. Raises ValueError on anything else."""
+        if not (len(text) >= 20 and text[10] in "Tt "):
+            raise ValueError(f"not an RFC 3339 time: {text[:40]!r}")
+        moment = datetime.fromisoformat(text)
+        if moment.tzinfo is None:
+            raise ValueError(f"time without a zone: {text[:40]!r}")
+        return cls(round(moment.timestamp() * 1000))
+
+    def isoformat(self) -> str:
+        """RFC 3339 in UTC with milliseconds: `2026-11-23T08:26:00.125Z`."""
+        seconds, ms = divmod(int(self), 1000)
+        return datetime.fromtimestamp(seconds, UTC).strftime("%Y-%m-%dT%H:%M:%S") + f".{ms:03d}Z"
+
+
+class Message(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """Base of every JSON message: frozen, unknown keys refused."""
+
+
+class Visit(Message, frozen=True, kw_only=True):
+    """One part at one station (`qc.production`)."""
+
+    part_id: str
+    line_id: str
+    station_id: str
+    started_at: Instant
+    ended_at: Instant
+    batch_id: str
+    product: str
+    attributes: dict[str, str] = {}
+
+
+class Defect(Message, frozen=True, kw_only=True):
+    """One defect record (`qc.defects`): what somebody found out about a part."""
+
+    part_id: str
+    line_id: str
+    recorded_at: Instant
+    source: Literal["inspector", "audit", "history", "customer", "challenge"]
+    outcome: Literal["defect", "ok", "unsure"]
+    defect_code: str = ""
+    cause_code: str = ""
+    recorded_by: str = ""
+    comment: str = ""
+
+    @property
+    def causes(self) -> tuple[str, ...]:
+        """The causes named, `;` separated on the wire, in the order given."""
+        return tuple(c.strip() for c in self.cause_code.split(";") if c.strip())
+
+
+class ModelName(Message, frozen=True, kw_only=True):
+    name: str
+    version: str
+    sha256: str
+
+
+class Fitness(Message, frozen=True, kw_only=True):
+    """May this frame be trusted? `problems` names each way in which it may not (`blur`, `exposure` ...)."""
+
+    ok: bool
+    problems: list[str] = []
+    blur: float | None = None
+    exposure: float | None = None
+    saturated: float | None = None
+    measures: dict[str, float] = {}
+
+
+class Box(Message, frozen=True, kw_only=True):
+    """A region in pixels of the frame as it came."""
+
+    x: int
+    y: int
+    width: int
+    height: int
+    score: float
+    kind: str = ""
+
+
+class Findings(Message, frozen=True, kw_only=True):
+    """What vision saw in one frame (`qc.findings`). `score` is null when the frame could not be inspected."""
+
+    part_id: str
+    line_id: str
+    station_id: str
+    camera_id: str
+    frame_id: str
+    captured_at: Instant
+    inspected_at: Instant
+    score: float | None
+    threshold: float | None
+    fitness: Fitness
+    boxes: list[Box] = []
+    fingerprint: str = ""
+    frame_ref: str = ""
+    heatmap_ref: str = ""
+    model: ModelName | None = None
+
+
+class Order(Message, frozen=True, kw_only=True):
+    """One order to the system (`qc.control`). `line_id` is `*` for every line."""
+
+    order: Literal["mode"]
+    mode: Literal["manual", "auto"]
+    line_id: str
+    by: str
+    reason: str = ""
+    at: Instant
+
+
+class EvidenceSummary(Message, frozen=True, kw_only=True):
+    """The `evidence` object of a verdict. Sources are named as in a gate's `needs`: `camera:C`, `sensors:S`.
+
+    `clock` (ours, optional): the correction in ms applied to the clock of each source that was off.
+    """
+
+    complete: bool
+    present: list[str]
+    missing: list[str]
+    late: list[str]
+    unfit: list[str]
+    clock: dict[str, float] = {}
+
+
+class Cause(Message, frozen=True, kw_only=True):
+    """A ranked, evidenced reason. `evidence` holds short sentences or references a person can check."""
+
+    cause: str
+    kind: Literal["attribute", "channel", "camera", "combination", "unknown"]
+    station_id: str
+    share: float
+    evidence: list[str] = []
+
+
+class Verdict(Message, frozen=True, kw_only=True):
+    """The decision on one part at one gate, with its reasons (`qc.verdicts`)."""
+
+    verdict_id: str
+    part_id: str
+    line_id: str
+    gate_id: str
+    batch_id: str
+    product: str
+    attempt: int
+    revision: int
+    sequence: int
+    decision: Literal["pass", "review", "cannot_tell"]
+    risk: float | None
+    risk_low: float | None
+    risk_high: float | None
+    threshold: float | None
+    reasons: list[str]
+    evidence: EvidenceSummary
+    causes: list[Cause]
+    model: ModelName | None
+    plan_sha256: str
+    mode: Literal["auto", "manual"]
+    event_at: Instant
+    decided_at: Instant
+    latency_ms: float | None
+    audit: bool
+    evidence_ref: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Frame:
+    """One camera frame (`qc.frames`): headers as fields, the encoded image as `body` (empty when `ref` is given)."""
+
+    part_id: str
+    line_id: str
+    camera_id: str
+    captured_at: Instant
+    content_type: str
+    body: bytes = field(repr=False)
+    station_id: str = ""
+    frame_id: str = ""
+    ref: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class SensorRecord:
+    """Samples of one station (`qc.sensors`).
+
+    `ts_ms`: float64[n], ms since 1970, ascending not required; `channels`: name -> float64[n], NaN where a sample
+    is missing (`null`). Without `part_id` the samples belong to whichever visit of that station they fall in.
+    """
+
+    line_id: str
+    station_id: str
+    ts_ms: FloatArray
+    channels: Mapping[str, FloatArray]
+    part_id: str | None = None
+
+
+#: What a fusion worker reads; a frame reaches it only as findings.
+LineMessage = Visit | SensorRecord | Findings | Defect
+
+
+def decode_hook(kind: type, value: Any) -> Any:
+    if kind is Instant:
+        if not isinstance(value, str):
+            raise ValueError("a time is a string in RFC 3339")
+        return Instant.parse(value)
+    raise NotImplementedError(kind)
+
+
+def encode_hook(value: Any) -> Any:
+    if isinstance(value, Instant):
+        return value.isoformat()
+    if isinstance(value, np.generic):
+        return value.item()
+    raise NotImplementedError(type(value))
+
+
+_ENCODER = msgspec.json.Encoder(enc_hook=encode_hook)
+
+
+def encode(message: msgspec.Struct) -> bytes:
+    """The JSON body of a message, as it goes on the wire."""
+    return _ENCODER.encode(message)
+
+
+def json_decoder(kind: type[Any]) -> msgspec.json.Decoder[Any]:
+    """A decoder of one message type; it raises msgspec's errors, which the door turns into `BadRecord`."""
+    return msgspec.json.Decoder(kind, dec_hook=decode_hook)

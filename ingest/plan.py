@@ -1,0 +1,113 @@
+"""The control plan (CONTRACT section 6) as frozen values. `load_plan` is the only way to make one."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+import msgspec
+
+
+class PlanStruct(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """Base of every part of a plan: frozen, unknown keys refused."""
+
+
+class Owners(PlanStruct, frozen=True, kw_only=True):
+    objective: str
+    model: str
+    stop: str
+
+
+class Objective(PlanStruct, frozen=True, kw_only=True):
+    escape_cost: float
+    review_cost: float
+    currency: str
+
+
+class Constraints(PlanStruct, frozen=True, kw_only=True):
+    escape_rate_max: float
+    review_share_max: float
+    latency_ms_max: float
+    forbidden_causes: tuple[str, ...] = ()
+
+
+class Grants(PlanStruct, frozen=True, kw_only=True):
+    topics: tuple[str, ...]
+    actions: tuple[Literal["flag", "divert"], ...] = ()
+    retention_days: float = 400.0
+    disk_gib_max: float = 20.0
+    attributes: tuple[str, ...] | None = None
+
+
+class Audit(PlanStruct, frozen=True, kw_only=True):
+    share: float
+    per: tuple[str, ...] = ()
+
+
+class Channel(PlanStruct, frozen=True, kw_only=True):
+    channel: str
+    unit: str
+    rate_hz: float | None = None
+    lower: float | None = None
+    upper: float | None = None
+
+
+class Station(PlanStruct, frozen=True, kw_only=True):
+    station_id: str
+    name: str = ""
+    channels: tuple[Channel, ...] = ()
+
+
+class Camera(PlanStruct, frozen=True, kw_only=True):
+    camera_id: str
+    station_id: str
+    pixel_mm: float | None = None
+
+
+class Gate(PlanStruct, frozen=True, kw_only=True):
+    gate_id: str
+    after: str
+    deadline_ms: float
+    needs: tuple[str, ...] = ()
+    booking_ms: float = 5000.0
+    late_ms: float = 120_000.0
+
+
+class Line(PlanStruct, frozen=True, kw_only=True):
+    line_id: str
+    stations: tuple[Station, ...]
+    cameras: tuple[Camera, ...] = ()
+    gates: tuple[Gate, ...] = ()
+
+    def order(self, station_id: str) -> int:
+        """Place of a station along the line (0 first); -1 when the plan does not know it."""
+        for place, station in enumerate(self.stations):
+            if station.station_id == station_id:
+                return place
+        return -1
+
+
+class Plan(PlanStruct, frozen=True, kw_only=True):
+    """What is wanted, what is allowed, who answers for it. `sha256` is of the file's bytes."""
+
+    plan: Literal[1]
+    plant: str
+    owners: Owners
+    objective: Objective
+    constraints: Constraints
+    grants: Grants
+    audit: Audit
+    lines: tuple[Line, ...]
+    sha256: str = ""
+
+    def line(self, line_id: str) -> Line | None:
+        return next((line for line in self.lines if line.line_id == line_id), None)
+
+    def may_read(self, topic: str) -> bool:
+        """Is this stream of the plant granted (`grants.topics`)? `topic` without prefix: `frames`, `sensors` ..."""
+        return f"qc.{topic}" in self.grants.topics
+
+    def may_use(self, attribute: str) -> bool:
+        """May this attribute become a feature or a cause? (CONTRACT section 6, `grants.attributes`)"""
+        if attribute in self.constraints.forbidden_causes:
+            return False
+        return self.grants.attributes is None or attribute in self.grants.attributes

@@ -1,0 +1,1 @@
+"""The shelf: what a model is, how it is kept, and the only place that opens one."""

@@ -1,0 +1,41 @@
+"""Tables of the README that commands write: what stands between `<!-- NAME:begin -->` and `<!-- NAME:end -->`."""
+
+from __future__ import annotations
+
+import os
+import platform
+from collections.abc import Sequence
+from pathlib import Path
+
+README = Path(__file__).resolve().parents[2] / "README.md"
+
+
+class MarkersMissing(Exception):
+    """The document has no place for this table; the message names the markers."""
+
+
+def markdown_table(head: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
+    """A table whose first column is text and whose other columns are figures."""
+    lines = [head, ["---", *["---:"] * (len(head) - 1)], *rows]
+    return "\n".join("| " + " | ".join(line) + " |" for line in lines)
+
+
+def with_table(text: str, name: str, table: str) -> str:
+    """The document with this table between the markers of `name`; the rest untouched. Raises MarkersMissing."""
+    begin, end = f"<!-- {name}:begin -->", f"<!-- {name}:end -->"
+    before, found, rest = text.partition(begin)
+    _, closed, after = rest.partition(end)
+    if not found or not closed:
+        raise MarkersMissing(f"there is no {begin} ... {end}")
+    return f"{before}{begin}\n{table}\n{end}{after}"
+
+
+def write_table(name: str, table: str, path: Path = README) -> None:
+    """Rewrite one table of the README. Raises MarkersMissing, OSError."""
+    path.write_text(with_table(path.read_text("utf-8"), name, table), "utf-8")
+
+
+def machine() -> str:
+    """The machine a measurement was made on, in a few words."""
+    system = f"{platform.system()} {platform.machine()}"
+    return f"{os.cpu_count()} cores, {system}, Python {platform.python_version()}"

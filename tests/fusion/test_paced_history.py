@@ -1,0 +1,66 @@
+"""History by blocks of event time: the order of judging inside a block, and a restart anywhere, change nothing."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Callable
+
+import msgspec
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from fusion.paced_history import BLOCK_MS, PacedHistory
+from ingest.evidence import Evidence
+from ingest.messages import Defect, Instant
+from ingest.plan import Plan
+
+Make = Callable[..., Evidence]
+T0 = 1_767_600_000_000 // BLOCK_MS * BLOCK_MS
+
+
+def at(evidence: Evidence, ms: int) -> Evidence:
+    return dataclasses.replace(evidence, event_at=Instant(T0 + ms))
+
+
+def label(number: int, ms: int) -> Defect:
+    return Defect(part_id=f"P{number}", line_id="L1", recorded_at=Instant(T0 + ms), source="audit", outcome="defect")
+
+
+def test_a_part_sees_blocks_before_the_one_before_its_own_and_nothing_younger(plan: Plan, make: Make) -> None:
+    history = PacedHistory(plan, "L1")
+    for number in range(40):
+        history.enter(at(make(number, tool="T1" if number % 4 else "T9"), number), 0.01 if number % 4 else 0.9)
+    assert history.view(at(make(99, tool="T9"), 2 * BLOCK_MS - 1)).risk == {}
+    assert history.view(at(make(99, tool="T9"), 2 * BLOCK_MS)).risk["tool_id=T9"] > 0.5
+
+
+def test_a_label_that_comes_before_its_part_was_judged_is_not_lost(plan: Plan, make: Make) -> None:
+    history = PacedHistory(plan, "L1")
+    history.label(label(1, 500))
+    history.label(msgspec.structs.replace(label(2, 600), outcome="ok"))
+    for number in (1, 2):
+        history.enter(at(make(number, tool=f"T{number}"), number), 0.1)
+    assert history.view(at(make(9, tool="T1"), 3 * BLOCK_MS)).rate["tool_id=T1"] > 0
+
+
+@settings(max_examples=40, deadline=None)
+@given(order=st.permutations(range(24)), restart=st.integers(0, 23))
+def test_the_order_of_judging_and_a_restart_change_nothing(
+    plan: Plan, make: Make, order: list[int], restart: int
+) -> None:
+    views = []
+    for places, stop in ((list(range(24)), -1), (order, restart)):
+        history = PacedHistory(plan, "L1")
+        for step, number in enumerate(places):
+            evidence = make(number, tool=f"T{number % 3}")
+            history.enter(at(evidence, number * 1000), (number % 7) / 10)
+            if number % 2:
+                history.label(label(number, number * 1000 + 500))
+            if step == stop:
+                kept = history.changes()
+                history = PacedHistory(plan, "L1")
+                for key, value in kept:
+                    history.restore(key, value)
+        views.append(history.view(at(make(99, tool="T1"), 4 * BLOCK_MS)))
+    assert views[0] == views[1]
+    assert views[0].parts == 24

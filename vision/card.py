@@ -1,0 +1,55 @@
+"""The card of an eye: what a person should know before trusting it."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from models.manifest import TrainedOn
+from vision.conformal import ConformalCut
+from vision.folds import TrainingFrame
+from vision.held_out import HeldOutEyes
+from vision.notes import EyeNotes
+
+
+def trained_on(good: Sequence[TrainingFrame]) -> TrainedOn:
+    return TrainedOn(
+        parts=len({frame.part_id for frame in good}),
+        frames=len(good),
+        batches=len({frame.batch_id for frame in good}),
+        since=min(frame.captured_at for frame in good),
+        until=max(frame.captured_at for frame in good),
+    )
+
+
+def card_of(camera: str, about: TrainedOn, notes: EyeNotes, cut: ConformalCut, eyes: HeldOutEyes) -> str:
+    """Markdown."""
+    since, until = (moment.isoformat() if moment is not None else "?" for moment in (about.since, about.until))
+    lines = [
+        f"# Eye of camera {camera}",
+        "",
+        "Says how unusual a frame is against good frames of this camera. It was never shown a defect: an unusual but",
+        "harmless frame scores high, and a defect that looks usual scores low. A score is not a probability.",
+        "",
+        f"- Learned from {about.frames} good frames of {about.parts} parts in {about.batches} batches,",
+        f"  {since} to {until};",
+        f"  memory from {eyes.memory_frames} of them, normalisation from {eyes.normal_frames}, {eyes.folds} folds.",
+        f"- Works at {notes.columns} x {notes.rows} pixels, grey.",
+        f"- Threshold {cut.threshold:.3f}: split conformal from {cut.frames} held-out good frames, "
+        + ("one batch cut into runs of time." if about.batches < 2 else "batches kept together."),
+        _promise(cut),
+        "- Frames of one batch resemble each other: the share in a single batch scatters around this by a factor of 3.",
+    ]
+    for name, normaliser in eyes.normalisers.items():
+        median, place = eyes.ratios[name]
+        lines.append(
+            f"- View {name}: frame median {'subtracted' if normaliser.subtract_median else 'kept'} (variance ratio "
+            f"{median:.2f}), {'by place' if normaliser.by_place else 'the same everywhere'} (ratio {place:.2f})."
+        )
+    return "\n".join(lines) + "\n"
+
+
+def _promise(cut: ConformalCut) -> str:
+    if cut.promised > cut.asked:
+        allowed = f"{cut.frames} held-out frames allow no less than {cut.promised:.1%}"
+        return f"- Asked were {cut.asked:.1%} false alarms; {allowed}."
+    return f"- At most {cut.promised:.1%} of new good frames like these are flagged."

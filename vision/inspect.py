@@ -1,0 +1,116 @@
+"""One frame in, findings out. The whole of vision's serving road; nothing in an image makes it raise."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import msgspec
+
+from ingest.errors import BadRecord, ModelRefused
+from ingest.messages import Findings, Fitness, Frame, Instant, ModelName
+from models.open import OpenModel
+from vision.eye_graph import INPUT
+from vision.fitness import judge_fitness, measure, unfit
+from vision.image import Picture, decode, fit_to, working_size
+from vision.notes import EYE_FILE, EyeNotes, open_eye
+from vision.regions import ScoreMap, find_boxes, heatmap_png
+
+PIXELS_MAX = 100_000_000  # the default of the setting image_pixels_max
+
+
+@dataclass(frozen=True, slots=True)
+class Look:
+    """What came of one frame. `heatmap`: grey PNG, its middle grey at the box threshold. `trouble`: why it could not be
+    read; its record also goes to the dead letters."""
+
+    findings: Findings
+    heatmap: bytes | None = field(repr=False)
+    trouble: BadRecord | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Sight:
+    """What an eye's graph and the fitness measures say of one picture; `width`, `height` in pixels as it came."""
+
+    width: int
+    height: int
+    fingerprint: str
+    score: float
+    odd: ScoreMap
+    measures: Mapping[str, float]
+
+
+@dataclass(frozen=True, slots=True)
+class Eyes:
+    """The live eyes of some cameras. `refused`: camera -> why its eye does not open."""
+
+    _open: Mapping[str, tuple[OpenModel, EyeNotes]] = field(repr=False)
+    refused: Mapping[str, str]
+    pixels_max: int = PIXELS_MAX
+
+    @classmethod
+    def open(cls, shelf: Path, cameras: Iterable[str], pixels_max: int = PIXELS_MAX) -> Eyes:
+        """Open what opens; a camera whose eye is missing or refused answers `model_not_ready`."""
+        opened: dict[str, tuple[OpenModel, EyeNotes]] = {}
+        refused: dict[str, str] = {}
+        for camera in dict.fromkeys(cameras):
+            try:
+                opened[camera] = open_eye(shelf, camera)
+            except ModelRefused as error:
+                refused[camera] = str(error)
+        return cls(opened, refused, pixels_max)
+
+    def inspect(self, frame: Frame, inspected_at: Instant) -> Look:
+        """Inspect a frame whose image is in `body` (a `ref` is resolved by the caller)."""
+        blank = blank_findings(frame, inspected_at)
+        try:
+            picture = decode(frame.body, self.pixels_max)
+        except BadRecord as trouble:
+            return Look(blank, None, trouble)
+        if frame.camera_id not in self._open:
+            return Look(_unready(blank, picture), None)
+        model, notes = self._open[frame.camera_id]
+        working = fit_to(picture.grey, notes.rows, notes.columns)
+        score, odd, unlike, typical = model.run(EYE_FILE, {INPUT: working})
+        measures = measure(picture, working) | {"unlike": float(unlike), "typical": float(typical)}
+        sight = Sight(picture.width, picture.height, picture.fingerprint, float(score), odd, measures)
+        findings = report(blank, sight, notes, model.model_name)
+        return Look(findings, heatmap_png(odd, notes.box_cut))
+
+
+def report(blank: Findings, sight: Sight, notes: EyeNotes, model: ModelName | None) -> Findings:
+    """Fill in what was seen. Serving and training's out-of-fold findings (of no model on a shelf) both end here."""
+    flagged = sight.score > notes.threshold
+    return msgspec.structs.replace(
+        blank,
+        score=round(sight.score, 4),
+        threshold=round(notes.threshold, 4),
+        fitness=judge_fitness(sight.measures, notes.limits),
+        boxes=find_boxes(sight.odd, notes.box_cut, flagged, sight.width, sight.height),
+        fingerprint=sight.fingerprint,
+        model=model,
+    )
+
+
+def blank_findings(frame: Frame, inspected_at: Instant) -> Findings:
+    """Findings of a frame of which nothing could be read."""
+    return Findings(
+        part_id=frame.part_id,
+        line_id=frame.line_id,
+        station_id=frame.station_id,
+        camera_id=frame.camera_id,
+        frame_id=frame.frame_id or f"{frame.camera_id}@{frame.captured_at.isoformat()}",
+        captured_at=frame.captured_at,
+        inspected_at=inspected_at,
+        score=None,
+        threshold=None,
+        fitness=Fitness(ok=False, problems=["unreadable"]),
+    )
+
+
+def _unready(blank: Findings, picture: Picture) -> Findings:
+    rows, columns = working_size([(picture.width, picture.height)])
+    measures = measure(picture, fit_to(picture.grey, rows, columns))
+    return msgspec.structs.replace(blank, fitness=unfit(["model_not_ready"], measures), fingerprint=picture.fingerprint)

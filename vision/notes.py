@@ -1,0 +1,60 @@
+"""What an eye's manifest keeps beside its graph: how to feed it and how to read it."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import msgspec
+
+from ingest.errors import ModelRefused
+from models.manifest import Manifest
+from models.open import OpenModel, open_model
+from vision.eye_graph import EYE_OUTPUTS
+from vision.fitness import Limit
+
+EYE_FILE = "eye.onnx"
+
+
+class EyeNotes(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """`threshold`: of the score. `box_cut`: a map value above it is part of a box. `limits`: of each measure.
+
+    `asked`, `promised`, `held_out_frames`: the share of good frames flagged that was wanted, and that so many allow."""
+
+    rows: int
+    columns: int
+    threshold: float
+    box_cut: float
+    limits: dict[str, Limit]
+    asked: float
+    promised: float
+    held_out_frames: int
+
+    def to_json(self) -> dict[str, Any]:
+        plain: dict[str, Any] = msgspec.to_builtins(self)
+        return plain
+
+
+def eye_name(camera_id: str) -> str:
+    """The name of a camera's eye on the shelf."""
+    return f"vision-{camera_id}"
+
+
+def read_notes(manifest: Manifest) -> EyeNotes:
+    """Raises ModelRefused when the notes are not an eye's of this version."""
+    try:
+        return msgspec.convert(manifest.notes, EyeNotes)
+    except msgspec.ValidationError as error:
+        raise ModelRefused(f"{manifest.name} {manifest.version}: notes of another kind of eye ({error})") from error
+
+
+def open_eye(shelf: Path, camera_id: str) -> tuple[OpenModel, EyeNotes]:
+    """A camera's live eye. Raises ModelRefused, also when the graph is not an eye."""
+    model = open_model(shelf, eye_name(camera_id))
+    notes = read_notes(model.manifest)
+    eye = model.manifest.files.get(EYE_FILE)
+    if eye is None or [t.name for t in eye.outputs] != list(EYE_OUTPUTS):
+        raise ModelRefused(f"{model.manifest.name} {model.manifest.version}: its {EYE_FILE} is not an eye; retrain")
+    if [t.shape for t in eye.inputs] != [[notes.rows, notes.columns]] or model.manifest.threshold != notes.threshold:
+        raise ModelRefused(f"{model.manifest.name} {model.manifest.version}: notes and graph disagree; retrain")
+    return model, notes

@@ -1,0 +1,152 @@
+"""Training the eyes: from a camera's good frames to a model on the shelf, in seconds and without a network.
+
+Every frame is looked at by an eye whose memory and normalisation come from other lots; those out-of-fold scores are
+what the threshold is cut from, and what the judge may learn from. The eye on the shelf has learned from all lots.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from collections import defaultdict
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from ingest.messages import Findings
+from models.manifest import Manifest
+from models.shelf import save_model
+from vision.bank import GLOB_FEATURES
+from vision.card import card_of, trained_on
+from vision.conformal import conformal_cut
+from vision.eye_graph import GLOB_WEIGHT, Scale, eye_graph
+from vision.fitness import learn_limits
+from vision.folds import GOOD_FRAMES_MIN, TrainingFrame, assign_folds, usable_as_good
+from vision.held_out import HeldOutEyes, learn_held_out
+from vision.inspect import PIXELS_MAX, Eyes, Sight, blank_findings, report
+from vision.notes import EYE_FILE, EyeNotes, eye_name
+from vision.training_pictures import TrainingPictures, frame_of, load_body
+
+Progress = Callable[[str], None]
+
+_BOX_ALPHA = 0.05  # one good frame in twenty may show a box: boxes say where to look, they decide nothing
+_SPREAD_MIN = 0.05  # of an image score's parts: identical frames have no spread
+
+
+@dataclass(frozen=True, slots=True)
+class TrainedEyes:
+    """`findings`: frame_id -> out-of-fold findings of every training frame. `skipped`: camera -> why it has no eye."""
+
+    findings: Mapping[str, Findings]
+    manifests: Mapping[str, Manifest]
+    skipped: Mapping[str, str]
+
+
+def train_eyes(
+    frames: Sequence[TrainingFrame], shelf: Path, progress: Progress, pixels_max: int = PIXELS_MAX
+) -> TrainedEyes:
+    """Train an eye for each camera among the frames and make it live on the shelf.
+
+    A camera with fewer than GOOD_FRAMES_MIN usable good frames gets none, and its findings say `model_not_ready`.
+    Deterministic: equal frames give an equal model. Raises OSError of the shelf's disk.
+    """
+    by_camera: dict[str, list[TrainingFrame]] = defaultdict(list)
+    for frame in sorted(frames, key=lambda f: (f.captured_at, f.frame_id, f.part_id)):
+        by_camera[frame.camera_id].append(frame)
+    findings: dict[str, Findings] = {}
+    manifests: dict[str, Manifest] = {}
+    skipped: dict[str, str] = {}
+    for camera, of_camera in sorted(by_camera.items()):
+        trained = _train_camera(camera, of_camera, shelf, progress, pixels_max)
+        if isinstance(trained, str):
+            skipped[camera] = trained
+            progress(f"camera {camera}: {trained}")
+            findings |= _blind(of_camera, pixels_max)
+        else:
+            manifests[camera], seen = trained
+            findings |= seen
+    return TrainedEyes(findings, manifests, skipped)
+
+
+def _train_camera(
+    camera: str, frames: Sequence[TrainingFrame], shelf: Path, progress: Progress, pixels_max: int
+) -> tuple[Manifest, dict[str, Findings]] | str:
+    good = usable_as_good(frames)
+    if sum(good) < GOOD_FRAMES_MIN:
+        return f"no eye: {sum(good)} good frames, {GOOD_FRAMES_MIN} are needed"
+    pictures = TrainingPictures.of(frames, good, pixels_max)
+    if pictures is None:
+        return "no eye: the good frames cannot be read"
+    folds, number = assign_folds(frames, good)
+    progress(f"camera {camera}: learning from {sum(good)} good frames at {pictures.columns} x {pictures.rows} pixels")
+    held_out = learn_held_out(frames, good, folds, number, pictures)
+    if held_out is None:
+        return f"no eye: fewer than {GOOD_FRAMES_MIN} good frames can be read"
+    sights = held_out.look(frames, folds, pictures, progress)
+    return _finish(camera, frames, good, sights, held_out, shelf, progress)
+
+
+def _finish(
+    camera: str,
+    frames: Sequence[TrainingFrame],
+    good: Sequence[bool],
+    sights: Mapping[int, Sight],
+    held_out: HeldOutEyes,
+    shelf: Path,
+    progress: Progress,
+) -> tuple[Manifest, dict[str, Findings]]:
+    of_good = [sights[i] for i in range(len(frames)) if good[i] and i in sights]
+    top = _scale([sight.score for sight in of_good])
+    unlike = _scale([sight.measures["unlike"] for sight in of_good])
+    scores = [_score(sight, top, unlike) for sight in of_good]
+    cut = conformal_cut(scores)
+    box_cut = conformal_cut([float(sight.odd.max()) for sight in of_good], _BOX_ALPHA).threshold
+    notes = EyeNotes(
+        rows=held_out.final.rows,
+        columns=held_out.final.columns,
+        threshold=cut.threshold,
+        box_cut=max(box_cut, _SPREAD_MIN),
+        limits=learn_limits([sight.measures for sight in of_good]),
+        asked=cut.asked,
+        promised=cut.promised,
+        held_out_frames=cut.frames,
+    )
+    about = trained_on([frame for frame, is_good in zip(frames, good, strict=True) if is_good])
+    manifest = save_model(
+        shelf,
+        name=eye_name(camera),
+        kind="vision",
+        files={EYE_FILE: eye_graph(held_out.final, held_out.normalisers, top, unlike)},
+        features=GLOB_FEATURES,
+        threshold=cut.threshold,
+        trained_on=about,
+        notes=notes.to_json(),
+        card=card_of(camera, about, notes, cut, held_out),
+    )
+    progress(f"camera {camera}: eye {manifest.version}, at most {cut.promised:.1%} of good frames flagged")
+    findings: dict[str, Findings] = {}
+    for index, frame in enumerate(frames):
+        seen = blank_findings(frame_of(frame, b""), frame.captured_at)
+        if (sight := sights.get(index)) is not None:
+            scored = dataclasses.replace(sight, score=_score(sight, top, unlike))
+            seen = report(seen, scored, notes, model=None)
+        findings[seen.frame_id] = seen
+    return manifest, findings
+
+
+def _blind(frames: Sequence[TrainingFrame], pixels_max: int) -> dict[str, Findings]:
+    """Findings of a camera without an eye."""
+    eyes = Eyes({}, {}, pixels_max)
+    looks = [eyes.inspect(frame_of(frame, load_body(frame)), frame.captured_at) for frame in frames]
+    return {look.findings.frame_id: look.findings for look in looks}
+
+
+def _scale(values: Sequence[float]) -> Scale:
+    return Scale(float(np.mean(values)), max(float(np.std(values)), _SPREAD_MIN))
+
+
+def _score(sight: Sight, top: Scale, unlike: Scale) -> float:
+    """The graph's own arithmetic (eye_graph), for maps whose scale was not known when they were made."""
+    from_map = (sight.score - top.mean) / top.spread
+    return from_map + GLOB_WEIGHT * (sight.measures["unlike"] - unlike.mean) / unlike.spread
