@@ -66,6 +66,7 @@ FETCH_WAIT_MS = 100  # a newly won partition waits for a fetch that is under way
 HEARTBEATS_PER_SESSION = 12  # how soon a member hears of a rebalance: 0.5 s of the 6 s
 POLL_SESSIONS_MAX = 10  # a member that has not polled for so many session timeouts is stuck
 TRANSACTION_TIMEOUT_MS = 10_000  # readers of committed records wait this long for a transaction nobody will ever end
+ATTEMPT_S = 20.0  # twice that time: what a client has not brought about by then, only a fresh client will
 RETRY_BACKOFF_MS = 2  # the broker asks to come back while it completes the previous transaction: 2 ms, not 100
 RECORD_OVERHEAD_BYTES = 256 * 1024  # batch and headers around the largest body
 BATCH_BYTES = 256 * 1024  # the client's default of 16 KiB halves throughput
@@ -86,6 +87,11 @@ class Cluster:
     @property
     def wait_ms(self) -> int:
         return int(self.wait_s * 1000)
+
+    @property
+    def attempt_s(self) -> float:
+        """How long one producer is trusted to bring one step of a transaction about."""
+        return min(self.wait_s, ATTEMPT_S)
 
     def _common(self, role: str) -> dict[str, Any]:
         return {
@@ -139,6 +145,7 @@ class Cluster:
                 "transactional_id": transactional_id,
                 "transaction_timeout_ms": TRANSACTION_TIMEOUT_MS,
                 "retry_backoff_ms": RETRY_BACKOFF_MS,
+                "max_block_ms": int(self.attempt_s * 1000),
             }
         return self._open(KafkaProducer, self._common("producer") | options)
 

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 
-from ingest.errors import Fenced
+from ingest.errors import Fenced, QcfuseError
 from ingest.log import Outgoing, Record
 from ingest.log_kafka_client import (
     FENCED_ERRORS,
@@ -25,12 +26,22 @@ class Transactions:
     def __init__(self, cluster: Cluster, transactional_id: str) -> None:
         self._cluster = cluster
         self._id = transactional_id
-        self._producer: KafkaProducer | None = cluster.producer(transactional_id)
+        self._producer: KafkaProducer | None = None
+        deadline = time.monotonic() + cluster.wait_s
+        while self._producer is None:
+            self._producer = self._opened(deadline)
+
+    def _opened(self, deadline: float) -> KafkaProducer | None:
+        """A producer that owns the id; None when this one got stuck and another may be tried before `deadline`."""
+        producer: KafkaProducer = self._cluster.producer(self._id)
         try:
-            self._producer.init_transactions()
+            producer.init_transactions()
         except KafkaError as error:
-            self.close()
-            raise cluster.trouble(error) from error
+            _let_go(producer)
+            if not isinstance(error, kafka_errors.KafkaTimeoutError) or time.monotonic() >= deadline:
+                raise self._cluster.trouble(error) from error
+            return None
+        return producer
 
     def commit(
         self,
@@ -47,10 +58,17 @@ class Transactions:
         except KafkaError as error:
             last = producer._transaction_manager.last_error
             self.close()
-            raise self._cluster.trouble(last if isinstance(last, FENCED_ERRORS) else error) from error
+            raise self._trouble(last if isinstance(last, FENCED_ERRORS) else error) from error
         except BaseException:
             self.close()
             raise
+
+    def _trouble(self, error: BaseException) -> QcfuseError:
+        """A client that is stuck or confused is left behind while there is time for a fresh one: the committed offsets
+        say what became of its transaction."""
+        if self._cluster.attempt_s < self._cluster.wait_s:
+            return Fenced(f"{self._id}: the transaction came to no clear end; taken over afresh ({error})")
+        return self._cluster.trouble(error)
 
     def _commit(
         self,
@@ -59,28 +77,44 @@ class Transactions:
         offsets: Mapping[TopicPartition, int],
         membership: ConsumerGroupMetadata,
     ) -> None:
-        producer.begin_transaction()
-        for record, partition in outgoing:
-            producer.send(record.topic, record.body, record.key, list(record.headers), partition)
         # The producer's own send_offsets_to_transaction and commit_transaction wait without a limit when the broker is
         # away; what they wait for can be waited for with one. The generation in `membership` fences as well.
         steps = producer._transaction_manager
+        epoch = steps.producer_id_and_epoch
+        producer.begin_transaction()
+        sent = [producer.send(r.topic, r.body, r.key, list(r.headers), partition) for r, partition in outgoing]
         if offsets:
             moved = {place: OffsetAndMetadata(offset, "", -1) for place, offset in offsets.items()}
             self._finish(producer, steps.send_offsets_to_transaction(moved, membership))
+        if sent:
+            self._delivered(producer, sent)
         self._finish(producer, steps.begin_commit())
+        if steps.producer_id_and_epoch != epoch:
+            raise Fenced(f"{self._id}: the broker gave the transaction up under its commit")
+
+    def _delivered(self, producer: KafkaProducer, sent: Sequence[Any]) -> None:
+        """Every record is with the broker before the commit is asked for: the client (kafka-python 3.0) commits a
+        transaction without the records it could not deliver, and calls one that it restarted meanwhile committed."""
+        producer.flush(timeout=self._cluster.attempt_s)
+        for future in sent:
+            if not future.succeeded():
+                raise future.exception or kafka_errors.KafkaTimeoutError(f"{self._id}: a record was not delivered")
 
     def _finish(self, producer: KafkaProducer, result: Any) -> None:
         producer._sender.wakeup()
-        if not result.wait(timeout_ms=self._cluster.wait_ms):
+        if not result.wait(timeout_ms=int(self._cluster.attempt_s * 1000)):
             raise kafka_errors.KafkaTimeoutError(f"{self._id}: transaction not finished")
 
     def close(self) -> None:
         """Let go at once: what was not committed never will be, the next owner's takeover ends it."""
         producer, self._producer = self._producer, None
         if producer is not None:
-            producer._sender.force_close()  # close() alone would first try to send what is left
-            producer.close(timeout=1.0)
+            _let_go(producer)
+
+
+def _let_go(producer: KafkaProducer) -> None:
+    producer._sender.force_close()  # close() alone would first try to send what is left
+    producer.close(timeout=1.0)
 
 
 class KafkaLane:

@@ -88,15 +88,13 @@ def test_a_stop_order_holds_within_a_second_and_survives_a_restart(
     order = Order(order="mode", mode="manual", line_id="*", by="test", at=Instant(time.time() * 1000))
     producer.append(Outgoing(road.settings.topic("control"), b"*", encode(order)))
     producer.flush()
-    ordered_at = time.time() * 1000
     worker.kill()
     worker.wait()
     road.spawn("fusion")
+    time.sleep(1.0)  # what the order has to take hold; nothing published from here on may be decided otherwise
     road.publish(shift)
     verdicts = road.wait_for(lambda found: len(final(found)) >= len(parts_of(shift)))
-    later = [v for v in verdicts if v.decided_at > ordered_at + 1000]
-    assert later
-    assert all(v.decision == "cannot_tell" and "manual_mode" in v.reasons for v in later)
+    assert all(v.decision == "cannot_tell" and "manual_mode" in v.reasons for v in verdicts)
 
 
 def test_a_record_in_another_partition_is_sent_on_with_its_first_time(
