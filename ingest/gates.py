@@ -143,6 +143,10 @@ class Gates:
         attempt, view = attempts[timer.number - 1], self.memory.views[part.line_id][timer.gate_id]
         if timer.kind == "book" and attempt.opened_at is None:
             self.memory.changed.add(part.key)
+            if attempt is attempts[-1] and _named_beyond(part, view, attempt_ends(part, view)) is None:
+                attempts.pop()  # a corrected booking has since taken in what named it
+                self.memory.rest(part)
+                return []
             self._open(part, view, attempt, timer.due_at, timer.due_at)
             return self._look(part, view, attempt, timer.due_at)
         if timer.kind == "deadline" and attempt.is_open:

@@ -113,7 +113,9 @@ class KafkaMember(ConsumerRebalanceListener):  # type: ignore[misc]  # the clien
         return bool(lost or won)
 
     def _open(self, won: Sequence[int]) -> None:
-        """Take lanes over: fence, then offsets, then ends. All or none; raises LogUnavailable."""
+        """Take lanes over: fence, then offsets, then ends. All, or none: then the next `poll` tries again.
+
+        Raises LogUnavailable."""
         ids = [f"{self._cluster.prefix}{self._group}-{partition}" for partition in won]
         opened: list[Transactions] = []
         try:
@@ -125,9 +127,11 @@ class KafkaMember(ConsumerRebalanceListener):  # type: ignore[misc]  # the clien
                 if trouble is not None:
                     raise trouble
             committed, ends = self._found(won)
-        except QcfuseError:
+        except QcfuseError as error:
             for transactions in opened:
                 transactions.close()
+            if isinstance(error, Fenced):
+                return  # two workers took the same id over at once; the group says by the next poll whose it is
             raise
         for partition, transactions in zip(won, opened, strict=True):
             at = {topic: committed[TopicPartition(topic, partition)] for topic in self._topics}

@@ -69,9 +69,18 @@ class Road:
             if enough(found):
                 return found
             if time.monotonic() > end:
-                counted = Counter((v.gate_id, v.decision) for v in found)
-                raise AssertionError(f"only {len(found)} verdicts within {limit_s} s: {counted}")
+                raise AssertionError(f"only {len(found)} verdicts within {limit_s} s\n{self._account(found)}")
             time.sleep(0.25)
+
+    def _account(self, verdicts: list[Verdict]) -> str:
+        """What there is to look at when verdicts stay away: how many of each kind, who waits for what, who lives."""
+        counted = Counter((v.line_id, v.gate_id, v.decision) for v in verdicts)
+        waiting = [
+            f"{v.verdict_id} without {v.evidence.missing}" for v in final(verdicts).values() if v.evidence.missing
+        ]
+        beats = [path.read_text("utf-8") for path in sorted(Path(self.settings.home, "run").glob("*.json"))]
+        ended = [f"{process.args} ended {process.returncode}" for process in self.running if process.poll() is not None]
+        return "\n".join([str(counted), *waiting, *beats, *ended])
 
     def close(self) -> None:
         for process in self.running:

@@ -126,6 +126,17 @@ def test_samples_that_name_the_part_at_the_gate_open_it_after_booking_ms() -> No
     assert [c.at - T0 for c in assembler.advance(T0 + 20_000)] == [2500 + 5000 + 500]
 
 
+def test_what_a_corrected_booking_takes_in_opens_no_second_attempt() -> None:
+    assembler = join()
+    first = feed(assembler, [(3000, visit("P1", "OP40", 2000)), (4600, findings("P1", 4500))])
+    assert [c.at - T0 for c in first] == [3500]
+    feed(assembler, [(5000, visit("P1", "OP40", 2000, length=3000))])
+    assert assembler.advance(T0 + 30_000) == []
+    again = feed(assembler, [(31_000, findings("P1", 30_500))])
+    again += assembler.advance(T0 + 60_000)
+    assert [(c.evidence.attempt, c.at - T0) for c in again if c.first] == [(2, 31_000 + 5000 + 500)]
+
+
 def test_a_visit_behind_the_gate_opens_it() -> None:
     assembler = join()
     feed(assembler, [(5000, visit("P1", "OP50", 4000))])
