@@ -7,9 +7,11 @@ transaction), and only then reads its committed offsets and ends.
 
 from __future__ import annotations
 
+import threading
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor, wait
+from contextlib import suppress
 from functools import partial
 from typing import Any
 
@@ -18,6 +20,7 @@ from ingest.log import Batch, Outgoing, Record
 from ingest.log_kafka_client import (
     Cluster,
     ConsumerRebalanceListener,
+    KafkaConsumer,
     KafkaError,
     TopicPartition,
     flatten,
@@ -44,6 +47,7 @@ class KafkaMember(ConsumerRebalanceListener):  # type: ignore[misc]  # the clien
         self._lanes: dict[int, KafkaLane] = {}
         self._committers = ThreadPoolExecutor(COMMITTERS, thread_name_prefix="commit")
         self._lost_all = False
+        self._changing = threading.Lock()  # between our thread, which opens lanes, and the client's, which assigns
         self._next: dict[TopicPartition, int] = {}
         self._consumer = cluster.consumer(group)
         self._contact = Contact(cluster, self._consumer, TopicPartition(self._topics[0], 0))
@@ -61,10 +65,11 @@ class KafkaMember(ConsumerRebalanceListener):  # type: ignore[misc]  # the clien
         self._lost_all = True
 
     def on_partitions_assigned(self, assigned: set[TopicPartition]) -> None:
-        for place in assigned:
-            if self._lost_all or place.partition not in self._lanes:
-                self._consumer.pause(place)
-                self._consumer.seek(place, 0)  # some position, or the consumer would ask the broker for one
+        with self._changing:
+            for place in assigned:
+                if self._lost_all or place.partition not in self._lanes:
+                    self._consumer.pause(place)
+                    self._consumer.seek(place, 0)  # some position, or the consumer would ask the broker for one
 
     def poll(self, timeout_s: float, records_max: int = 500) -> list[Record]:
         deadline = time.monotonic() + timeout_s
@@ -101,12 +106,13 @@ class KafkaMember(ConsumerRebalanceListener):  # type: ignore[misc]  # the clien
         """Make the lanes those of the assignment. True when they changed.
 
         What was read of a lane that is kept stays where it is: it has been this member's all the time."""
-        assigned = self._consumer.assignment()
-        mine = {n for n in range(self._partitions) if all(TopicPartition(t, n) in assigned for t in self._topics)}
-        lost = [n for n in self._lanes if self._lost_all or n not in mine]
-        self._lost_all = False
-        for partition in lost:
-            self._lanes.pop(partition).close()
+        with self._changing:
+            assigned = self._consumer.assignment()
+            mine = {n for n in range(self._partitions) if all(TopicPartition(t, n) in assigned for t in self._topics)}
+            lost = {n: self._lanes.pop(n) for n in list(self._lanes) if self._lost_all or n not in mine}
+            self._lost_all = False
+        for lane in lost.values():
+            lane.close()
         won = sorted(mine - self._lanes.keys())
         if won:
             self._open(won)
@@ -136,10 +142,18 @@ class KafkaMember(ConsumerRebalanceListener):  # type: ignore[misc]  # the clien
         for partition, transactions in zip(won, opened, strict=True):
             at = {topic: committed[TopicPartition(topic, partition)] for topic in self._topics}
             end = {topic: ends[TopicPartition(topic, partition)] for topic in self._topics}
-            self._lanes[partition] = KafkaLane(partition, transactions, at, end, self._owner)
-            self.seek(partition, at)
-            self._consumer.resume(*(TopicPartition(topic, partition) for topic in self._topics))
+            with self._changing:
+                self._lanes[partition] = KafkaLane(partition, transactions, at, end, self._owner)
+                self._read_on(partition, at)
         self._contact.heard()
+
+    def _read_on(self, partition: int, offsets: Mapping[str, int]) -> None:
+        """From these offsets. Of a partition that was taken away a moment ago nothing; `_settle` will see it gone."""
+        with suppress(ValueError, KeyError):
+            self.seek(partition, offsets)
+            for topic in self._topics:
+                self._consumer.resume(TopicPartition(topic, partition))
+                _drop_parked(self._consumer, TopicPartition(topic, partition))
 
     def _found(self, won: Sequence[int]) -> tuple[dict[TopicPartition, int], dict[TopicPartition, int]]:
         """(committed offsets, or the first kept ones; ends of committed records)."""
@@ -186,8 +200,8 @@ class KafkaMember(ConsumerRebalanceListener):  # type: ignore[misc]  # the clien
         if lane is None:
             return
         lane.close()
-        assigned = self._consumer.assignment()
-        self._consumer.pause(*(p for p in assigned if p.partition == partition))
+        with suppress(KeyError):
+            self._consumer.pause(*(p for p in self._consumer.assignment() if p.partition == partition))
 
     def _caught_up(self, partition: int, ends: Mapping[str, int]) -> bool:
         for topic, end in ends.items():
@@ -213,3 +227,10 @@ class KafkaMember(ConsumerRebalanceListener):  # type: ignore[misc]  # the clien
             self._consumer.close(autocommit=False, timeout_ms=2000)
         except KafkaError as error:
             raise LogUnavailable(f"could not leave the group {self._group!r}: {error}") from error
+
+
+def _drop_parked(consumer: KafkaConsumer, place: TopicPartition) -> None:
+    """Of a paused partition the client (kafka-python 3.0) parks what it had read ahead, fetches no more while it is
+    parked, and after `resume` takes it up only at a moment without a current batch, which may never come. We read on
+    from a place we set, so what was parked is of no use."""
+    consumer._fetcher._paused_partition_records.pop(place, None)

@@ -7,7 +7,7 @@ import time
 import pytest
 
 from ingest.errors import BadInput, BadRecord, Fenced
-from ingest.log import Lane, Outgoing, Record
+from ingest.log import Lane, Member, Outgoing, Record
 from ingest.partition import partition_of
 from tests.ingest.log_plant import PATIENCE_S, Plant, numbered, own, poll_until, spec, take
 
@@ -117,6 +117,30 @@ def test_a_lane_that_is_kept_through_a_rebalance_is_the_same_object_and_reads_on
         lane.commit([], {plant.topic("in"): 10})
         plant.append(Outgoing(plant.topic("in"), b"k", b"after", partition=partition))
     assert [r.body for r in take(first, 2)] == [b"after", b"after"]
+
+
+def take_one(member: Member) -> Record:
+    """The first record there is; the client has read more than it gave."""
+    deadline = time.monotonic() + PATIENCE_S
+    while not (found := member.poll(0.1, records_max=1)):
+        assert time.monotonic() < deadline
+    return found[0]
+
+
+def test_a_lane_forgotten_while_more_of_it_was_read_ahead_comes_again_from_its_committed_offset(plant: Plant) -> None:
+    plant.append(*(o for n in range(4) for o in numbered(plant, 30, n)))
+    member = plant.member("in")
+    own(member)
+    first = take_one(member)
+    member.forget(first.partition)
+    lane = own(member)[first.partition]
+    assert lane.committed == {plant.topic("in"): 0}
+    found: list[Record] = []
+    deadline = time.monotonic() + PATIENCE_S
+    while len([r for r in found if r.partition == first.partition]) < 30:
+        found += member.poll(0.1)
+        assert time.monotonic() < deadline, "what was read ahead of the forgotten lane blocks it"
+    assert [r.offset for r in found if r.partition == first.partition] == list(range(30))
 
 
 def test_no_record_is_skipped_when_lanes_change_while_records_flow(plant: Plant) -> None:
