@@ -218,6 +218,7 @@ class KafkaMember(ConsumerRebalanceListener):  # type: ignore[misc]  # the clien
 
     def close(self) -> None:
         self._committers.shutdown()
+        self._contact.close()
         for lane in self._lanes.values():
             lane.close()
         self._lanes.clear()

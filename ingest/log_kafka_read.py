@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
 
 from ingest.log import Record
 from ingest.log_kafka_client import Cluster, KafkaConsumer, KafkaError, TopicPartition, flatten, kafka_errors
@@ -14,30 +15,46 @@ READ_MS = 200
 
 
 class Contact:
-    """A consumer's poll says nothing when the broker is away: this asks, and gives up after the cluster's `wait_s`."""
+    """A consumer's poll says nothing when the broker is away: this asks, and gives up after the cluster's `wait_s`.
+
+    It asks beside the polling, in a thread of its own: the answer comes after that of a fetch which waits on the same
+    connection, and a stop order's reader, where nothing ever comes, would hold its worker up for as long."""
 
     def __init__(self, cluster: Cluster, consumer: KafkaConsumer, place: TopicPartition) -> None:
         self._cluster = cluster
         self._consumer = consumer
         self._place = place
         self._heard_at = self._asked_at = time.monotonic()
+        self._asker = ThreadPoolExecutor(1, thread_name_prefix="contact")
+        self._answer: Future[object] | None = None
 
     def heard(self) -> None:
         self._heard_at = time.monotonic()
 
     def check(self) -> None:
-        """Raises LogUnavailable when nothing was heard from the broker for `wait_s`."""
+        """Raises LogUnavailable when nothing was heard from the broker for `wait_s`. Does not wait."""
+        if self._answer is not None:
+            self._listen(self._answer)
+            return
         now = time.monotonic()
-        if now - max(self._heard_at, self._asked_at) < min(PROBE_EVERY_S, self._cluster.wait_s / 2):
+        if now - max(self._heard_at, self._asked_at) >= min(PROBE_EVERY_S, self._cluster.wait_s / 2):
+            self._asked_at = now
+            self._answer = self._asker.submit(self._consumer.end_offsets, [self._place], timeout_ms=PROBE_MS)
+
+    def _listen(self, answer: Future[object]) -> None:
+        if not answer.done():
             return
-        self._asked_at = now
-        try:
-            self._consumer.end_offsets([self._place], timeout_ms=PROBE_MS)
-        except KafkaError as error:
-            if time.monotonic() - self._heard_at >= self._cluster.wait_s:
-                raise self._cluster.trouble(error) from error
-            return
-        self.heard()
+        self._answer, error = None, answer.exception()
+        if error is None:
+            self.heard()
+        elif not isinstance(error, KafkaError):
+            raise error
+        elif time.monotonic() - self._heard_at >= self._cluster.wait_s:
+            raise self._cluster.trouble(error) from error
+
+    def close(self) -> None:
+        """Waits for an answer that is under way, PROBE_MS at most."""
+        self._asker.shutdown()
 
 
 class Reading:
@@ -52,6 +69,7 @@ class Reading:
     def take(self, places: Sequence[TopicPartition], start: str | Mapping[tuple[str, int], int]) -> None:
         """Read these partitions from now on, from `start` (as `ingest.log.Log.reader`)."""
         self._places = list(places)
+        self._end_contact()
         self._contact = Contact(self._cluster, self._consumer, self._places[0])
         self._consumer.assign(self._places)
         first = self._ask(self._consumer.beginning_offsets)
@@ -87,7 +105,12 @@ class Reading:
                 self._contact.check()
         return records
 
+    def _end_contact(self) -> None:
+        if self._contact is not None:
+            self._contact.close()
+
     def close(self) -> None:
+        self._end_contact()
         self._consumer.close(autocommit=False, timeout_ms=2000)
 
 
