@@ -1,7 +1,7 @@
-"""Encoded image in, grey pixels out. The only file that knows OpenCV (the simulated plant's camera aside).
+"""Encoded image in, pixels out. The only file that knows OpenCV (the simulated plant's camera aside).
 
-Training and serving go through the same two steps: `decode` (grey at once, JPEG at a reduced scale where that will do)
-and `fit_to` (area average to the eye's working size).
+Training and serving go through the same two steps: `decode` (grey at once unless the eye sees colour, JPEG at a reduced
+scale where that will do) and `fit_to` (area average to the eye's working size).
 """
 
 from __future__ import annotations
@@ -23,13 +23,26 @@ Grey = npt.NDArray[np.float32]
 #: Pixels an eye works on: half of a VGA frame in each direction. The eye's time is linear in it.
 WORKING_PIXELS = 320 * 240
 _WORKING_MULTIPLE = 8  # three halvings in the filter bank must come out even
+_LINE_SHIFT = 4  # lines are drawn to a sixteenth of a pixel
 _NATIVE_SHARE = 1.25  # of WORKING_PIXELS: a frame hardly larger is taken as it is, resampling would only blur it
-_WORKING_SIDE_MIN = 32  # the coarsest level must be wider than its filters' reflection
+_WORKING_SIDE_MIN = 72  # the coarsest level must be wider than its filters' reflection
+#: A frame with more pixels is also looked at in tiles, at a scale of at most DETAIL_PIXELS: at working size alone a
+#: defect of ten pixels in it would be less than one.
+LARGE_PIXELS = 1_000_000
+DETAIL_PIXELS = 6_000_000
 _REDUCED = {
-    1: cv2.IMREAD_GRAYSCALE | cv2.IMREAD_ANYDEPTH,
-    2: cv2.IMREAD_REDUCED_GRAYSCALE_2,
-    4: cv2.IMREAD_REDUCED_GRAYSCALE_4,
-    8: cv2.IMREAD_REDUCED_GRAYSCALE_8,
+    False: (
+        cv2.IMREAD_GRAYSCALE | cv2.IMREAD_ANYDEPTH,
+        cv2.IMREAD_REDUCED_GRAYSCALE_2,
+        cv2.IMREAD_REDUCED_GRAYSCALE_4,
+        cv2.IMREAD_REDUCED_GRAYSCALE_8,
+    ),
+    True: (
+        cv2.IMREAD_COLOR | cv2.IMREAD_ANYDEPTH,
+        cv2.IMREAD_REDUCED_COLOR_2,
+        cv2.IMREAD_REDUCED_COLOR_4,
+        cv2.IMREAD_REDUCED_COLOR_8,
+    ),
 }
 
 cv2.setNumThreads(1)  # one process a core: OpenCV's own threads only get into each other's way
@@ -39,17 +52,19 @@ cv2.setNumThreads(1)  # one process a core: OpenCV's own threads only get into e
 class Picture:
     """A decoded frame. `grey`: float32[rows, columns] in 0..255, maybe reduced; `width`, `height` as it came.
 
-    `fingerprint`: equal for equal pixels, however they were encoded without loss.
+    `fingerprint`: equal for equal pixels, however they were encoded without loss. `chroma`: float32[rows, columns, 2] in
+    -255..255, red less green and yellow less blue, where colour was asked for.
     """
 
     grey: Grey
     width: int
     height: int
     fingerprint: str
+    chroma: Grey | None = None
 
 
-def decode(body: bytes, pixels_max: int) -> Picture:
-    """Decode an image to grey. 16-bit images are scaled to 0..255 by their type's range, floats count as 0..1.
+def decode(body: bytes, pixels_max: int, colour: bool = False) -> Picture:
+    """Decode an image. 16-bit images are scaled to 0..255 by their type's range, floats count as 0..1.
 
     Raises BadRecord: `image_empty`, `image_unknown_format`, `image_too_large` (from the header, before any decoding),
     `image_truncated`, `image_unreadable`.
@@ -58,8 +73,8 @@ def decode(body: bytes, pixels_max: int) -> Picture:
     if header.pixels > pixels_max:
         raise BadRecord("image_too_large", f"{header.width} x {header.height} pixels, at most {pixels_max} allowed")
     check_complete(body, header)
-    factor = _reduction(header.width, header.height) if header.kind == "jpeg" else 1
-    flags = _REDUCED[factor] | cv2.IMREAD_IGNORE_ORIENTATION  # boxes are in pixels of the frame as it came
+    reduction = _reduction(header.width, header.height) if header.kind == "jpeg" else 0
+    flags = _REDUCED[colour][reduction] | cv2.IMREAD_IGNORE_ORIENTATION  # boxes are in pixels of the frame as it came
     try:
         decoded = cv2.imdecode(np.frombuffer(body, np.uint8), flags)
     except cv2.error as error:
@@ -68,7 +83,9 @@ def decode(body: bytes, pixels_max: int) -> Picture:
         raise BadRecord("image_unreadable", f"{header.kind} of {header.width} x {header.height} does not decode")
     digest = hashlib.blake2b(repr((header.width, header.height)).encode(), digest_size=16)
     digest.update(np.ascontiguousarray(decoded).data)
-    return Picture(_to_grey(decoded), header.width, header.height, digest.hexdigest())
+    pixels = _to_bytes_range(decoded)
+    grey, chroma = (pixels, None) if pixels.ndim == 2 else (_luminance(pixels), _opponents(pixels))
+    return Picture(grey, header.width, header.height, digest.hexdigest(), chroma)
 
 
 def working_size(sizes: Sequence[tuple[int, int]]) -> tuple[int, int]:
@@ -90,12 +107,12 @@ def working_size(sizes: Sequence[tuple[int, int]]) -> tuple[int, int]:
     return rows, columns
 
 
-def fit_to(grey: Grey, rows: int, columns: int) -> Grey:
-    """The picture at the eye's working size: float32[rows, columns], area averages when shrinking."""
-    if grey.shape == (rows, columns):
-        return grey
-    shrinks = rows <= grey.shape[0] and columns <= grey.shape[1]
-    resized = cv2.resize(grey, (columns, rows), interpolation=cv2.INTER_AREA if shrinks else cv2.INTER_LINEAR)
+def fit_to(pixels: Grey, rows: int, columns: int) -> Grey:
+    """The picture at the eye's working size: float32[rows, columns] (or with planes), area averages when shrinking."""
+    if pixels.shape[:2] == (rows, columns):
+        return pixels
+    shrinks = rows <= pixels.shape[0] and columns <= pixels.shape[1]
+    resized = cv2.resize(pixels, (columns, rows), interpolation=cv2.INTER_AREA if shrinks else cv2.INTER_LINEAR)
     return np.asarray(resized, np.float32)
 
 
@@ -114,15 +131,16 @@ def regions(over: npt.NDArray[np.bool_]) -> tuple[npt.NDArray[np.int32], npt.NDA
 
 
 def _reduction(width: int, height: int) -> int:
-    """How far libjpeg may shrink while decoding. From the image alone, never from the eye: fingerprints must not change
+    """How often libjpeg may halve while decoding. From the image alone, never from the eye: fingerprints must not change
     when an eye is retrained at another size."""
-    for factor in (8, 4, 2):
-        if (width // factor) * (height // factor) >= WORKING_PIXELS:
-            return factor
-    return 1
+    enough = DETAIL_PIXELS if width * height > LARGE_PIXELS else WORKING_PIXELS
+    for halvings in (3, 2, 1):
+        if (width >> halvings) * (height >> halvings) >= enough:
+            return halvings
+    return 0
 
 
-def _to_grey(decoded: npt.NDArray[np.generic]) -> Grey:
+def _to_bytes_range(decoded: npt.NDArray[np.generic]) -> Grey:
     if decoded.dtype == np.uint8:
         return decoded.astype(np.float32)
     if decoded.dtype == np.uint16:
@@ -133,5 +151,80 @@ def _to_grey(decoded: npt.NDArray[np.generic]) -> Grey:
     raise BadRecord("image_unreadable", f"pixels of type {decoded.dtype} are not supported")
 
 
+def _luminance(pixels: Grey) -> Grey:
+    """Of blue, green, red (ITU-R BT.601, what a JPEG's own grey is)."""
+    return np.asarray(cv2.cvtColor(pixels, cv2.COLOR_BGR2GRAY), np.float32)
+
+
+def _opponents(pixels: Grey) -> Grey:
+    """Red less green, yellow less blue: what grey does not see (Hering's opponent colours)."""
+    blue, green, red = pixels[..., 0], pixels[..., 1], pixels[..., 2]
+    return np.stack([red - green, 0.5 * (red + green) - blue], axis=-1)
+
+
 def _to_multiple(side: float) -> int:
     return max(_WORKING_SIDE_MIN, round(side / _WORKING_MULTIPLE) * _WORKING_MULTIPLE)
+
+
+def blurred(pixels: Grey, sigma: float) -> Grey:
+    """Gaussian blur of float32[rows, columns], its rim mirrored."""
+    return np.asarray(cv2.GaussianBlur(pixels, (0, 0), sigma), np.float32)
+
+
+def stretched(pixels: Grey, rows: int, columns: int) -> Grey:
+    """Smoothly enlarged (cubic) to float32[rows, columns]."""
+    return np.asarray(cv2.resize(pixels, (columns, rows), interpolation=cv2.INTER_CUBIC), np.float32)
+
+
+def turned(pixels: Grey, degrees: float, scale: float, shift: tuple[float, float]) -> Grey:
+    """Turned about its middle, scaled, and moved by `shift` pixels (x, y); beyond its rim is its mirror image."""
+    rows, columns = pixels.shape
+    motion = cv2.getRotationMatrix2D((columns / 2, rows / 2), degrees, scale)
+    motion[:, 2] += np.array(shift)
+    return np.asarray(cv2.warpAffine(pixels, motion, (columns, rows), borderMode=cv2.BORDER_REFLECT), np.float32)
+
+
+def polyline(rows: int, columns: int, points: npt.NDArray[np.floating], width: float) -> Grey:
+    """A line through points [n, 2] of x, y: float32[rows, columns], how much of each pixel it covers (0..1).
+
+    A line thinner than a pixel covers its pixels only in part."""
+    drawn = np.zeros((2 * rows, 2 * columns), np.uint8)  # at twice the size, so that half pixels of width count
+    vertices = np.round(np.clip(points, -1e4, 1e4) * 2 * 8).astype(np.int32).reshape(-1, 1, 2)
+    thickness = min(max(1, round(2 * width)), 255)
+    cv2.polylines(drawn, [vertices], False, 255, thickness, cv2.LINE_AA, 3)  # 3 bits of the coordinates are fractions
+    return np.asarray(cv2.resize(drawn, (columns, rows), interpolation=cv2.INTER_AREA), np.float32) / np.float32(255)
+
+
+def draw_line(mask: npt.NDArray[np.uint8], points: npt.NDArray[np.float64], width: float) -> None:
+    """Draw a line, round at its ends and corners, into mask (255). `points`: float64[n, 2] of x, y, one at least."""
+    fixed = np.rint(points * (1 << _LINE_SHIFT)).astype(np.int32)
+    radius = max(1, round(width / 2 * (1 << _LINE_SHIFT)))
+    for first, last in zip(fixed[:-1], fixed[1:], strict=True):
+        across = _across(first, last, radius)
+        if across is not None:
+            cv2.fillConvexPoly(mask, across, 255, shift=_LINE_SHIFT)
+    for x, y in fixed:
+        cv2.circle(mask, (int(x), int(y)), radius, 255, cv2.FILLED, shift=_LINE_SHIFT)
+
+
+def _across(first: npt.NDArray[np.int32], last: npt.NDArray[np.int32], radius: int) -> npt.NDArray[np.int32] | None:
+    """The four corners of a stretch of line; OpenCV's own thick lines know only whole pixels of width."""
+    along = (last - first).astype(np.float64)
+    length = float(np.hypot(*along))
+    if not length:
+        return None
+    aside = np.array([-along[1], along[0]]) * (radius / length)
+    return np.rint([first + aside, last + aside, last - aside, first - aside]).astype(np.int32)
+
+
+def shrink_mask(mask: npt.NDArray[np.uint8], rows: int, columns: int) -> Grey:
+    """The share of each of rows x columns cells that a mask (0 or 255) covers: float32, 0..1."""
+    return fit_to(np.asarray(mask, np.float32), rows, columns) / np.float32(255)
+
+
+def decode_mask(body: bytes) -> npt.NDArray[np.bool_]:
+    """A PNG mask as bool[rows, columns]: True where any of its colours is not zero. Raises BadRecord as `decode`."""
+    decoded = cv2.imdecode(np.frombuffer(body, np.uint8), cv2.IMREAD_COLOR | cv2.IMREAD_ANYDEPTH)
+    if decoded is None:
+        raise BadRecord("image_unreadable", "the mask does not decode")
+    return np.asarray(np.any(decoded != 0, axis=-1), np.bool_)
