@@ -8,6 +8,7 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 from fusion.train_cases import Released
+from fusion.train_marks import marks_of_frames
 from ingest.folder import Folder
 from ingest.messages import Findings, Instant
 from vision.folds import TrainingFrame
@@ -27,6 +28,9 @@ def look_out_of_fold(
     for released in labels:
         if released.defect.outcome != "unsure":
             outcomes[released.defect.part_id] = released.defect.outcome == "ok"
+    marks = marks_of_frames(folder, labels)
+    if refused := [row for row in folder.dead_letters if row.file == "marks.csv"]:
+        progress(f"marks.csv: {len(refused)} bad rows, the first at row {refused[0].row}: {refused[0].detail}")
     by_camera: dict[str, list[TrainingFrame]] = {}
     for row in folder.frames():
         frame, part = row.frame, parts.get(row.frame.part_id)
@@ -44,6 +48,7 @@ def look_out_of_fold(
                 captured_at=frame.captured_at,
                 load=row.load,
                 good=outcomes.get(frame.part_id),
+                marks=marks.get((frame.part_id, frame.frame_id), ()) if outcomes.get(frame.part_id) is not True else (),
             )
         )
     found: dict[str, Findings] = {}

@@ -37,6 +37,7 @@ REASONS: Mapping[str, str] = {
     "bad_header": "A header that the contract asks for is missing, or is not UTF-8.",
     "bad_id": "A name (part, line, station, camera) is empty, longer than 200 characters, or not printable.",
     "bad_json": "The body is not JSON in UTF-8 (NaN and Infinity are not JSON).",
+    "bad_mark": "A mark is not one box or stroke within a frame, or there are too many of them or of their points.",
     "bad_path": "The file named by a row does not lie below its folder.",
     "bad_row": "A row has more or fewer cells than its table has columns.",
     "bad_text": "A text is too long or cannot be written as UTF-8.",

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import math
+from collections.abc import Iterable, Mapping
 
 import msgspec
 
 from ingest.errors import BadInput, BadRecord
-from ingest.messages import Defect, Findings, Frame, Instant, Order, Visit
+from ingest.messages import Defect, Findings, Frame, Instant, Mark, Order, Visit
 from ingest.plan import Plan
 from ingest.settings import Settings
 
@@ -15,6 +16,9 @@ ID_CHARS_MAX = 200  # a GS1 data-matrix code holds 70 to 150 characters
 ATTRIBUTES_MAX = 64  # facts booked at one visit; more is somebody's whole database row
 TEXT_CHARS_MAX = 4000  # a comment a person typed
 CODES_CHARS_MAX = 1000  # several causes, separated by `;`
+MARKS_MAX = 50  # of one record; who draws more has drawn the texture
+POINTS_MAX = 2000  # of one stroke: a slow hand on a screen of 120 Hz for a quarter of a minute
+PIXEL_MAX = 65_535  # the widest picture a JPEG can hold
 CONTENT_TYPES = frozenset({"image/jpeg", "image/png", "image/tiff", "image/bmp"})
 
 
@@ -37,6 +41,45 @@ def check_text(field: str, value: str, chars_max: int = ID_CHARS_MAX) -> None:
 
 def _shown(value: str) -> str:
     return f"{value[:40]!a}{'...' if len(value) > 40 else ''} ({len(value)} characters)"
+
+
+def check_marks(marks: Iterable[Mark]) -> None:
+    """Each mark one box or stroke of sane size; whether it lies within its picture only who has the picture can say.
+
+    Raises BadRecord `bad_mark`, `bad_id` or `bad_text`.
+    """
+    for number, mark in enumerate(marks, start=1):
+        if number > MARKS_MAX:
+            raise BadRecord("bad_mark", f"more than {MARKS_MAX} marks in one record")
+        check_id("camera_id of a mark", mark.camera_id)
+        check_text("frame_id of a mark", mark.frame_id, 2 * ID_CHARS_MAX)
+        check_text("kind of a mark", mark.kind)
+        if (mark.box is None) == (mark.stroke is None):
+            raise BadRecord("bad_mark", f"mark {number} wants exactly one of box and stroke")
+        if (wrong := _wrong_shape(mark)) is not None:
+            raise BadRecord("bad_mark", f"mark {number}: {wrong}")
+
+
+def _wrong_shape(mark: Mark) -> str | None:
+    """What is wrong with the shape of a mark, in words."""
+    if mark.box is not None:
+        box = mark.box
+        if not (0 < box.width <= PIXEL_MAX and 0 < box.height <= PIXEL_MAX):
+            return f"a box of {box.width} x {box.height} pixels"
+        if not (0 <= box.x <= PIXEL_MAX and 0 <= box.y <= PIXEL_MAX):
+            return f"a box at {box.x}, {box.y}, which is in no picture"
+        return None
+    assert mark.stroke is not None  # exactly one of the two is there
+    if not 0 < mark.stroke.width_px <= PIXEL_MAX:
+        return f"a stroke {mark.stroke.width_px} pixels wide"
+    if not 0 < len(mark.stroke.points) <= POINTS_MAX:
+        return f"a stroke of {len(mark.stroke.points)} points; 1 to {POINTS_MAX} are taken"
+    outside = next((p for p in mark.stroke.points if not all(_within(place) for place in p)), None)
+    return None if outside is None else f"a stroke through {outside[0]}, {outside[1]}, which is in no picture"
+
+
+def _within(place: float) -> bool:
+    return math.isfinite(place) and 0 <= place <= PIXEL_MAX
 
 
 def content_type_of(name: str) -> str:
@@ -131,6 +174,7 @@ class Checks:
         check_text("cause_code", defect.cause_code, CODES_CHARS_MAX)
         check_text("recorded_by", defect.recorded_by)
         check_text("comment", defect.comment, TEXT_CHARS_MAX)
+        check_marks(defect.drawn)
         return defect
 
     def findings(self, findings: Findings, logged_at_ms: float) -> Findings:

@@ -32,6 +32,7 @@ from ingest.folder_items import (
     read_truth,
     read_visit,
 )
+from ingest.folder_marks import MARK_COLUMNS, MarkRow, MaskFile, read_mark
 from ingest.folder_rows import DeadRow, DeadRows, Row, read_rows
 from ingest.folder_sensors import SensorRun, channels_of, sensor_files, sensor_runs
 from ingest.messages import Instant, Visit
@@ -39,7 +40,7 @@ from ingest.plan import Station
 from ingest.plan_file import load_plan
 from ingest.settings import Settings
 
-__all__ = ["Arrival", "DeadRow", "DefectRow", "Folder", "FrameRow", "Part", "Truth", "VisitRow"]
+__all__ = ["Arrival", "DeadRow", "DefectRow", "Folder", "FrameRow", "MarkRow", "MaskFile", "Part", "Truth", "VisitRow"]
 
 LINK_BYTES_MAX = 1024  # a symbolic link that was checked out as a plain file holds one short path
 
@@ -66,6 +67,7 @@ class Folder:
         self._visits = self._rows("production.csv", VISIT_COLUMNS, lambda row: read_visit(row, self._checks))
         self._frames = self._optional("frames", FRAME_COLUMNS, self._read_frames())
         self._defects = self._optional("defects", DEFECT_COLUMNS, lambda row: read_defect(row, self._checks))
+        self._marks = self._read_marks()
         self._parts = _first_visits(self._visits)
         self._sensor_files = [self._station_of(*found) for found in self._find_sensor_files()]
 
@@ -80,6 +82,14 @@ class Folder:
     def frames(self) -> list[FrameRow]:
         """Every frame whose picture is there, in the order of the file; `load()` reads the picture."""
         return self._frames
+
+    def marks(self) -> list[MarkRow]:
+        """Where people saw defects in frames, in the order of `marks.csv`."""
+        return self._marks
+
+    def refuse_mark(self, mark: MarkRow, trouble: BadRecord) -> None:
+        """Note a mark that turned out not to fit its frame, once somebody could open both."""
+        self._dead.note("marks.csv", mark.row, trouble)
 
     def parts(self) -> Mapping[str, Part]:
         """Each part that production booked, with its first visit's line, start, batch and product."""
@@ -156,6 +166,12 @@ class Folder:
             except BadRecord as trouble:
                 self._dead.note(name, row.number, trouble)
         return found
+
+    def _read_marks(self) -> list[MarkRow]:
+        name, masks = "marks.csv", self.path / "masks"
+        if not self.plan.may_read("defects") or not (self.path / name).exists():
+            return []
+        return self._rows(name, MARK_COLUMNS, lambda row: read_mark(row, self._checks, masks))
 
     def _read_frames(self) -> Callable[[Row], FrameRow]:
         pictures = self.path / "frames"

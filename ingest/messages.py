@@ -56,8 +56,37 @@ class Visit(Message, frozen=True, kw_only=True):
     attributes: dict[str, str] = {}
 
 
+class MarkBox(Message, frozen=True, kw_only=True):
+    """A filled rectangle in pixels of the frame as it came."""
+
+    x: int
+    y: int
+    width: int
+    height: int
+
+
+class Stroke(Message, frozen=True, kw_only=True):
+    """A brush stroke: a line through its points, round at its ends, `width_px` wide, in pixels of the frame."""
+
+    points: list[tuple[float, float]]
+    width_px: float
+
+
+class Mark(Message, frozen=True, kw_only=True):
+    """Where a person saw a defect in a frame: one `box` or one `stroke`. `kind` "": the record's defect code."""
+
+    camera_id: str
+    frame_id: str
+    kind: str = ""
+    box: MarkBox | None = None
+    stroke: Stroke | None = None
+
+
 class Defect(Message, frozen=True, kw_only=True):
-    """One defect record (`qc.defects`): what somebody found out about a part."""
+    """One defect record (`qc.defects`): what somebody found out about a part.
+
+    A record without marks has no such key: it is the same record as before there were any.
+    """
 
     part_id: str
     line_id: str
@@ -68,6 +97,14 @@ class Defect(Message, frozen=True, kw_only=True):
     cause_code: str = ""
     recorded_by: str = ""
     comment: str = ""
+    marks: list[Mark] | msgspec.UnsetType = msgspec.UNSET
+
+    @property
+    def drawn(self) -> tuple[Mark, ...]:
+        """The marks, each with its kind."""
+        if self.marks is msgspec.UNSET:
+            return ()
+        return tuple(mark if mark.kind else msgspec.structs.replace(mark, kind=self.defect_code) for mark in self.marks)
 
     @property
     def causes(self) -> tuple[str, ...]:

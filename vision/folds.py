@@ -6,7 +6,8 @@ from collections import defaultdict
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 
-from ingest.messages import Instant
+from ingest.folder_marks import MaskFile
+from ingest.messages import Instant, Mark
 
 FOLDS_MAX = 4  # each fold's eye learns from three quarters; more folds cost time and move nothing
 GOOD_FRAMES_MIN = 8  # an eye from fewer would call "unusual" whatever those few parts happen not to show
@@ -17,7 +18,7 @@ _UNLABELLED_SHARE = 0.5  # above it nearly nothing is labelled yet (cold start) 
 class TrainingFrame:
     """A frame to learn from. `load` gives the encoded image, and may raise BadRecord or OSError.
 
-    `good`: True or False where the part was labelled, None where not.
+    `good`: True or False where the part was labelled, None where not. `marks`: where people saw defects in it.
     """
 
     frame_id: str
@@ -30,6 +31,7 @@ class TrainingFrame:
     captured_at: Instant
     load: Callable[[], bytes] = field(repr=False)
     good: bool | None
+    marks: tuple[Mark | MaskFile, ...] = ()
 
 
 def usable_as_good(frames: Sequence[TrainingFrame]) -> list[bool]:

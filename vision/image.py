@@ -7,6 +7,7 @@ scale where that will do) and `fit_to` (area average to the eye's working size).
 from __future__ import annotations
 
 import hashlib
+import itertools
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -199,7 +200,7 @@ def draw_line(mask: npt.NDArray[np.uint8], points: npt.NDArray[np.float64], widt
     """Draw a line, round at its ends and corners, into mask (255). `points`: float64[n, 2] of x, y, one at least."""
     fixed = np.rint(points * (1 << _LINE_SHIFT)).astype(np.int32)
     radius = max(1, round(width / 2 * (1 << _LINE_SHIFT)))
-    for first, last in zip(fixed[:-1], fixed[1:], strict=True):
+    for first, last in itertools.pairwise(fixed):
         across = _across(first, last, radius)
         if across is not None:
             cv2.fillConvexPoly(mask, across, 255, shift=_LINE_SHIFT)
@@ -224,7 +225,10 @@ def shrink_mask(mask: npt.NDArray[np.uint8], rows: int, columns: int) -> Grey:
 
 def decode_mask(body: bytes) -> npt.NDArray[np.bool_]:
     """A PNG mask as bool[rows, columns]: True where any of its colours is not zero. Raises BadRecord as `decode`."""
-    decoded = cv2.imdecode(np.frombuffer(body, np.uint8), cv2.IMREAD_COLOR | cv2.IMREAD_ANYDEPTH)
+    try:
+        decoded = cv2.imdecode(np.frombuffer(body, np.uint8), cv2.IMREAD_COLOR | cv2.IMREAD_ANYDEPTH)
+    except cv2.error as error:
+        raise BadRecord("image_unreadable", f"a mask: {str(error)[:200]}") from error
     if decoded is None:
         raise BadRecord("image_unreadable", "the mask does not decode")
     return np.asarray(np.any(decoded != 0, axis=-1), np.bool_)
