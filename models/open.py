@@ -101,6 +101,18 @@ class Graph:
         outputs: list[Array] = self._session.run(None, dict(inputs))
         return outputs
 
+    def run_named(self, inputs: Mapping[str, Array]) -> dict[str, Array]:
+        """All outputs by name."""
+        names = [node.name for node in self._session.get_outputs()]
+        return dict(zip(names, self.run(inputs), strict=True))
+
+    def try_named(self, inputs: Mapping[str, Array]) -> dict[str, Array]:
+        """As run_named, of a graph that somebody else made: raises ModelRefused where it opens but does not run."""
+        try:
+            return self.run_named(inputs)
+        except _ORT_ERRORS as error:
+            raise ModelRefused(f"onnxruntime does not run it ({str(error).splitlines()[0][:200]})") from error
+
 
 def describe(path: Path, raw: bytes) -> ModelFile:
     """What the manifest says of a file. An ONNX file must open; `path` only names it in the error (ModelRefused)."""

@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 import onnx
-from onnx import TensorProto, helper, numpy_helper
+from onnx import TensorProto, compose, helper, numpy_helper
 
 OPSET = 17  # the first with everything used here, and old enough for every runtime in the field
-_IR_VERSION = 8  # belongs to opset 17
+OPSET_MAX = 21  # the newest of a graph taken in: what the oldest onnxruntime we run on knows, with a margin
+_IR_VERSIONS = {17: 8, 18: 8, 19: 9, 20: 9, 21: 10}
+_AXES_ARE_AN_INPUT = 18  # since this opset, of the reductions
 
 
 class GraphPen:
@@ -22,13 +24,14 @@ class GraphPen:
         self._constants: list[onnx.TensorProto] = []
         self._inputs: list[onnx.ValueInfoProto] = []
         self._outputs: list[onnx.ValueInfoProto] = []
+        self._opset = OPSET
 
     def input(self, name: str, shape: Sequence[int]) -> str:
         """A float32 input of a fixed shape."""
         self._inputs.append(helper.make_tensor_value_info(name, TensorProto.FLOAT, list(shape)))
         return name
 
-    def output(self, value: str, name: str, shape: Sequence[int]) -> None:
+    def output(self, value: str, name: str, shape: Sequence[int | None]) -> None:
         """Give a value out as float32 under a name."""
         self._nodes.append(helper.make_node("Identity", [value], [name]))
         self._outputs.append(helper.make_tensor_value_info(name, TensorProto.FLOAT, list(shape)))
@@ -47,10 +50,38 @@ class GraphPen:
         return names[0]
 
     def finish(self, name: str) -> bytes:
-        graph = helper.make_graph(self._nodes, name, self._inputs, self._outputs, self._constants)
+        nodes = self._nodes if self._opset < _AXES_ARE_AN_INPUT else [self._axes_as_input(n) for n in self._nodes]
+        graph = helper.make_graph(nodes, name, self._inputs, self._outputs, self._constants)
         model = helper.make_model(
-            graph, opset_imports=[helper.make_opsetid("", OPSET)], ir_version=_IR_VERSION, producer_name="qcfuse"
+            graph,
+            opset_imports=[helper.make_opsetid("", self._opset)],
+            ir_version=_IR_VERSIONS[self._opset],
+            producer_name="qcfuse",
         )
         onnx.checker.check_model(model)
         serialized: bytes = model.SerializeToString(deterministic=True)
         return serialized
+
+    def merge(self, model: onnx.ModelProto, inputs: Mapping[str, str], prefix: str) -> list[str]:
+        """Take in another graph, its inputs (by name) fed by values of this one; gives its outputs' values, in order.
+
+        It must be of the default operators alone, of an opset in OPSET..OPSET_MAX, without functions or data outside,
+        or it is a ValueError. The whole graph is then written in that opset: of the operators used here only the
+        reductions were written differently in an older one. `prefix` goes before every name of it.
+        """
+        opset = max((o.version for o in model.opset_import if o.domain in ("", "ai.onnx")), default=0)
+        if not OPSET <= opset <= OPSET_MAX or model.functions or self._opset not in (OPSET, opset):
+            raise ValueError(f"a graph of opset {opset} cannot be taken into one of opset {self._opset}")
+        self._opset = opset
+        guest = compose.add_prefix(model, prefix).graph
+        self._nodes += [helper.make_node("Identity", [value], [prefix + name]) for name, value in inputs.items()]
+        self._nodes.extend(guest.node)
+        self._constants.extend(guest.initializer)
+        return [output.name for output in guest.output]
+
+    def _axes_as_input(self, node: onnx.NodeProto) -> onnx.NodeProto:
+        axes = next((a for a in node.attribute if a.name == "axes"), None)
+        if axes is None or not node.op_type.startswith("Reduce"):
+            return node
+        kept = {a.name: helper.get_attribute_value(a) for a in node.attribute if a.name != "axes"}
+        return helper.make_node(node.op_type, [node.input[0], self.integers(*axes.ints)], list(node.output), **kept)
