@@ -162,7 +162,8 @@ def _bite(rng: Random, canvas: _Canvas) -> tuple[Grey, Grey]:
 def _dented(rng: Random, canvas: _Canvas) -> tuple[Grey, Grey]:
     flanks = dent(rng, canvas.picture.shape)
     amplitude = between(rng, 1.5 * canvas.texture, max(0.4 * canvas.span, 5 * canvas.texture))
-    return np.abs(flanks), canvas.picture + np.sign(flanks) * np.float32(amplitude)
+    shaded = canvas.picture + np.sign(flanks) * np.float32(amplitude)
+    return np.abs(flanks), np.asarray(shaded, np.float32)
 
 
 _BRUSHES: Mapping[Kind, _Brush] = {
