@@ -16,6 +16,7 @@ from api.errors import ApiError, not_found
 from api.gatekeeper import require
 from api.installation import Installation, installation
 from api.queries import read_cursor, read_time
+from api.routes_marks import read_marks
 from api.schemas import ReviewRequest
 from api.store_rows import Case, Person, Review
 from api.views import ReviewView, json_response, read_verdict, view_part, view_review
@@ -105,6 +106,9 @@ def _case_of(here: Installation, part_id: str, gate_id: str) -> tuple[Case, Verd
 
 
 def _record(here: Installation, person: Person, case: Case, verdict: Verdict, asked: ReviewRequest) -> Review:
+    if asked.marks and asked.outcome != "defect":
+        raise ApiError(422, f"marks: they show where a defect is; this review says {asked.outcome}")
+    marks = read_marks(asked.marks, lambda: here.reader.findings(case.part_id), here.blobs)
     defect = Defect(
         part_id=case.part_id,
         line_id=case.line_id,
@@ -115,6 +119,7 @@ def _record(here: Installation, person: Person, case: Case, verdict: Verdict, as
         cause_code=asked.cause_code,
         recorded_by=person.name,
         comment=asked.comment,
+        marks=marks or msgspec.UNSET,
     )
     return Review(secrets.token_hex(16), case.gate_id, case.attempt, defect)
 

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 from typing import Annotated, Literal
 
-from pydantic import BaseModel, ConfigDict, StringConstraints
+from pydantic import BaseModel, ConfigDict, Field, StringConstraints
+
+from ingest.decode_checks import MARKS_MAX, PIXEL_MAX, POINTS_MAX
 
 Name = Annotated[str, StringConstraints(max_length=200)]
 Codes = Annotated[str, StringConstraints(max_length=1000)]
@@ -21,14 +23,44 @@ class LoginRequest(Incoming):
     token: Annotated[str, StringConstraints(min_length=1, max_length=500)]
 
 
+class MarkBoxRequest(Incoming):
+    """A rectangle in pixels of the frame as it came."""
+
+    x: Annotated[int, Field(ge=0, le=PIXEL_MAX)]
+    y: Annotated[int, Field(ge=0, le=PIXEL_MAX)]
+    width: Annotated[int, Field(ge=1, le=PIXEL_MAX)]
+    height: Annotated[int, Field(ge=1, le=PIXEL_MAX)]
+
+
+Pixel = Annotated[float, Field(ge=0, le=PIXEL_MAX, allow_inf_nan=False)]
+
+
+class StrokeRequest(Incoming):
+    """A brush stroke through `points` ([x, y]), in pixels of the frame."""
+
+    points: Annotated[list[tuple[Pixel, Pixel]], Field(min_length=1, max_length=POINTS_MAX)]
+    width_px: Annotated[float, Field(gt=0, le=PIXEL_MAX, allow_inf_nan=False)]
+
+
+class MarkRequest(Incoming):
+    """Exactly one of `box` and `stroke`; `kind` may be left out: the review's defect code is meant."""
+
+    camera_id: Name
+    frame_id: Annotated[str, StringConstraints(max_length=400)]
+    kind: Name = ""
+    box: MarkBoxRequest | None = None
+    stroke: StrokeRequest | None = None
+
+
 class ReviewRequest(Incoming):
-    """`gate_id` may be left out: the part's newest case is meant."""
+    """`gate_id` may be left out: the part's newest case is meant. `marks` go only with the outcome `defect`."""
 
     outcome: Literal["defect", "ok", "unsure"]
     gate_id: Name = ""
     defect_code: Name = ""
     cause_code: Codes = ""
     comment: Text = ""
+    marks: Annotated[list[MarkRequest], Field(max_length=MARKS_MAX)] = []
 
 
 class ModeRequest(Incoming):

@@ -19,7 +19,8 @@ from api.store_rows import Case, PartRecord, Person
 from api.tokens import may
 from api.views import json_response, read_exhibit, read_verdict
 from api.words import say_evidence
-from ingest.messages import Findings, Verdict, encode
+from ingest.messages import Findings, Mark, Verdict, encode
+from vision.marks import MARKS_TO_TEACH
 
 router = APIRouter(include_in_schema=False)
 
@@ -122,6 +123,8 @@ def part_page(request: Request, part_id: str, gate: str = "") -> Response:
         causes=causes,
         codes=_codes(record, causes),
         frames=_frames(record),
+        recorded=_recorded_marks(record),
+        marks_needed=MARKS_TO_TEACH,
         drawings=draw_curves(exhibit, frozenset(cause.cause for cause in causes)),
         sentences=say_evidence(verdict) if verdict else [],
         may_review=may(person, "review"),
@@ -157,6 +160,15 @@ def _frames(record: PartRecord) -> list[Findings]:
         return seen.score / seen.threshold if seen.threshold else seen.score
 
     return sorted(record.findings, key=striking, reverse=True)
+
+
+def _recorded_marks(record: PartRecord) -> dict[str, list[Mark]]:
+    """Frame -> the marks people drew in it, of every frame that has been seen."""
+    found: dict[str, list[Mark]] = {seen.frame_id: [] for seen in record.findings}
+    for defect in record.defects:
+        for mark in defect.drawn if defect.outcome == "defect" else ():
+            found.setdefault(mark.frame_id, []).append(mark)
+    return found
 
 
 def _page(template: str, person: Person, here: str, **values: object) -> Response:

@@ -6,9 +6,10 @@ import sqlalchemy as sa
 
 from api.store import insert_new, open_engine, reaching_store
 from api.store_cases import settle_cases
+from api.store_marks import add_defects
 from api.store_rows import AuditEntry, Harvest, Person, Review
-from api.store_tables import audit, defects, reviews, sessions, tokens
-from api.store_write import defect_row, review_row
+from api.store_tables import audit, reviews, sessions, tokens
+from api.store_write import review_row
 from ingest.messages import Instant
 
 
@@ -80,7 +81,7 @@ class Desk:
         """Show a review at once; the collector finds it again on the log and changes nothing."""
         harvest = Harvest(defects=(review.defect,), reviews=(review,))
         with reaching_store(), self._engine.begin() as connection:
-            insert_new(connection, defects, [defect_row(review.defect)])
+            add_defects(connection, [review.defect])
             insert_new(connection, reviews, [review_row(review)])
             settle_cases(connection, harvest)
 

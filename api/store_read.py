@@ -8,13 +8,16 @@ import msgspec
 import sqlalchemy as sa
 
 from api.store import open_engine, reaching_store
+from api.store_marks import counted_marks, listed_marks, read_mark
 from api.store_rows import (
     AuditEntry,
     BatchCount,
     Case,
     LoggedOrder,
+    MarkCount,
     PartRecord,
     Review,
+    StoredMark,
     StoredVerdict,
     VerdictFilter,
 )
@@ -198,6 +201,14 @@ class StoreReader:
         """Parts of which a visit's attributes hold `cause`."""
         statement = _holding(sa.select(sa.func.count(sa.distinct(visits.c.part_id))), cause, since)
         return int(self._rows(statement)[0][0])
+
+    def marks(self, camera_id: str, kind: str, limit: int, skip: int = 0) -> list[StoredMark]:
+        """Marks of a camera and a kind ("" of any), newest first."""
+        return [read_mark(row) for row in self._rows(listed_marks(camera_id, kind).limit(limit).offset(skip))]
+
+    def count_marks(self) -> list[MarkCount]:
+        """How many marks there are, by camera and kind."""
+        return [MarkCount(*row) for row in self._rows(counted_marks())]
 
     def newest_orders(self) -> dict[str, LoggedOrder]:
         """line_id or `*` -> the newest order that names it, by the log's time."""

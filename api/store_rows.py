@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
-from ingest.messages import Defect, Findings, Instant, Order, Verdict, Visit
+from ingest.messages import Defect, Findings, Instant, Mark, Order, Verdict, Visit
 
 
 @dataclass(frozen=True, slots=True)
@@ -116,6 +116,27 @@ class BatchCount:
     open_cases: int
     last_event_at: Instant
     last_row: int
+
+
+@dataclass(frozen=True, slots=True)
+class StoredMark:
+    """One mark with the record it came with. `mark.kind` is never left to the record's code here."""
+
+    part_id: str
+    line_id: str
+    recorded_at: Instant
+    recorded_by: str
+    mark: Mark
+
+
+@dataclass(frozen=True, slots=True)
+class MarkCount:
+    """How many marks of one kind there are on one camera, and on how many parts."""
+
+    camera_id: str
+    kind: str
+    marks: int
+    parts: int
 
 
 @dataclass(frozen=True, slots=True)

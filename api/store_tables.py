@@ -107,6 +107,22 @@ defects = Table(
     Index("defects_part", "part_id"),
 )
 
+#: Each mark of the defect records, to be counted and listed; `body` is the mark's own JSON.
+marks = Table(
+    "marks",
+    metadata,
+    Column("record_sha256", Text, primary_key=True),
+    Column("place", Integer, primary_key=True, autoincrement=False),
+    Column("line_id", Text, nullable=False),
+    Column("part_id", Text, nullable=False),
+    Column("camera_id", Text, nullable=False),
+    Column("kind", Text, nullable=False),
+    Column("recorded_at", BigInteger, nullable=False),
+    Column("recorded_by", Text, nullable=False),
+    Column("body", Text, nullable=False),
+    Index("marks_camera", "camera_id", "kind", "recorded_at"),
+)
+
 reviews = Table(
     "reviews",
     metadata,

@@ -6,7 +6,6 @@ found it (compare and set), so that even a collector that slept through its leas
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Sequence
 from typing import Any
 
@@ -15,10 +14,11 @@ import sqlalchemy as sa
 
 from api.store import insert_into, insert_new, open_engine, reaching_store
 from api.store_cases import settle_cases
+from api.store_marks import add_defects
 from api.store_rows import Harvest, LoggedOrder, Review, Stored
-from api.store_tables import cases, causes, defects, findings, leases, offsets, orders, reviews, verdicts, visits
+from api.store_tables import cases, causes, findings, leases, offsets, orders, reviews, verdicts, visits
 from ingest.errors import Fenced
-from ingest.messages import Defect, Instant, Verdict, Visit, encode
+from ingest.messages import Instant, Verdict, Visit, encode
 
 LEASE_MS = 5000  # a dead collector's place is taken after this long
 
@@ -166,7 +166,7 @@ def _case_row(row_id: int, verdict: Verdict) -> dict[str, Any]:
 
 def _add_evidence(connection: sa.Connection, harvest: Harvest) -> None:
     insert_new(connection, visits, [_visit_row(visit) for visit in harvest.visits])
-    insert_new(connection, defects, [defect_row(defect) for defect in harvest.defects])
+    add_defects(connection, harvest.defects)
     insert_new(connection, orders, [_order_row(logged) for logged in harvest.orders])
     rows = [
         {
@@ -215,20 +215,6 @@ def _order_row(logged: LoggedOrder) -> dict[str, Any]:
         "mode": logged.order.mode,
         "logged_at": int(logged.logged_at),
         "body": encode(logged.order).decode(),
-    }
-
-
-def defect_row(defect: Defect) -> dict[str, Any]:
-    """Two equal records are one."""
-    body = encode(defect)
-    return {
-        "record_sha256": hashlib.sha256(body).hexdigest(),
-        "line_id": defect.line_id,
-        "part_id": defect.part_id,
-        "recorded_at": int(defect.recorded_at),
-        "source": defect.source,
-        "outcome": defect.outcome,
-        "body": body.decode(),
     }
 
 

@@ -11,7 +11,7 @@ from starlette.responses import Response
 
 from api.store_rows import Case, PartRecord, Review, StoredVerdict
 from ingest.blobs import BlobGone, Blobs
-from ingest.messages import Defect, Findings, Instant, Verdict, Visit, encode, json_decoder
+from ingest.messages import Defect, Findings, Instant, Mark, Verdict, Visit, encode, json_decoder
 
 _logger = logging.getLogger("qcfuse.api")
 _VERDICT = json_decoder(Verdict)
@@ -59,6 +59,7 @@ class ReviewView(msgspec.Struct, frozen=True):
     source: str
     recorded_by: str
     recorded_at: Instant
+    marks: list[Mark]
 
 
 class CaseView(msgspec.Struct, frozen=True):
@@ -142,6 +143,7 @@ def view_review(review: Review) -> ReviewView:
         source=told.source,
         recorded_by=told.recorded_by,
         recorded_at=told.recorded_at,
+        marks=list(told.drawn),
     )
 
 

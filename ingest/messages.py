@@ -72,7 +72,7 @@ class Stroke(Message, frozen=True, kw_only=True):
     width_px: float
 
 
-class Mark(Message, frozen=True, kw_only=True):
+class Mark(Message, frozen=True, kw_only=True, omit_defaults=True):
     """Where a person saw a defect in a frame: one `box` or one `stroke`. `kind` "": the record's defect code."""
 
     camera_id: str

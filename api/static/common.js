@@ -57,7 +57,8 @@ async function ask(path, options) {
 }
 
 function typing(event) {
-  return event.ctrlKey || event.metaKey || event.altKey || /^(INPUT|SELECT|TEXTAREA)$/.test(event.target.tagName);
+  if (event.ctrlKey || event.metaKey || event.altKey) return true;
+  return event.target.matches("input:not([type=range]):not([type=checkbox]), select, textarea"); // a slider takes no letters
 }
 
 const road = {

@@ -34,18 +34,25 @@ function fitBoxes(photo) {
   if (!photo.naturalWidth) return;
   drawing.setAttribute("viewBox", `0 0 ${photo.naturalWidth} ${photo.naturalHeight}`);
   photo.parentElement.style.setProperty("--ratio", photo.naturalWidth / photo.naturalHeight);
+  marks.ready(photo);
 }
 
 function choose(frame) {
   for (const tab of document.querySelectorAll(".cameras [data-frame]")) tab.setAttribute("aria-selected", tab.dataset.frame === frame);
   for (const figure of document.querySelectorAll("figure.frame")) figure.hidden = figure.dataset.frame !== frame;
+  marks.turned();
 }
 
 async function decide(outcome) {
   const form = document.getElementById("decide");
   if (!form || deciding) return;
-  deciding = true;
   const said = document.getElementById("said");
+  const drawn = marks.forReview();
+  if (drawn.length && outcome !== "defect") {
+    said.textContent = "Marks show a defect: press D, or clear them first.";
+    return;
+  }
+  deciding = true;
   for (const button of form.querySelectorAll("button")) button.disabled = true;
   said.textContent = "Recording…";
   try {
@@ -58,8 +65,10 @@ async function decide(outcome) {
         defect_code: outcome === "defect" ? form.elements.defect_code.value : "",
         cause_code: outcome === "defect" ? form.elements.cause_code.value : "",
         comment: form.elements.comment.value,
+        ...(drawn.length ? {marks: drawn} : {}),
       }),
     });
+    marks.sent = true;
     said.textContent = "Recorded.";
     location.href = answer.next ? "/parts/" + pathOf(answer.next) : "/";
   } catch (error) {
@@ -94,10 +103,13 @@ document.addEventListener("DOMContentLoaded", () => {
   document.addEventListener("keydown", (event) => {
     if (event.key === "Escape") {
       if (typing(event)) event.target.blur();
-      else location.href = "/";
+      else if (!marks.putDown()) location.href = "/";
       return;
     }
     if (typing(event) || event.repeat) return;
+    const tool = {m: "brush", r: "box"}[event.key.toLowerCase()];
+    if (tool) marks.choose(tool);
+    if (event.key.toLowerCase() === "z" && marks.bar) marks.undo();
     const outcome = {d: "defect", o: "ok", u: "unsure"}[event.key.toLowerCase()];
     if (outcome && page.dataset.mayReview === "1") decide(outcome);
     const toggle = {h: "show-heat", b: "show-boxes"}[event.key.toLowerCase()];

@@ -1,0 +1,117 @@
+"""Marks: where people saw defects in frames, and how many there are of each kind."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Annotated
+
+import msgspec
+from fastapi import APIRouter, Query, Request
+from starlette.responses import Response
+
+from api.errors import ApiError
+from api.gatekeeper import require
+from api.installation import installation
+from api.queries import read_cursor
+from api.schemas import MarkRequest
+from api.store_rows import MarkCount, StoredMark
+from api.views import json_response
+from ingest.blobs import BlobGone, Blobs
+from ingest.decode_checks import check_marks
+from ingest.errors import BadRecord
+from ingest.messages import Findings, Instant, Mark, encode
+from vision.header import read_header
+from vision.marks import MARKS_TO_TEACH, check_fits
+
+router = APIRouter(tags=["marks"])
+
+
+class MarkView(msgspec.Struct, frozen=True):
+    """One mark: whose part, who drew it, when."""
+
+    part_id: str
+    line_id: str
+    recorded_at: Instant
+    recorded_by: str
+    mark: Mark
+
+
+class MarkCountView(msgspec.Struct, frozen=True):
+    """Marks of one kind on one camera; `needed`: so many teach the eye."""
+
+    camera_id: str
+    kind: str
+    marks: int
+    parts: int
+    needed: int
+
+
+class MarkList(msgspec.Struct, frozen=True):
+    """`counts` are of all marks of the camera and kind asked for, whatever the page shows."""
+
+    items: list[MarkView]
+    next: str | None
+    counts: list[MarkCountView]
+
+
+@router.get("/api/marks")
+def marks(
+    request: Request,
+    camera_id: Annotated[str, Query(max_length=200)] = "",
+    kind: Annotated[str, Query(max_length=200)] = "",
+    limit: Annotated[int, Query(ge=1, le=1000)] = 100,
+    cursor: str = "",
+) -> Response:
+    """Every mark, newest first, and how many there are by camera and kind."""
+    require(request, "read")
+    reader, skip = installation(request).reader, read_cursor(cursor) or 0
+    found = reader.marks(camera_id, kind, limit + 1, skip)
+    counts = [
+        view_count(count)
+        for count in reader.count_marks()
+        if camera_id in ("", count.camera_id) and kind in ("", count.kind)
+    ]
+    following = str(skip + limit) if len(found) > limit else None
+    return json_response(encode(MarkList([_view(one) for one in found[:limit]], following, counts)))
+
+
+def view_count(count: MarkCount) -> MarkCountView:
+    """A count as it is shown, with how many are needed."""
+    return MarkCountView(count.camera_id, count.kind, count.marks, count.parts, MARKS_TO_TEACH)
+
+
+def _view(stored: StoredMark) -> MarkView:
+    return MarkView(stored.part_id, stored.line_id, stored.recorded_at, stored.recorded_by, stored.mark)
+
+
+def read_marks(asked: Sequence[MarkRequest], findings: Callable[[], Sequence[Findings]], blobs: Blobs) -> list[Mark]:
+    """The marks of a review, each within a frame of its part. Raises ApiError 422 naming the mark that is not.
+
+    `findings`: what vision saw of the part, asked for only when there are marks.
+    """
+    if not asked:
+        return []
+    frames = {seen.frame_id: seen for seen in findings()}
+    found = []
+    for number, one in enumerate(asked, start=1):
+        mark = msgspec.convert(one.model_dump(), Mark)
+        seen = frames.get(mark.frame_id)
+        if seen is None or seen.camera_id != mark.camera_id:
+            raise ApiError(422, f"mark {number}: this part has no frame {mark.frame_id} of camera {mark.camera_id}")
+        width, height = _picture_size(seen, blobs, number)
+        try:
+            check_marks([mark])
+            check_fits(mark, width, height)
+        except BadRecord as trouble:
+            raise ApiError(422, f"mark {number}: {trouble.detail}") from trouble
+        found.append(mark)
+    return found
+
+
+def _picture_size(seen: Findings, blobs: Blobs, number: int) -> tuple[int, int]:
+    try:
+        header = read_header(blobs.get(seen.frame_ref) if seen.frame_ref else b"")
+    except (BlobGone, BadRecord) as trouble:
+        where = f"the picture of frame {seen.frame_id} is not kept, or cannot be read: it cannot be marked"
+        raise ApiError(422, f"mark {number}: {where}") from trouble
+    return header.width, header.height

@@ -1,0 +1,76 @@
+"""Defect records and the marks they came with: kept together, told apart so that marks can be counted and listed."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Sequence
+from typing import Any
+
+import sqlalchemy as sa
+
+from api.store import insert_new
+from api.store_rows import StoredMark
+from api.store_tables import defects, marks
+from ingest.messages import Defect, Instant, Mark, encode, json_decoder
+
+_MARK = json_decoder(Mark)
+
+
+def add_defects(connection: sa.Connection, found: Sequence[Defect]) -> None:
+    """Add records that are new, and their marks. Two equal records are one."""
+    rows = [_defect_row(defect) for defect in found]
+    insert_new(connection, defects, rows)
+    for defect, row in zip(found, rows, strict=True):
+        if defect.outcome == "defect":
+            insert_new(connection, marks, _mark_rows(defect, row["record_sha256"]))
+
+
+def _defect_row(defect: Defect) -> dict[str, Any]:
+    body = encode(defect)
+    return {
+        "record_sha256": hashlib.sha256(body).hexdigest(),
+        "line_id": defect.line_id,
+        "part_id": defect.part_id,
+        "recorded_at": int(defect.recorded_at),
+        "source": defect.source,
+        "outcome": defect.outcome,
+        "body": body.decode(),
+    }
+
+
+def _mark_rows(defect: Defect, record_sha256: str) -> list[dict[str, Any]]:
+    return [
+        {
+            "record_sha256": record_sha256,
+            "place": place,
+            "line_id": defect.line_id,
+            "part_id": defect.part_id,
+            "camera_id": mark.camera_id,
+            "kind": mark.kind,
+            "recorded_at": int(defect.recorded_at),
+            "recorded_by": defect.recorded_by,
+            "body": encode(mark).decode(),
+        }
+        for place, mark in enumerate(defect.drawn)
+    ]
+
+
+def listed_marks(camera_id: str, kind: str) -> sa.Select[Any]:
+    """Marks of a camera and a kind ("" of any), newest first."""
+    newest = (marks.c.recorded_at.desc(), marks.c.record_sha256, marks.c.place)
+    statement = sa.select(marks).order_by(*newest)
+    if camera_id:
+        statement = statement.where(marks.c.camera_id == camera_id)
+    return statement.where(marks.c.kind == kind) if kind else statement
+
+
+def counted_marks() -> sa.Select[Any]:
+    """camera_id, kind, marks, parts; in the order of their names."""
+    parts = sa.func.count(sa.distinct(marks.c.part_id))
+    grouped = sa.select(marks.c.camera_id, marks.c.kind, sa.func.count(), parts)
+    return grouped.group_by(marks.c.camera_id, marks.c.kind).order_by(marks.c.camera_id, marks.c.kind)
+
+
+def read_mark(row: Any) -> StoredMark:
+    """A row of the table as a typed value."""
+    return StoredMark(row.part_id, row.line_id, Instant(row.recorded_at), row.recorded_by, _MARK.decode(row.body))
