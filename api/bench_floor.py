@@ -17,8 +17,8 @@ from ingest.plan import Plan
 from ingest.publish import outgoing_of
 from ingest.settings import Settings
 from models.open import OpenModel, open_model
-from vision.eye_graph import INPUT
-from vision.image import decode, fit_to
+from vision.feed import feed_of
+from vision.image import decode
 from vision.notes import EYE_FILE, open_eye
 
 
@@ -50,11 +50,11 @@ def measure_floor(blocks: Sequence[Sequence[Arrival]], shelf: Path, settings: Se
             if isinstance(message, Frame):
                 frames += 1
                 began = time.process_time()
-                picture = decode(message.body, settings.image_pixels_max)
                 model, notes = eyes[message.camera_id]
-                working = fit_to(picture.grey, notes.rows, notes.columns)
+                picture = decode(message.body, settings.image_pixels_max, notes.colour)
+                feed = feed_of(picture, notes.optics)
                 looked = time.process_time()
-                model.run(EYE_FILE, {INPUT: working})
+                model.run(EYE_FILE, feed.inputs)
                 spent["decode"] += looked - began
                 spent["eye"] += time.process_time() - looked
         if any(isinstance(arrival.message, SensorRecord) for arrival in block):

@@ -1,4 +1,4 @@
-"""The filter bank: Gaussian derivatives and oriented lines on an image pyramid, as ONNX nodes.
+"""The filter bank: Gaussian derivatives, oriented lines and long edges on an image pyramid, as ONNX nodes.
 
 There is one definition of a feature, this graph; training and serving both run it. Filters follow Koenderink and
 van Doorn (1987, Gaussian derivatives as receptive fields); a line filter is a second derivative, drawn out.
@@ -15,41 +15,11 @@ from vision.export import GraphPen
 
 Kernel = npt.NDArray[np.float32]
 
-CELL = 4  # working pixels a side of one cell of the score map: the coarsest level's own pixels
+CELL = 4  # working pixels a side of one cell of the score map: the finest source's
+CHROMA_CELL = 4  # colour is looked at in cells: cameras and JPEG keep it coarser than grey anyway
 _SIGNED_LEVELS = (1, 2)  # the sign of a response says dark or bright; at full scale it averages out within a cell
-_LEVELS = 3  # full, half and quarter scale; with 3 to 11 pixel filters that spans defects of 2 to 40 pixels
-_LINE_ORIENTATIONS = 4
+_LINE_ORIENTATIONS, _LONG_ORIENTATIONS = 4, 8
 _LOG_OFFSET = 0.05  # of full scale, added before the logarithm: below it is camera noise
-_GLOB_LEVELS = 4
-_GLOB_OFFSET = 1e-4  # keeps the logarithm of a gradient statistic finite on a flat frame
-GLOB_FEATURES = (
-    *(f"{axis}_{how}_{level}" for level in range(_GLOB_LEVELS) for how in ("mean", "max") for axis in ("gx", "gy")),
-    "contrast",
-)
-
-
-@dataclass(frozen=True, slots=True)
-class View:
-    """One way of looking at a frame, with a memory of its own.
-
-    `log`: on the logarithm of grey, where exposure is only an offset; else on grey itself. `levels`: which of the
-    pyramid. `cell`: working pixels a side of one of its cells, a multiple of CELL.
-    """
-
-    name: str
-    log: bool
-    levels: tuple[int, ...]
-    cell: int
-
-    @property
-    def channels(self) -> int:
-        """Strength of each filter and level, its signed mean at the coarser ones, and the low-passed grey itself."""
-        signed = sum(level in _SIGNED_LEVELS for level in self.levels)
-        return len(_FILTERS) * (len(self.levels) + signed) + 1
-
-    def grid(self, rows: int, columns: int) -> tuple[int, int]:
-        """Shape of its cells on a frame of this working size."""
-        return rows // self.cell, columns // self.cell
 
 
 def _kernel(sigma_u: float, sigma_v: float, order_u: int, order_v: int, radius: int, angle: float = 0.0) -> Kernel:
@@ -71,65 +41,94 @@ def _hermite(z: npt.NDArray[np.float64], sigma: float, order: int) -> npt.NDArra
 _DERIVATIVES = [_kernel(1, 1, u, v, 3) for u, v in ((1, 0), (0, 1), (2, 0), (1, 1), (0, 2))]
 _LINES = [_kernel(1.0, 2.2, 2, 0, 3, np.pi * i / _LINE_ORIENTATIONS) for i in range(_LINE_ORIENTATIONS)]
 #: All 7 x 7 and in one convolution: lines of 11 x 11 in one of their own cost three times as much.
-_FILTERS = np.stack([*_DERIVATIVES, *_LINES])[:, None]
+_SHORT = np.stack([*_DERIVATIVES, *_LINES])[:, None]
+#: Edges and lines 16 pixels long at quarter and eighth scale: what is faint along its length adds up.
+_LONG = np.stack(
+    [_kernel(1.2, 4.0, o, 0, 8, np.pi * i / _LONG_ORIENTATIONS) for o in (1, 2) for i in range(_LONG_ORIENTATIONS)]
+)[:, None]
+_COLOUR = np.stack(_DERIVATIVES)[:, None]
 _BINOMIAL = np.outer([1, 4, 6, 4, 1], [1, 4, 6, 4, 1]).astype(np.float32) / 256
+_LONG_LEVELS = (2, 3)
+WORKING_SIDE_MIN = 72  # eighth scale must be wider than half of a long filter's reflection
 
-#: Small things in any light, and large stains, which the logarithm would flatten.
-FINE = View("fine", log=True, levels=(0, 1, 2), cell=CELL)
-COARSE = View("coarse", log=False, levels=(2,), cell=2 * CELL)
-VIEWS = (FINE, COARSE)
+
+@dataclass(frozen=True, slots=True)
+class Source:
+    """A kind of feature: a vector of `channels` for each cell of `cell` (a multiple of CELL) working pixels a side."""
+
+    name: str
+    channels: int
+    cell: int
+
+    def grid(self, rows: int, columns: int) -> tuple[int, int]:
+        """Shape of its cells on a frame of this working size."""
+        return rows // self.cell, columns // self.cell
+
+
+def fine_source(colour: bool) -> Source:
+    """Strength of each short filter at three scales, its sign at the coarser two, the low-passed grey, and of each
+    colour plane its value and the strength of its derivatives."""
+    channels = len(_SHORT) * (3 + len(_SIGNED_LEVELS)) + 1
+    return Source("fine", channels + (2 * (1 + len(_COLOUR)) if colour else 0), CELL)
+
+
+#: Strength and sign of each long filter at two scales.
+LONG = Source("long", 2 * len(_LONG) * len(_LONG_LEVELS), 2 * CELL)
 
 
 class BankNodes:
-    """The filter bank of one frame in one graph; whatever two views share is computed once."""
+    """The filter bank of one frame in one graph; whatever two sources share is computed once."""
 
-    def __init__(self, pen: GraphPen, frame: str, rows: int, columns: int) -> None:
-        self._pen = pen
+    def __init__(self, pen: GraphPen, frame: str, rows: int, columns: int, chroma: str | None = None) -> None:
+        """frame: float32[rows, columns] in 0..255. chroma: float32[2, rows / 4, columns / 4] in -255..255."""
+        self._pen, self._chroma = pen, chroma
         image = pen.node("Reshape", frame, pen.integers(1, 1, rows, columns))
-        grey = pen.node("Mul", image, pen.constant(1 / 255))
-        logarithm = pen.node("Log", pen.node("Add", grey, pen.constant(_LOG_OFFSET)))
-        self._pyramids = {False: [grey], True: [logarithm]}
-        self._responses: dict[tuple[bool, int], str] = {}
+        grey = pen.node("Add", pen.node("Mul", image, pen.constant(1 / 255)), pen.constant(_LOG_OFFSET))
+        self._pyramid = [pen.node("Log", grey)]  # on a logarithm, exposure is only an offset
 
-    def features(self, view: View) -> str:
-        """float32[1, view.channels, *view.grid(rows, columns)]."""
+    def fine(self) -> str:
+        """float32[1, fine_source.channels, rows / 4, columns / 4]."""
         pen, parts = self._pen, []
-        for level in view.levels:
-            side = CELL >> level
-            response = self._filtered(view.log, level)
+        for level in range(3):
+            thinned = 2 if level == 0 else 1  # full scale is averaged over a cell anyway: every second pixel will do
+            response = self._filtered(level, _SHORT, thinned)
+            side = CELL // thinned >> level
             parts.append(_pooled(pen, pen.node("Abs", response), side))
             if level in _SIGNED_LEVELS:
                 parts.append(_pooled(pen, response, side))
-        parts.append(self._level(view.log, _LEVELS - 1))
-        return _pooled(pen, pen.node("Concat", *parts, axis=1), view.cell // CELL)
+        parts.append(self._level(2))
+        if self._chroma is not None:
+            parts += self._coloured(self._chroma)
+        return pen.node("Concat", *parts, axis=1)
 
-    def glob(self) -> str:
-        """float32[len(GLOB_FEATURES)]: what the whole frame's gradients are like, whatever is where."""
+    def long(self) -> str:
+        """float32[1, LONG.channels, rows / 8, columns / 8]."""
         pen, parts = self._pen, []
-        for level in range(_GLOB_LEVELS):
-            strength = pen.node("Abs", self._filtered(True, level))
-            for how in ("Mean", "Max"):
-                every = pen.node(f"Reduce{how}", strength, axes=[0, 2, 3], keepdims=0)
-                parts.append(pen.node("Slice", every, pen.integers(0), pen.integers(2), pen.integers(0)))  # gx, gy
-        logarithm = self._level(True, 0)
-        centred = pen.node("Sub", logarithm, pen.node("ReduceMean", logarithm, keepdims=1))
-        contrast = pen.node("Sqrt", pen.node("ReduceMean", pen.node("Mul", centred, centred), keepdims=0))
-        gradients = pen.node("Log", pen.node("Add", pen.node("Concat", *parts, axis=0), pen.constant(_GLOB_OFFSET)))
-        return pen.node("Concat", gradients, pen.node("Reshape", contrast, pen.integers(1)), axis=0)
+        for level in _LONG_LEVELS:
+            response = self._filtered(level, _LONG)
+            side = LONG.cell >> level
+            parts += [_pooled(pen, pen.node("Abs", response), side), _pooled(pen, response, side)]
+        return pen.node("Concat", *parts, axis=1)
 
-    def _level(self, log: bool, level: int) -> str:
-        pyramid = self._pyramids[log]
-        while len(pyramid) <= level:
-            padded = reflected(self._pen, pyramid[-1], 2)
+    def _coloured(self, chroma: str) -> list[str]:
+        pen = self._pen
+        planes = pen.node("Mul", pen.node("Unsqueeze", chroma, pen.integers(1)), pen.constant(1 / 255))
+        strength = pen.node("Abs", pen.node("Conv", reflected(pen, planes, 3), pen.constant(_COLOUR)))
+        both = pen.node("Concat", planes, strength, axis=1)  # [2, 1 + 5, h, w], one plane after the other
+        return [
+            pen.node("Slice", both, pen.integers(plane), pen.integers(plane + 1), pen.integers(0)) for plane in (0, 1)
+        ]
+
+    def _level(self, level: int) -> str:
+        while len(self._pyramid) <= level:
+            padded = reflected(self._pen, self._pyramid[-1], 2)
             kernel = self._pen.constant(_BINOMIAL[None, None])
-            pyramid.append(self._pen.node("Conv", padded, kernel, strides=[2, 2]))
-        return pyramid[level]
+            self._pyramid.append(self._pen.node("Conv", padded, kernel, strides=[2, 2]))
+        return self._pyramid[level]
 
-    def _filtered(self, log: bool, level: int) -> str:
-        if (log, level) not in self._responses:
-            padded = reflected(self._pen, self._level(log, level), _FILTERS.shape[-1] // 2)
-            self._responses[log, level] = self._pen.node("Conv", padded, self._pen.constant(_FILTERS))
-        return self._responses[log, level]
+    def _filtered(self, level: int, filters: Kernel, stride: int = 1) -> str:
+        padded = reflected(self._pen, self._level(level), filters.shape[-1] // 2)
+        return self._pen.node("Conv", padded, self._pen.constant(filters), strides=[stride, stride])
 
 
 def reflected(pen: GraphPen, image: str, radius: int) -> str:

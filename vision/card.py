@@ -2,13 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 from models.manifest import TrainedOn
 from vision.conformal import ConformalCut
 from vision.folds import TrainingFrame
 from vision.held_out import HeldOutEyes
+from vision.normalise import Centring
 from vision.notes import EyeNotes
+
+_CENTRINGS: dict[Centring, str] = {
+    "raw": "as it is",
+    "median": "less the frame's median",
+    "half": "less the frame's median, over the root of the frame's own spread",
+    "spread": "less the frame's median, over the frame's own spread",
+}
 
 
 def trained_on(good: Sequence[TrainingFrame]) -> TrainedOn:
@@ -33,19 +41,25 @@ def card_of(camera: str, about: TrainedOn, notes: EyeNotes, cut: ConformalCut, e
         f"- Learned from {about.frames} good frames of {about.parts} parts in {about.batches} batches,",
         f"  {since} to {until};",
         f"  memory from {eyes.memory_frames} of them, normalisation from {eyes.normal_frames}, {eyes.folds} folds.",
-        f"- Works at {notes.columns} x {notes.rows} pixels, grey.",
+        f"- Works at {notes.columns} x {notes.rows} pixels, {'in colour' if notes.colour else 'grey'}.",
         f"- Threshold {cut.threshold:.3f}: split conformal from {cut.frames} held-out good frames, "
         + ("one batch cut into runs of time." if about.batches < 2 else "batches kept together."),
         _promise(cut),
         "- Frames of one batch resemble each other: the share in a single batch scatters around this by a factor of 3.",
     ]
-    for name, normaliser in eyes.normalisers.items():
-        median, place = eyes.ratios[name]
+    for name, normaliser in eyes.normalisers().items():
+        how = eyes.normalising[name]
         lines.append(
-            f"- View {name}: frame median {'subtracted' if normaliser.subtract_median else 'kept'} (variance ratio "
-            f"{median:.2f}), {'by place' if normaliser.by_place else 'the same everywhere'} (ratio {place:.2f})."
+            f"- Scorer {name}: {_CENTRINGS[how.choice.centring]} (variance ratio of the median {how.median_ratio:.2f}; "
+            f"correlation with roughness: {_listed(how.choice.dependence)}; AUROC on painted defects: "
+            f"{_listed(how.choice.painted_auroc)}), {'by place' if normaliser.by_place else 'the same everywhere'} "
+            f"(ratio {how.place_ratio:.2f})."
         )
     return "\n".join(lines) + "\n"
+
+
+def _listed(by_centring: Mapping[Centring, float]) -> str:
+    return ", ".join(f"{centring} {value:.3f}" for centring, value in by_centring.items())
 
 
 def _promise(cut: ConformalCut) -> str:

@@ -1,8 +1,10 @@
-"""The graphs of one eye: features only (to train heads), raw maps (to train normalisation), and the whole eye.
+"""The graphs of one eye: features (to train heads), raw maps (to train normalisation), and the whole eye.
 
-The whole eye takes the frame at working size, float32[rows, columns] in 0..255, and gives
-`score` (scalar), `map` float32[rows / 4, columns / 4], `unlike` (scalar, the whole-frame distance) and `typical`
-(scalar, the log distance of the frame's middle cell: a defect does not move it, another part does).
+The whole eye takes the frame at working size, float32[rows, columns] in 0..255 (and `chroma` where it sees colour),
+and gives `score` (scalar), `map` float32[rows / 4, columns / 4], `tops` float32[scorers + 1] (each scorer's own score
+and the whole frame's, before they are brought to one scale), `typical` (scalar, the log distance of the frame's middle
+cell: a defect does not move it, another part does) and `kinds` float32[kinds, rows / 4, columns / 4], the logit of each
+kind of defect it was taught, of which there may be none.
 """
 
 from __future__ import annotations
@@ -10,89 +12,133 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from vision.bank import CELL, GLOB_FEATURES, VIEWS, BankNodes, smoothed
-from vision.export import GraphPen
-from vision.glob import GlobHead
-from vision.heads import Head
-from vision.normalise import Normaliser, lower_median_node
+import numpy as np
+import numpy.typing as npt
 
-INPUT = "frame"
-EYE_OUTPUTS = ("score", "map", "unlike", "typical")
-GLOB_WEIGHT = 0.5  # of the whole-frame score beside the map's; added recall on every set it was tried on
-TOP_CELLS = 10  # the image score is the mean of the highest cells: one alone is noise, many miss small defects
+from vision.bank import CELL, LONG, Source, smoothed
+from vision.export import GraphPen
+from vision.heads import Head, LayersHead
+from vision.looks import Looks, Optics
+from vision.normalise import Normaliser, quartile_nodes
+from vision.painted import CellScale
+from vision.summary import WholeFrame
+
+EYE_OUTPUTS = ("score", "map", "tops", "typical")
+KINDS_OUTPUT = "kinds"
+TOP_CELLS = 10  # a scorer's score is the mean of its highest cells: one alone is noise, many miss small defects
+FINE_SCORER, LONG_SCORER, PAINTED_SCORER = "fine", "long", "painted"
+WHOLE = "whole"
+_SHOWN = {PAINTED_SCORER: 2}  # weight in the map a person sees: it was taught to outline, and does so best
 
 
 @dataclass(frozen=True, slots=True)
-class Scale:
-    """Mean and standard deviation of a quantity on held-out good frames."""
+class Scales:
+    """Mean and standard deviation of each score on held-out good frames: float32[scorers + 1] each."""
 
-    mean: float
-    spread: float
+    mean: npt.NDArray[np.float32]
+    spread: npt.NDArray[np.float32]
 
-    def nodes(self, pen: GraphPen, value: str) -> str:
-        return pen.node("Div", pen.node("Sub", value, pen.constant(self.mean)), pen.constant(self.spread))
+    def score(self, tops: npt.NDArray[np.float32]) -> float:
+        """The graph's own arithmetic, for frames looked at before the scales were known."""
+        return float(((tops - self.mean) / self.spread).mean())
 
 
 @dataclass(frozen=True, slots=True)
 class Memory:
-    """What an eye learned from good frames alone: a head for each view, and the whole-frame head."""
+    """What an eye learned from good frames alone: heads by scorer, in their order, and the whole-frame head."""
 
-    rows: int
-    columns: int
+    optics: Optics
+    scale: CellScale
     heads: Mapping[str, Head]
-    glob: GlobHead
+    whole: WholeFrame
 
     @property
     def map_shape(self) -> tuple[int, int]:
-        return self.rows // CELL, self.columns // CELL
+        return self.optics.grid(self.optics.fine)
+
+    @property
+    def scorers(self) -> tuple[str, ...]:
+        return tuple(self.heads)
+
+    def source(self, scorer: str) -> Source:
+        return LONG if scorer == LONG_SCORER else self.optics.fine
 
 
-def feature_graph(rows: int, columns: int) -> bytes:
-    """Outputs: the features of each view [1, channels, h, w], then the whole-frame statistics."""
-    pen, bank = _start(rows, columns)
-    for view in VIEWS:
-        pen.output(bank.features(view), view.name, (1, view.channels, *view.grid(rows, columns)))
-    pen.output(bank.glob(), "glob", (len(GLOB_FEATURES),))
-    return pen.finish("features")
+def usual_graph(optics: Optics) -> bytes:
+    """Output `range`: float32[channels, 1], the interquartile range of each fine channel."""
+    looks = Looks(optics)
+    looks.pen.output(looks.usual(optics.fine).range, "range", (optics.fine.channels, 1))
+    return looks.pen.finish("usual")
+
+
+def feature_graph(optics: Optics, scale: CellScale) -> bytes:
+    """Outputs: the cells each scorer looks at, float32[cells, channels], by the scorer's name; then the summary."""
+    looks = Looks(optics)
+    for name in (FINE_SCORER, LONG_SCORER, PAINTED_SCORER):
+        looks.pen.output(_cells(looks, name, scale), name, (None, None))
+    looks.pen.output(looks.summary(), WHOLE, (optics.summaries,))
+    return looks.pen.finish("features")
 
 
 def raw_graph(memory: Memory) -> bytes:
-    """Outputs: the log distance [h, w] of each view, then the whole-frame distance. Nothing is normalised yet."""
-    pen, bank = _start(memory.rows, memory.columns)
-    for view in VIEWS:
-        raw = memory.heads[view.name].nodes(pen, bank.features(view))
-        shape = view.grid(memory.rows, memory.columns)
-        pen.output(pen.node("Reshape", raw, pen.integers(*shape)), view.name, shape)
-    pen.output(memory.glob.nodes(pen, bank.glob()), "unlike", ())
-    return pen.finish("raw")
+    """Outputs: the raw map [h, w] of each scorer, then the whole-frame log distance. Nothing is normalised yet."""
+    looks = Looks(memory.optics)
+    for name, head in memory.heads.items():
+        shape = memory.optics.grid(memory.source(name))
+        raw = head.nodes(looks.pen, _cells(looks, name, memory.scale))
+        looks.pen.output(looks.pen.node("Reshape", raw, looks.pen.integers(*shape)), name, shape)
+    looks.pen.output(memory.whole.nodes(looks.pen, looks.summary()), WHOLE, ())
+    return looks.pen.finish("raw")
 
 
-def eye_graph(memory: Memory, normalisers: Mapping[str, Normaliser], top: Scale, unlike: Scale) -> bytes:
-    """The whole eye, outputs EYE_OUTPUTS. `top`, `unlike`: scales of the map's top cells and `unlike`."""
-    pen, bank = _start(memory.rows, memory.columns)
-    height, width = memory.map_shape
-    maps, medians = [], []
-    for view in VIEWS:
-        raw = memory.heads[view.name].nodes(pen, bank.features(view))
-        medians.append(lower_median_node(pen, raw, view.grid(memory.rows, memory.columns)))
-        maps.append(_enlarged(pen, normalisers[view.name].nodes(pen, raw, medians[-1]), view.cell // CELL))
-    odd = pen.node("Reshape", smoothed(pen, pen.node("Max", *maps)), pen.integers(height, width))
-    cells = pen.node("Reshape", odd, pen.integers(height * width))
-    highest = pen.node("TopK", cells, pen.integers(min(TOP_CELLS, height * width)), outputs=2)
-    distance = memory.glob.nodes(pen, bank.glob())
-    from_map = top.nodes(pen, pen.node("ReduceMean", highest, keepdims=0))
-    from_glob = pen.node("Mul", unlike.nodes(pen, distance), pen.constant(GLOB_WEIGHT))
-    pen.output(pen.node("Add", from_map, from_glob), "score", ())
+def eye_graph(
+    memory: Memory, normalisers: Mapping[str, Normaliser], scales: Scales, taught: LayersHead | None = None
+) -> bytes:
+    """The whole eye, outputs EYE_OUTPUTS and, where it was taught, KINDS_OUTPUT."""
+    looks = Looks(memory.optics)
+    pen, (height, width) = looks.pen, memory.map_shape
+    maps, tops, typical = [], [], ""
+    for name, head in memory.heads.items():
+        source = memory.source(name)
+        shape = memory.optics.grid(source)
+        raw = pen.node("Reshape", head.nodes(pen, _cells(looks, name, memory.scale)), pen.integers(1, 1, *shape))
+        median, upper = quartile_nodes(pen, raw, shape)
+        typical = typical or median
+        normal = normalisers[name].nodes(pen, raw, median, upper)
+        maps.append(smoothed(pen, _enlarged(pen, normal, source.cell // CELL)))
+        tops.append(_top(pen, maps[-1], height * width))
+    tops.append(pen.node("Reshape", memory.whole.nodes(pen, looks.summary()), pen.integers(1)))
+    every = pen.node("Concat", *tops, axis=0)
+    scaled = pen.node("Div", pen.node("Sub", every, pen.constant(scales.mean)), pen.constant(scales.spread))
+    pen.output(pen.node("ReduceMean", scaled, keepdims=0), "score", ())
+    shown = [odd for odd, name in zip(maps, memory.heads, strict=True) for _ in range(_SHOWN.get(name, 1))]
+    odd = pen.node("Reshape", pen.node("Mean", *shown), pen.integers(height, width))
     pen.output(odd, "map", memory.map_shape)
-    pen.output(distance, "unlike", ())
-    pen.output(medians[0], "typical", ())
+    pen.output(every, "tops", (len(tops),))
+    pen.output(typical, "typical", ())
+    if taught is not None:
+        _kinds(looks, memory, taught)
     return pen.finish("eye")
 
 
-def _start(rows: int, columns: int) -> tuple[GraphPen, BankNodes]:
-    pen = GraphPen()
-    frame = pen.input(INPUT, (rows, columns))
-    return pen, BankNodes(pen, frame, rows, columns)
+def _kinds(looks: Looks, memory: Memory, taught: LayersHead) -> None:
+    pen, (height, width) = looks.pen, memory.map_shape
+    logits = pen.node("Transpose", taught.nodes(pen, looks.scaled(memory.scale)), perm=[1, 0])
+    apart = pen.node("Reshape", logits, pen.integers(taught.outputs, 1, height, width))
+    shape = (taught.outputs, height, width)
+    pen.output(pen.node("Reshape", smoothed(pen, apart), pen.integers(*shape)), KINDS_OUTPUT, shape)
+
+
+def _cells(looks: Looks, scorer: str, scale: CellScale) -> str:
+    if scorer == PAINTED_SCORER:
+        return looks.scaled(scale)
+    return looks.cells(LONG if scorer == LONG_SCORER else looks.optics.fine)
+
+
+def _top(pen: GraphPen, odd: str, cells: int) -> str:
+    flat = pen.node("Reshape", odd, pen.integers(cells))
+    highest = pen.node("TopK", flat, pen.integers(min(TOP_CELLS, cells)), outputs=2)
+    return pen.node("ReduceMean", highest, keepdims=1)
 
 
 def _enlarged(pen: GraphPen, cells: str, factor: int) -> str:
@@ -101,3 +147,8 @@ def _enlarged(pen: GraphPen, cells: str, factor: int) -> str:
         return cells
     scales = pen.constant([1, 1, factor, factor])
     return pen.node("Resize", cells, "", scales, mode="linear", coordinate_transformation_mode="half_pixel")
+
+
+def top_of(odd: npt.NDArray[np.floating]) -> float:
+    """The score of a map: the mean of its highest cells, as in the graph."""
+    return float(np.sort(odd, axis=None)[-TOP_CELLS:].mean())

@@ -53,8 +53,8 @@ cv2.setNumThreads(1)  # one process a core: OpenCV's own threads only get into e
 class Picture:
     """A decoded frame. `grey`: float32[rows, columns] in 0..255, maybe reduced; `width`, `height` as it came.
 
-    `fingerprint`: equal for equal pixels, however they were encoded without loss. `chroma`: float32[rows, columns, 2] in
-    -255..255, red less green and yellow less blue, where colour was asked for.
+    `fingerprint`: equal for equal pixels, however they were encoded without loss. `chroma`: float32[rows, columns, 2]
+    in -255..255, red less green and yellow less blue, where colour was asked for.
     """
 
     grey: Grey
@@ -132,8 +132,8 @@ def regions(over: npt.NDArray[np.bool_]) -> tuple[npt.NDArray[np.int32], npt.NDA
 
 
 def _reduction(width: int, height: int) -> int:
-    """How often libjpeg may halve while decoding. From the image alone, never from the eye: fingerprints must not change
-    when an eye is retrained at another size."""
+    """How often libjpeg may halve while decoding. From the image alone, never from the eye: fingerprints must not
+    change when an eye is retrained at another size."""
     enough = DETAIL_PIXELS if width * height > LARGE_PIXELS else WORKING_PIXELS
     for halvings in (3, 2, 1):
         if (width >> halvings) * (height >> halvings) >= enough:

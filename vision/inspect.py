@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
 import msgspec
+import numpy as np
+import numpy.typing as npt
 
 from ingest.errors import BadRecord, ModelRefused
 from ingest.messages import Findings, Fitness, Frame, Instant, ModelName
 from models.open import OpenModel
-from vision.eye_graph import INPUT
+from vision.feed import feed_of
 from vision.fitness import judge_fitness, measure, unfit
 from vision.image import Picture, decode, fit_to, working_size
 from vision.notes import EYE_FILE, EyeNotes, open_eye
@@ -32,14 +34,28 @@ class Look:
 
 @dataclass(frozen=True, slots=True)
 class Sight:
-    """What an eye's graph and the fitness measures say of one picture; `width`, `height` in pixels as it came."""
+    """What an eye's graph and the fitness measures say of one picture; `width`, `height` in pixels as it came.
+
+    odd: float32[h, w], how odd each cell is. tops: float32[scorers + 1], what the score is made of. kinds:
+    float32[kinds, h, w], the logit of each taught kind of defect.
+    """
 
     width: int
     height: int
     fingerprint: str
     score: float
     odd: ScoreMap
+    tops: npt.NDArray[np.float32]
     measures: Mapping[str, float]
+    kinds: ScoreMap | None = None
+
+
+def see(picture: Picture, measures: Mapping[str, float], outputs: Sequence[npt.NDArray[np.float32]]) -> Sight:
+    """The outputs of an eye's graph (eye_graph.EYE_OUTPUTS) with the measures of the frame."""
+    score, odd, tops, typical, *kinds = outputs
+    every = dict(measures) | {"typical": float(typical)}
+    size = (picture.width, picture.height, picture.fingerprint)
+    return Sight(*size, float(score), odd, tops, every, kinds[0] if kinds else None)
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,18 +82,19 @@ class Eyes:
         """Inspect a frame whose image is in `body` (a `ref` is resolved by the caller)."""
         blank = blank_findings(frame, inspected_at)
         try:
-            picture = decode(frame.body, self.pixels_max)
+            picture = decode(frame.body, self.pixels_max, self._sees_colour(frame.camera_id))
         except BadRecord as trouble:
             return Look(blank, None, trouble)
         if frame.camera_id not in self._open:
             return Look(_unready(blank, picture), None)
         model, notes = self._open[frame.camera_id]
-        working = fit_to(picture.grey, notes.rows, notes.columns)
-        score, odd, unlike, typical = model.run(EYE_FILE, {INPUT: working})
-        measures = measure(picture, working) | {"unlike": float(unlike), "typical": float(typical)}
-        sight = Sight(picture.width, picture.height, picture.fingerprint, float(score), odd, measures)
+        feed = feed_of(picture, notes.optics)
+        sight = see(picture, measure(picture, feed.frame), model.run(EYE_FILE, feed.inputs))
         findings = report(blank, sight, notes, model.model_name)
-        return Look(findings, heatmap_png(odd, notes.box_cut))
+        return Look(findings, heatmap_png(sight.odd, notes.box_cut))
+
+    def _sees_colour(self, camera: str) -> bool:
+        return camera in self._open and self._open[camera][1].colour
 
 
 def report(blank: Findings, sight: Sight, notes: EyeNotes, model: ModelName | None) -> Findings:

@@ -10,8 +10,9 @@ import msgspec
 from ingest.errors import ModelRefused
 from models.manifest import Manifest
 from models.open import OpenModel, open_model
-from vision.eye_graph import EYE_OUTPUTS
+from vision.eye_graph import EYE_OUTPUTS, KINDS_OUTPUT
 from vision.fitness import Limit
+from vision.looks import CHROMA, INPUT, Optics
 
 EYE_FILE = "eye.onnx"
 
@@ -19,16 +20,24 @@ EYE_FILE = "eye.onnx"
 class EyeNotes(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """`threshold`: of the score. `box_cut`: a map value above it is part of a box. `limits`: of each measure.
 
-    `asked`, `promised`, `held_out_frames`: the share of good frames flagged that was wanted, and that so many allow."""
+    `asked`, `promised`, `held_out_frames`: the share of good frames flagged that was wanted, and that so many allow.
+    `scorers`: what the score is the mean of. `kinds`: kinds of defect it was taught, in the order of the graph."""
 
     rows: int
     columns: int
+    colour: bool
+    scorers: list[str]
+    kinds: list[str] = []
     threshold: float
     box_cut: float
     limits: dict[str, Limit]
     asked: float
     promised: float
     held_out_frames: int
+
+    @property
+    def optics(self) -> Optics:
+        return Optics(self.rows, self.columns, self.colour)
 
     def to_json(self) -> dict[str, Any]:
         plain: dict[str, Any] = msgspec.to_builtins(self)
@@ -53,8 +62,13 @@ def open_eye(shelf: Path, camera_id: str) -> tuple[OpenModel, EyeNotes]:
     model = open_model(shelf, eye_name(camera_id))
     notes = read_notes(model.manifest)
     eye = model.manifest.files.get(EYE_FILE)
-    if eye is None or [t.name for t in eye.outputs] != list(EYE_OUTPUTS):
+    outputs = [*EYE_OUTPUTS, KINDS_OUTPUT] if notes.kinds else list(EYE_OUTPUTS)
+    if eye is None or [t.name for t in eye.outputs] != outputs:
         raise ModelRefused(f"{model.manifest.name} {model.manifest.version}: its {EYE_FILE} is not an eye; retrain")
-    if [t.shape for t in eye.inputs] != [[notes.rows, notes.columns]] or model.manifest.threshold != notes.threshold:
+    optics = notes.optics
+    shapes = {INPUT: [optics.rows, optics.columns]}
+    if optics.colour:
+        shapes[CHROMA] = [2, *optics.grid(optics.fine)]
+    if {t.name: t.shape for t in eye.inputs} != shapes or model.manifest.threshold != notes.threshold:
         raise ModelRefused(f"{model.manifest.name} {model.manifest.version}: notes and graph disagree; retrain")
     return model, notes

@@ -13,14 +13,14 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
+import numpy.typing as npt
 
 from ingest.messages import Findings
 from models.manifest import Manifest
 from models.shelf import save_model
-from vision.bank import GLOB_FEATURES
 from vision.card import card_of, trained_on
 from vision.conformal import conformal_cut
-from vision.eye_graph import GLOB_WEIGHT, Scale, eye_graph
+from vision.eye_graph import WHOLE, Scales, eye_graph
 from vision.fitness import learn_limits
 from vision.folds import GOOD_FRAMES_MIN, TrainingFrame, assign_folds, usable_as_good
 from vision.held_out import HeldOutEyes, learn_held_out
@@ -31,7 +31,7 @@ from vision.training_pictures import TrainingPictures, frame_of, load_body
 Progress = Callable[[str], None]
 
 _BOX_ALPHA = 0.05  # one good frame in twenty may show a box: boxes say where to look, they decide nothing
-_SPREAD_MIN = 0.05  # of an image score's parts: identical frames have no spread
+_SPREAD_MIN = np.float32(0.05)  # of an image score's parts: identical frames have no spread
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,7 +79,8 @@ def _train_camera(
     if pictures is None:
         return "no eye: the good frames cannot be read"
     folds, number = assign_folds(frames, good)
-    progress(f"camera {camera}: learning from {sum(good)} good frames at {pictures.columns} x {pictures.rows} pixels")
+    size = f"{pictures.optics.columns} x {pictures.optics.rows} pixels"
+    progress(f"camera {camera}: learning from {sum(good)} good frames at {size}")
     held_out = learn_held_out(frames, good, folds, number, pictures)
     if held_out is None:
         return f"no eye: fewer than {GOOD_FRAMES_MIN} good frames can be read"
@@ -97,16 +98,18 @@ def _finish(
     progress: Progress,
 ) -> tuple[Manifest, dict[str, Findings]]:
     of_good = [sights[i] for i in range(len(frames)) if good[i] and i in sights]
-    top = _scale([sight.score for sight in of_good])
-    unlike = _scale([sight.measures["unlike"] for sight in of_good])
-    scores = [_score(sight, top, unlike) for sight in of_good]
+    scales = _scales([sight.tops for sight in of_good])
+    scores = [scales.score(sight.tops) for sight in of_good]
     cut = conformal_cut(scores)
+    optics = held_out.final.optics
     box_cut = conformal_cut([float(sight.odd.max()) for sight in of_good], _BOX_ALPHA).threshold
     notes = EyeNotes(
-        rows=held_out.final.rows,
-        columns=held_out.final.columns,
+        rows=optics.rows,
+        columns=optics.columns,
+        colour=optics.colour,
+        scorers=[*held_out.final.scorers, WHOLE],
         threshold=cut.threshold,
-        box_cut=max(box_cut, _SPREAD_MIN),
+        box_cut=max(box_cut, float(_SPREAD_MIN)),
         limits=learn_limits([sight.measures for sight in of_good]),
         asked=cut.asked,
         promised=cut.promised,
@@ -117,8 +120,8 @@ def _finish(
         shelf,
         name=eye_name(camera),
         kind="vision",
-        files={EYE_FILE: eye_graph(held_out.final, held_out.normalisers, top, unlike)},
-        features=GLOB_FEATURES,
+        files={EYE_FILE: eye_graph(held_out.final, held_out.normalisers(), scales)},
+        features=notes.scorers,
         threshold=cut.threshold,
         trained_on=about,
         notes=notes.to_json(),
@@ -129,7 +132,7 @@ def _finish(
     for index, frame in enumerate(frames):
         seen = blank_findings(frame_of(frame, b""), frame.captured_at)
         if (sight := sights.get(index)) is not None:
-            scored = dataclasses.replace(sight, score=_score(sight, top, unlike))
+            scored = dataclasses.replace(sight, score=scales.score(sight.tops))
             seen = report(seen, scored, notes, model=None)
         findings[seen.frame_id] = seen
     return manifest, findings
@@ -142,11 +145,6 @@ def _blind(frames: Sequence[TrainingFrame], pixels_max: int) -> dict[str, Findin
     return {look.findings.frame_id: look.findings for look in looks}
 
 
-def _scale(values: Sequence[float]) -> Scale:
-    return Scale(float(np.mean(values)), max(float(np.std(values)), _SPREAD_MIN))
-
-
-def _score(sight: Sight, top: Scale, unlike: Scale) -> float:
-    """The graph's own arithmetic (eye_graph), for maps whose scale was not known when they were made."""
-    from_map = (sight.score - top.mean) / top.spread
-    return from_map + GLOB_WEIGHT * (sight.measures["unlike"] - unlike.mean) / unlike.spread
+def _scales(tops: Sequence[npt.NDArray[np.float32]]) -> Scales:
+    every = np.stack(tops)
+    return Scales(every.mean(0), np.maximum(every.std(0), _SPREAD_MIN))

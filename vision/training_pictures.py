@@ -1,41 +1,51 @@
-"""Training frames as pictures at working size: the same decode and fit as in serving, with unreadable ones left out."""
+"""Training frames as an eye takes them: the same decode and fit as in serving, with unreadable ones left out."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+import numpy as np
+
 from ingest.errors import BadRecord
 from ingest.messages import Frame
+from vision.feed import Feed, feed_of
 from vision.folds import TrainingFrame, draw_evenly
 from vision.header import read_header
-from vision.image import Grey, Picture, decode, fit_to, working_size
+from vision.image import Picture, decode, working_size
+from vision.looks import Optics
 
 _FRAMES_MEASURED = 60  # their median shape is the working shape
+_FRAMES_COLOURED = 12  # decoded in colour to see whether there is any
+_COLOUR_MIN = 4.0  # levels, root mean square of the opponent planes: what JPEG makes of a grey picture is less
 
 
 @dataclass(frozen=True, slots=True)
 class TrainingPictures:
     """Loads frames of one camera at its working size."""
 
-    rows: int
-    columns: int
+    optics: Optics
     pixels_max: int
 
     @classmethod
     def of(cls, frames: Sequence[TrainingFrame], good: Sequence[bool], pixels_max: int) -> TrainingPictures | None:
-        """The working size from the headers of good frames; None when none of those drawn can be read."""
-        drawn = draw_evenly(frames, [i for i, is_good in enumerate(good) if is_good], _FRAMES_MEASURED)
+        """The working size from the headers of good frames, colour from some of them; None when none of those drawn can
+        be read."""
+        candidates = [i for i, is_good in enumerate(good) if is_good]
+        drawn = draw_evenly(frames, candidates, _FRAMES_MEASURED)
         sizes = [size for i in drawn if (size := _size(frames[i], pixels_max)) is not None]
-        return cls(*working_size(sizes), pixels_max) if sizes else None
+        if not sizes:
+            return None
+        colour = _colourful([frames[i] for i in draw_evenly(frames, candidates, _FRAMES_COLOURED)], pixels_max)
+        return cls(Optics(*working_size(sizes), colour), pixels_max)
 
-    def load(self, frame: TrainingFrame) -> tuple[Picture, Grey] | None:
-        """The picture and float32[rows, columns] of it; None when it cannot be read."""
+    def load(self, frame: TrainingFrame) -> tuple[Picture, Feed] | None:
+        """The picture and what the eye takes of it; None when it cannot be read."""
         try:
-            picture = decode(load_body(frame), self.pixels_max)
+            picture = decode(load_body(frame), self.pixels_max, self.optics.colour)
         except BadRecord:
             return None  # counted where frames are read for the log; here it only teaches nothing
-        return picture, fit_to(picture.grey, self.rows, self.columns)
+        return picture, feed_of(picture, self.optics)
 
 
 def load_body(frame: TrainingFrame) -> bytes:
@@ -57,6 +67,19 @@ def frame_of(frame: TrainingFrame, body: bytes) -> Frame:
         station_id=frame.station_id,
         frame_id=frame.frame_id,
     )
+
+
+def _colourful(frames: Sequence[TrainingFrame], pixels_max: int) -> bool:
+    """Whether most of the frames hold colour."""
+    strengths = []
+    for frame in frames:
+        try:
+            chroma = decode(load_body(frame), pixels_max, colour=True).chroma
+        except BadRecord:
+            continue
+        if chroma is not None:
+            strengths.append(float(np.sqrt(np.mean(chroma**2))))
+    return bool(strengths) and float(np.median(strengths)) >= _COLOUR_MIN
 
 
 def _size(frame: TrainingFrame, pixels_max: int) -> tuple[int, int] | None:

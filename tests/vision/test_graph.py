@@ -9,114 +9,185 @@ from scipy.ndimage import correlate
 
 from models.open import Graph
 from vision import bank
-from vision.eye_graph import EYE_OUTPUTS, INPUT, Memory, Scale, eye_graph, feature_graph, raw_graph
-from vision.glob import GlobHead
-from vision.heads import GaussianHead, KnnHead
-from vision.normalise import MapStatistics, lower_median
+from vision.bank import LONG
+from vision.eye_graph import (
+    EYE_OUTPUTS,
+    FINE_SCORER,
+    LONG_SCORER,
+    PAINTED_SCORER,
+    WHOLE,
+    Memory,
+    Scales,
+    eye_graph,
+    feature_graph,
+    top_of,
+    usual_graph,
+)
+from vision.heads import KnnHead, LayersHead
+from vision.looks import CHROMA, INPUT, Optics
+from vision.normalise import MapStatistics, quartiles
+from vision.painted import CellScale, fit_layers, places
+from vision.summary import SUMMARIES, WholeFrame
 
-ROWS, COLUMNS = 64, 96
-Picture = np.ndarray
+ROWS, COLUMNS = 88, 120
+Array = np.ndarray
+GREY, COLOUR = Optics(ROWS, COLUMNS, False), Optics(ROWS, COLUMNS, True)
+FINE_GRID, LONG_GRID = (ROWS // 4, COLUMNS // 4), (ROWS // 8, COLUMNS // 8)
 
 
 @pytest.fixture(scope="module")
-def pictures() -> list[Picture]:
+def pictures() -> list[Array]:
     rng = np.random.default_rng(5)
-    return [rng.uniform(20, 230, (ROWS, COLUMNS)).astype(np.float32) for _ in range(24)]
+    return [cv2.GaussianBlur(rng.uniform(0, 255, (ROWS, COLUMNS)), (0, 0), 1.0).astype(np.float32) for _ in range(24)]
 
 
-def pooled(image: Picture, side: int) -> Picture:
+def pooled(image: Array, side: int) -> Array:
     return image.reshape(image.shape[0] // side, side, image.shape[1] // side, side).mean((1, 3))
 
 
-def pyramid(picture: Picture, log: bool, levels: int) -> list[Picture]:
-    image = picture.astype(np.float64) / 255
-    images = [np.log(image + bank._LOG_OFFSET) if log else image]
-    for _ in range(levels - 1):
+def pyramid(picture: Array) -> list[Array]:
+    images = [np.log(picture.astype(np.float64) / 255 + bank._LOG_OFFSET)]
+    for _ in range(3):
         images.append(correlate(images[-1], bank._BINOMIAL.astype(float), mode="mirror")[::2, ::2])
     return images
 
 
-def expected_features(picture: Picture, view: bank.View) -> Picture:
-    images = pyramid(picture, view.log, 3)
-    parts = []
-    for level in view.levels:
-        responses = [correlate(images[level], kernel[0].astype(float), mode="mirror") for kernel in bank._FILTERS]
-        parts += [pooled(np.abs(r), bank.CELL >> level) for r in responses]
-        if level in bank._SIGNED_LEVELS:
-            parts += [pooled(r, bank.CELL >> level) for r in responses]
-    return np.stack([pooled(part, view.cell // bank.CELL) for part in [*parts, images[2]]])
+def responses(image: Array, kernels: Array) -> list[Array]:
+    return [correlate(image, kernel[0].astype(float), mode="mirror") for kernel in kernels]
 
 
-def memory_of(pictures: list[Picture], head: type[KnnHead] | type[GaussianHead]) -> Memory:
-    graph, rng = Graph.open(feature_graph(ROWS, COLUMNS)), np.random.default_rng(0)
-    seen = [graph.run({INPUT: picture}) for picture in pictures]
-    heads = {
-        view.name: head.fit(
-            np.concatenate([one[place].reshape(view.channels, -1).T for one in seen]).astype(np.float32), rng
-        )
-        for place, view in enumerate(bank.VIEWS)
-    }
-    return Memory(ROWS, COLUMNS, heads, GlobHead.fit(np.stack([one[-1] for one in seen])))
+def expected_fine(picture: Array) -> Array:
+    images, parts = pyramid(picture), []
+    for level in range(3):
+        found = responses(images[level], bank._SHORT)
+        thin = [r[::2, ::2] for r in found] if level == 0 else found
+        side = (2, 2, 1)[level]
+        parts += [pooled(np.abs(r), side) for r in thin]
+        parts += [pooled(r, side) for r in thin] if level else []
+    return np.stack([*parts, images[2]])
 
 
-def test_features_are_those_of_the_filters(pictures: list[Picture]) -> None:
-    outputs = Graph.open(feature_graph(ROWS, COLUMNS)).run({INPUT: pictures[0]})
-    for view, output in zip(bank.VIEWS, outputs, strict=False):
-        assert np.abs(output[0] - expected_features(pictures[0], view)).max() < 1e-4
+def expected_long(picture: Array) -> Array:
+    images, parts = pyramid(picture), []
+    for level, side in ((2, 2), (3, 1)):
+        found = responses(images[level], bank._LONG)
+        parts += [pooled(np.abs(r), side) for r in found] + [pooled(r, side) for r in found]
+    return np.stack(parts)
 
 
-def test_whole_frame_statistics_are_those_of_their_names(pictures: list[Picture]) -> None:
-    statistics = Graph.open(feature_graph(ROWS, COLUMNS)).run({INPUT: pictures[1]})[-1]
-    named = dict(zip(bank.GLOB_FEATURES, statistics, strict=True))
-    images = pyramid(pictures[1], True, 4)
-    gx = np.abs(correlate(images[2], bank._FILTERS[0, 0].astype(float), mode="mirror"))
-    gy = np.abs(correlate(images[3], bank._FILTERS[1, 0].astype(float), mode="mirror"))
-    assert named["gx_max_2"] == pytest.approx(np.log(gx.max() + 1e-4), abs=1e-4)
-    assert named["gy_mean_3"] == pytest.approx(np.log(gy.mean() + 1e-4), abs=1e-4)
-    assert named["contrast"] == pytest.approx(images[0].std(), abs=1e-4)
+def rows_of(features: Array) -> Array:
+    return features.reshape(len(features), -1).T
 
 
-def test_the_whole_eye_is_the_numpy_one(pictures: list[Picture]) -> None:
-    memory = memory_of(pictures[:12], KnnHead)
-    raw = Graph.open(raw_graph(memory))
-    statistics = [MapStatistics(2) for _ in bank.VIEWS]
-    for number, picture in enumerate(pictures[12:]):
-        for one, of_view in zip(statistics, raw.run({INPUT: picture}), strict=False):
-            one.add(number % 2, of_view.astype(np.float64))
-    normalisers = {view.name: one.normaliser() for view, one in zip(bank.VIEWS, statistics, strict=True)}
-    top, unlike = Scale(1.5, 0.7), Scale(4.0, 2.0)
-    eye = Graph.open(eye_graph(memory, normalisers, top, unlike))
-    score, odd, distance, typical = dict(zip(EYE_OUTPUTS, eye.run({INPUT: pictures[20]}), strict=True)).values()
+def expected_usual(fine: Array) -> tuple[Array, Array]:
+    """Median and interquartile range of blocks of 3 x 3 cells, float64[channels, 1]."""
+    channels, rows, columns = fine.shape
+    whole = fine[:, : rows // 3 * 3, : columns // 3 * 3]
+    blocks = whole.reshape(channels, rows // 3, 3, columns // 3, 3).mean((2, 4)).reshape(channels, -1)
+    falling = -np.sort(-blocks, axis=1)
+    lower, median, upper = (falling[:, blocks.shape[1] * parts // 4 - 1] for parts in (3, 2, 1))
+    return median[:, None], (upper - lower + 1e-4)[:, None]
 
-    maps, medians = [], []
-    for view in bank.VIEWS:
-        head, norm = memory.heads[view.name], normalisers[view.name]
-        assert isinstance(head, KnnHead)
-        cells = head.whitening.apply(expected_features(pictures[20], view).reshape(view.channels, -1).T)
-        squared = ((cells[:, None] - head.memory[None]) ** 2).sum(2).min(1)
-        log_distance = 0.5 * np.log(squared + head.floor).reshape(view.grid(ROWS, COLUMNS))
-        medians.append(lower_median(log_distance))
-        normal = (log_distance - (medians[-1] if norm.subtract_median else 0.0) - norm.mean) / norm.spread
-        maps.append(cv2.resize(normal, memory.map_shape[::-1], interpolation=cv2.INTER_LINEAR))
-    expected = correlate(np.maximum(*maps), bank._BINOMIAL.astype(float), mode="mirror")
-    highest = np.sort(expected, axis=None)[-10:].mean()
-    assert np.abs(odd - expected).max() < 1e-3  # in units of a good frame's own spread
+
+def expected_summary(fine: Array) -> Array:
+    median, spread = expected_usual(fine)
+    channels, rows, columns = fine.shape
+    blocks = fine[:, : rows // 2 * 2, : columns // 2 * 2].reshape(channels, rows // 2, 2, columns // 2, 2)
+    high = np.sort(blocks.max((2, 4)).reshape(channels, -1), axis=1)
+    low = np.sort(blocks.min((2, 4)).reshape(channels, -1), axis=1)
+    many = max(4, int(high.shape[1] * 0.01))
+    parts = [high[:, -k:].mean(1) - median[:, 0] for k in (3, many)] + [
+        median[:, 0] - low[:, :k].mean(1) for k in (3, many)
+    ]
+    logs = [np.log(np.maximum(part, 0) + 1e-3) for part in parts]
+    return np.concatenate([*logs, np.log(spread[:, 0]), np.log(np.abs(median[:, 0]) + 1e-2)])
+
+
+def memory_of(pictures: list[Array]) -> Memory:
+    rng = np.random.default_rng(0)
+    scale = CellScale.fit([Graph.open(usual_graph(GREY)).run({INPUT: picture})[0] for picture in pictures])
+    graph = Graph.open(feature_graph(GREY, scale))
+    seen = [graph.run_named({INPUT: picture}) for picture in pictures]
+    heads = {name: KnnHead.fit(np.concatenate([one[name] for one in seen]), rng) for name in (FINE_SCORER, LONG_SCORER)}
+    cells = np.concatenate([one[PAINTED_SCORER] for one in seen])
+    painted = fit_layers(cells, (cells[:, 3] > cells[:, 7]).astype(np.int64))
+    return Memory(GREY, scale, {**heads, PAINTED_SCORER: painted}, WholeFrame.fit(np.stack([s[WHOLE] for s in seen])))
+
+
+def test_features_are_those_of_the_filters(pictures: list[Array]) -> None:
+    scale = CellScale(np.ones((GREY.fine.channels, 1), np.float32))
+    seen = Graph.open(feature_graph(GREY, scale)).run_named({INPUT: pictures[0]})
+    fine, long = expected_fine(pictures[0]), expected_long(pictures[0])
+    assert seen[FINE_SCORER].shape == (FINE_GRID[0] * FINE_GRID[1], GREY.fine.channels)
+    assert seen[LONG_SCORER].shape == (LONG_GRID[0] * LONG_GRID[1], LONG.channels)
+    assert np.abs(seen[FINE_SCORER] - rows_of(fine)).max() < 1e-4
+    assert np.abs(seen[LONG_SCORER] - rows_of(long)).max() < 1e-4
+    assert len(seen[WHOLE]) == SUMMARIES * GREY.fine.channels
+    assert np.abs(seen[WHOLE] - expected_summary(fine)).max() < 2e-3  # a logarithm of nearly nothing magnifies rounding
+
+
+def test_scaled_cells_are_in_the_frames_own_scale_and_know_their_place(pictures: list[Array]) -> None:
+    usual = np.full((GREY.fine.channels, 1), 0.02, np.float32)
+    seen = Graph.open(feature_graph(GREY, CellScale(usual))).run_named({INPUT: pictures[0]})[PAINTED_SCORER]
+    fine = expected_fine(pictures[0])
+    median, spread = expected_usual(fine)
+    expected = np.clip((rows_of(fine).T - median) / (spread + 0.3 * usual), -12, 12)
+    assert np.abs(seen[:, : GREY.fine.channels].T - expected).max() < 1e-2
+    assert np.allclose(seen[:, GREY.fine.channels :].T, places(*FINE_GRID))
+    assert places(*FINE_GRID)[:2, 0].tolist() == [-1, -1]
+
+
+def test_colour_adds_what_grey_does_not_see(pictures: list[Array]) -> None:
+    scale = CellScale(np.ones((COLOUR.fine.channels, 1), np.float32))
+    graph = Graph.open(feature_graph(COLOUR, scale))
+    plain = np.zeros((2, *FINE_GRID), np.float32)
+    red = plain.copy()
+    red[0, 5:9, 6:12] = 80
+    seen, stained = (graph.run_named({INPUT: pictures[0], CHROMA: chroma})[FINE_SCORER] for chroma in (plain, red))
+    grey = GREY.fine.channels
+    assert np.array_equal(seen[:, :grey], stained[:, :grey])
+    assert np.abs(seen[:, grey:]).max() == 0
+    assert stained.reshape(*FINE_GRID, -1)[6, 8, grey] == pytest.approx(80 / 255, abs=1e-6)
+
+
+def test_the_whole_eye_is_the_numpy_one(pictures: list[Array]) -> None:
+    memory = memory_of(pictures[:12])
+    rng = np.random.default_rng(1)
+    grids = {FINE_SCORER: FINE_GRID, LONG_SCORER: LONG_GRID, PAINTED_SCORER: FINE_GRID}
+    normalisers = {}
+    for name, centring in zip(grids, ("half", "spread", "raw"), strict=True):
+        statistics = MapStatistics(2)
+        for number in range(12):
+            statistics.add(number % 2, rng.normal(size=grids[name]) + rng.normal())
+        normalisers[name] = statistics.normaliser(centring)
+    scales = Scales(np.array([1, 2, 0.5, 3], np.float32), np.array([0.7, 1, 2, 1.5], np.float32))
+    eye = Graph.open(eye_graph(memory, normalisers, scales))
+    score, odd, tops, typical = dict(zip(EYE_OUTPUTS, eye.run({INPUT: pictures[20]}), strict=True)).values()
+
+    maps, medians = {}, []
+    seen = Graph.open(feature_graph(GREY, memory.scale)).run_named({INPUT: pictures[20]})
+    for name, head in memory.heads.items():
+        if isinstance(head, KnnHead):
+            cells = head.whitening.apply(seen[name])
+            squared = ((cells[:, None] - head.memory[None]) ** 2).sum(2).min(1)
+            raw = 0.5 * np.log(squared + head.floor).reshape(grids[name])
+        else:
+            assert isinstance(head, LayersHead)
+            raw = head.apply(seen[name]).reshape(grids[name])
+        medians.append(quartiles(raw)[0])
+        normal = cv2.resize(normalisers[name].apply(raw), FINE_GRID[::-1], interpolation=cv2.INTER_LINEAR)
+        maps[name] = correlate(normal, bank._BINOMIAL.astype(float), mode="mirror")
+    whole = memory.whole
+    clipped = np.clip((seen[WHOLE] - whole.mean) / whole.spread, -8, 8)
+    expected = [*(top_of(one) for one in maps.values()), np.log(np.linalg.norm(clipped @ whole.axes) + 1e-4)]
+    assert np.abs(tops - expected).max() < 2e-3  # in units of a good frame's own spread
+    shown = (maps[FINE_SCORER] + maps[LONG_SCORER] + 2 * maps[PAINTED_SCORER]) / 4
+    assert np.abs(odd - shown).max() < 2e-3
     assert float(typical) == pytest.approx(medians[0], abs=1e-4)
-    assert float(score) == pytest.approx((highest - 1.5) / 0.7 + 0.5 * (float(distance) - 4.0) / 2.0, abs=1e-3)
+    assert float(score) == pytest.approx(((np.array(expected) - scales.mean) / scales.spread).mean(), abs=2e-3)
+    assert scales.score(tops) == pytest.approx(float(score), abs=1e-4)
 
 
-def test_the_gaussian_head_is_the_mahalanobis_distance(pictures: list[Picture]) -> None:
-    memory = memory_of(pictures[:12], GaussianHead)
-    raw = Graph.open(raw_graph(memory)).run({INPUT: pictures[13]})
-    view, head = bank.FINE, memory.heads["fine"]
-    assert isinstance(head, GaussianHead)
-    cells = head.whitening.apply(expected_features(pictures[13], view).reshape(view.channels, -1).T)
-    expected = 0.5 * np.log((cells**2).sum(1) + head.floor).reshape(memory.map_shape)
-    assert np.abs(raw[0] - expected).max() < 1e-4
-
-
-def test_the_feature_order_of_the_graph_is_fixed(pictures: list[Picture]) -> None:
-    graph = feature_graph(ROWS, COLUMNS)
-    assert graph == feature_graph(ROWS, COLUMNS)
-    outputs = Graph.open(graph).run({INPUT: pictures[0]})
-    assert [view.channels for view in bank.VIEWS] == [output.shape[1] for output in outputs[:-1]]
+def test_a_graph_is_the_same_bytes_each_time() -> None:
+    scale = CellScale(np.ones((GREY.fine.channels, 1), np.float32))
+    assert feature_graph(GREY, scale) == feature_graph(GREY, scale)

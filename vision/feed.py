@@ -1,0 +1,34 @@
+"""From a decoded picture to what an eye's graph takes. Training and serving both come through here."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+
+from vision.image import Grey, Picture, fit_to
+from vision.looks import CHROMA, INPUT, Optics
+
+
+@dataclass(frozen=True, slots=True)
+class Feed:
+    """`frame`: float32[rows, columns] in 0..255. `chroma`: float32[2, rows / 4, columns / 4], where the eye sees it."""
+
+    frame: Grey
+    chroma: Grey | None = None
+
+    @property
+    def inputs(self) -> dict[str, npt.NDArray[np.float32]]:
+        return {INPUT: self.frame} if self.chroma is None else {INPUT: self.frame, CHROMA: self.chroma}
+
+
+def feed_of(picture: Picture, optics: Optics) -> Feed:
+    """A picture without colour gives an eye that sees colour grey's own: none."""
+    frame = fit_to(picture.grey, optics.rows, optics.columns)
+    if not optics.colour:
+        return Feed(frame)
+    grid = optics.grid(optics.fine)
+    if picture.chroma is None:
+        return Feed(frame, np.zeros((2, *grid), np.float32))
+    return Feed(frame, np.ascontiguousarray(np.moveaxis(fit_to(picture.chroma, *grid), -1, 0)))

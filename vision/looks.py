@@ -1,0 +1,75 @@
+"""One frame in a graph: the features that scorers look at, each computed once and only when somebody asks for it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from vision.bank import LONG, BankNodes, Source, fine_source
+from vision.export import GraphPen
+from vision.painted import CellScale
+from vision.summary import SUMMARIES, Usual, summary_nodes, usual_nodes
+
+INPUT, CHROMA = "frame", "chroma"
+
+
+@dataclass(frozen=True, slots=True)
+class Optics:
+    """The working size of an eye, and what it sees: colour beside grey or not."""
+
+    rows: int
+    columns: int
+    colour: bool
+
+    @property
+    def fine(self) -> Source:
+        return fine_source(self.colour)
+
+    @property
+    def summaries(self) -> int:
+        """Numbers in a frame's summary."""
+        return SUMMARIES * self.fine.channels
+
+    def grid(self, source: Source) -> tuple[int, int]:
+        return source.grid(self.rows, self.columns)
+
+
+class Looks:
+    """The nodes of one frame. Cells come as rows: float32[cells, channels]."""
+
+    def __init__(self, optics: Optics) -> None:
+        self.pen = GraphPen()
+        self.optics = optics
+        self.frame = self.pen.input(INPUT, (optics.rows, optics.columns))
+        self.chroma = self.pen.input(CHROMA, (2, *optics.grid(optics.fine))) if optics.colour else None
+        self._bank = BankNodes(self.pen, self.frame, optics.rows, optics.columns, self.chroma)
+        self._features: dict[str, str] = {}
+        self._usual: dict[str, Usual] = {}
+
+    def features(self, source: Source) -> str:
+        """float32[1, channels, h, w]."""
+        if source.name not in self._features:
+            bank = self._bank
+            self._features[source.name] = bank.long() if source.name == LONG.name else bank.fine()
+        return self._features[source.name]
+
+    def usual(self, source: Source) -> Usual:
+        if source.name not in self._usual:
+            grid = self.optics.grid(source)
+            self._usual[source.name] = usual_nodes(self.pen, self.features(source), source, grid)
+        return self._usual[source.name]
+
+    def cells(self, source: Source) -> str:
+        """float32[cells, channels]."""
+        rows, columns = self.optics.grid(source)
+        flat = self.pen.node("Reshape", self.features(source), self.pen.integers(source.channels, rows * columns))
+        return self.pen.node("Transpose", flat, perm=[1, 0])
+
+    def scaled(self, scale: CellScale) -> str:
+        """The fine cells in the frame's own scale, with their places: float32[cells, channels + PLACES]."""
+        fine = self.optics.fine
+        return scale.nodes(self.pen, self.features(fine), self.usual(fine), fine, self.optics.grid(fine))
+
+    def summary(self) -> str:
+        """float32[optics.summaries]: of the fine features; the long ones added nothing to them."""
+        fine = self.optics.fine
+        return summary_nodes(self.pen, self.features(fine), self.usual(fine), fine, self.optics.grid(fine))
