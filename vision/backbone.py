@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import dataclasses
 from dataclasses import dataclass, field
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -16,7 +17,7 @@ import numpy.typing as npt
 from ingest.errors import BadInput
 from vision.bank import CELL, Source
 from vision.export import GraphPen
-from vision.guest import Guest, grey_example
+from vision.guest import Guest, checked_planes
 from vision.rgb import normalised, picture_nodes, resized
 
 Samples = npt.NDArray[np.float32]
@@ -112,13 +113,13 @@ def read_backbone(
     options, and what to do."""
     chosen = options or BackboneOptions()
     guest = Guest.read(raw, file)
-    _check(chosen, guest)
+    checked_planes(guest, chosen.mean, chosen.std)
     if chosen.outputs:
-        guest = guest.ending({name: name for name in chosen.outputs})
-    guest = guest.fixed(*(guest.size or chosen.input_size or (rows, columns)))
-    assert guest.size is not None
-    outputs = guest.look(grey_example(guest.channels, *guest.size))
-    layers = tuple(_layer(file, name, out) for name, out in outputs.items() if chosen.outputs or _is_map(out))
+        guest = guest.ending(chosen.outputs)
+    guest = guest.fixed(chosen.input_size, (rows, columns))
+    outputs = guest.look()
+    usable = {name: out for name, out in outputs.items() if chosen.outputs or _is_map(out, guest.batch)}
+    layers = tuple(_layer(file, name, out, guest.batch) for name, out in usable.items())
     if not layers:
         shapes = ", ".join(f"{name} {list(out.shape)}" for name, out in outputs.items())
         raise BadInput(
@@ -127,28 +128,15 @@ def read_backbone(
         )
     if (channels := sum(layer.channels for layer in layers)) > CHANNELS_MAX:
         raise BadInput(f"{file}: {channels} channels, at most {CHANNELS_MAX}; name fewer layers in `outputs`")
-    layers_only = guest.ending({layer.name: layer.name for layer in layers})
-    return Backbone(rows, columns, chosen, layers, layers_only)
+    return Backbone(rows, columns, chosen, layers, guest.ending([layer.name for layer in layers]))
 
 
-def _check(options: BackboneOptions, guest: Guest) -> None:
-    for name, values in (("mean", options.mean), ("std", options.std)):
-        if len(values) not in (1, guest.channels):
-            raise BadInput(
-                f"{guest.file}: {len(values)} values of {name} for {guest.channels} planes; give one for each"
-            )
-    if options.input_size is not None and guest.size not in (None, options.input_size):
-        raise BadInput(
-            f"{guest.file}: its input is {guest.size} (rows, columns), not {options.input_size}; leave input_size out"
-        )
+def _is_map(output: npt.NDArray[Any], batch: int) -> bool:
+    return output.ndim == 4 and len(output) == batch and min(output.shape[2:]) > 1 and output.dtype == np.float32
 
 
-def _is_map(output: Samples) -> bool:
-    return output.ndim == 4 and output.shape[2] > 1 and output.shape[3] > 1
-
-
-def _layer(file: str, name: str, output: Samples) -> Layer:
-    if not _is_map(output):
+def _layer(file: str, name: str, output: npt.NDArray[Any], batch: int) -> Layer:
+    if not _is_map(output, batch):
         shape = list(output.shape)
         raise BadInput(
             f"{file}: output {name} is {shape}, not a feature map [1, channels, rows, columns]; name another"

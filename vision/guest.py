@@ -6,8 +6,9 @@ What its outputs look like is not read from the file but measured: it is run onc
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -18,8 +19,6 @@ from onnx import TensorProto, helper, inliner, version_converter
 from ingest.errors import BadInput, ModelRefused
 from models.open import Graph
 from vision.export import OPSET, OPSET_MAX, GraphPen
-
-Array = npt.NDArray[np.float32]
 
 BYTES_MAX = 500_000_000  # the largest backbones in use are a quarter of it; protobuf ends at 2 GB
 BATCH_MAX = 8  # a model exported for a batch of a few sees the same frame as often
@@ -56,39 +55,46 @@ class Guest:
         batch, channels, size = _input_shape(inputs[0], file)
         return cls(file, model, inputs[0].name, batch, channels, size)
 
-    def fixed(self, rows: int, columns: int) -> Guest:
-        """The same for pictures of one size. Raises BadInput where the graph is of another."""
-        if self.size not in (None, (rows, columns)):
-            raise BadInput(f"{self.file}: its input is {self.size} (rows, columns), {rows} x {columns} is asked of it")
+    def fixed(self, asked: tuple[int, int] | None, working: tuple[int, int]) -> Guest:
+        """The same for pictures of one size (rows, columns): its own, else the one asked for, else the working size.
+
+        Raises BadInput where its own and the one asked for differ."""
+        if asked is not None and self.size not in (None, asked):
+            raise BadInput(f"{self.file}: its input is of {self.size} (rows, columns), not {asked}; drop input_size")
+        size = self.size or asked or working
         model = onnx.ModelProto()
         model.CopyFrom(self.model)
         del model.graph.value_info[:]  # sizes of the example it was exported with
         for value in model.graph.input:
             if value.name == self.input:
-                shape = [self.batch, self.channels, rows, columns]
+                shape = [self.batch, self.channels, *size]
                 value.CopyFrom(helper.make_tensor_value_info(self.input, TensorProto.FLOAT, shape))
         for value in model.graph.output:
             value.type.tensor_type.ClearField("shape")
-        return dataclasses.replace(self, model=model, size=(rows, columns))
+        return dataclasses.replace(self, model=model, size=size)
 
-    def ending(self, values: Mapping[str, str]) -> Guest:
-        """The same with other float outputs: values of the graph by any name. Raises BadInput for one it has not."""
+    def ending(self, values: Sequence[str]) -> Guest:
+        """The same with other float outputs: any values of the graph. Raises BadInput for one that it has not."""
         known = {name for node in self.model.graph.node for name in node.output}
-        if missing := sorted(set(values.values()) - known):
-            has = ", ".join(value.name for value in self.model.graph.output)
-            raise BadInput(f"{self.file}: no output {missing[0]!r}; it has {has}")
+        for name in values:
+            if name not in known:
+                has = ", ".join(value.name for value in self.model.graph.output)
+                raise BadInput(f"{self.file}: no output {name!r}; it has {has}")
         model = onnx.ModelProto()
         model.CopyFrom(self.model)
         del model.graph.output[:]
-        for name in dict.fromkeys(values.values()):
+        for name in dict.fromkeys(values):
             model.graph.output.append(helper.make_tensor_value_info(name, TensorProto.FLOAT, None))
         return dataclasses.replace(self, model=model)
 
-    def look(self, picture: Array) -> dict[str, Array]:
-        """All its outputs for float32[1, channels, rows, columns]. Raises BadInput where it does not run."""
+    def look(self) -> dict[str, npt.NDArray[Any]]:
+        """All its outputs for a plain picture, noise in 0..1. Its size must be fixed. Raises BadInput where it does not
+        run."""
+        assert self.size is not None
+        noise = np.random.default_rng(0).random((1, self.channels, *self.size), np.float32)
         try:
             graph = Graph.open(self.model.SerializeToString())
-            return graph.try_named({self.input: np.repeat(picture, self.batch, axis=0)})
+            return graph.try_named({self.input: np.repeat(noise, self.batch, axis=0)})
         except ModelRefused as error:
             reason = str(error).partition("(")[2].rpartition(")")[0] or str(error)
             raise BadInput(f"{self.file}: onnxruntime does not run it: {reason}; {_AGAIN}") from error
@@ -103,20 +109,19 @@ class Guest:
         return dict(zip((output.name for output in self.model.graph.output), values, strict=True))
 
 
-def grey_example(channels: int, rows: int, columns: int) -> Array:
-    """A picture to measure with, of values like a normalised photograph's: float32[1, channels, rows, columns]."""
-    rng = np.random.default_rng(0)
-    return rng.normal(0, 1, (1, channels, rows, columns)).astype(np.float32)
+def checked_planes(guest: Guest, mean: Sequence[float], std: Sequence[float]) -> None:
+    """Raises BadInput unless there is one mean and deviation, or one for each plane of the guest's input."""
+    for name, values in (("mean", mean), ("std", std)):
+        if len(values) not in (1, guest.channels):
+            raise BadInput(f"{guest.file}: {len(values)} values of {name} for {guest.channels} planes; give one each")
 
 
 def _parsed(raw: bytes, file: str) -> onnx.ModelProto:
     try:
         model = onnx.load_model_from_string(raw)
-        outside = next((t.name for t in _tensors(model) if t.data_location == TensorProto.EXTERNAL), None)
-        if outside is not None:
+        if has_outside(model):
             raise BadInput(
-                f"{file}: its weights lie in another file ({outside}); put that file beside it, or "
-                "export it with external_data=False"
+                f"{file}: its weights lie in another file; put that beside it, or export external_data=False"
             )
         if model.graph.node and not model.graph.sparse_initializer:
             onnx.checker.check_model(model)
@@ -178,16 +183,27 @@ def _input_shape(value: onnx.ValueInfoProto, file: str) -> tuple[int, int, tuple
     return max(sides[0], 1), sides[1] or 3, size if all(size) else None
 
 
-def _nodes(graph: onnx.GraphProto) -> Iterator[onnx.NodeProto]:
-    """All nodes, those of branches and loops too."""
+def has_outside(model: onnx.ModelProto) -> bool:
+    """Do some of its weights lie in another file?"""
+    return any(tensor.data_location == TensorProto.EXTERNAL for tensor in _tensors(model.graph))
+
+
+def _graphs(graph: onnx.GraphProto) -> Iterator[onnx.GraphProto]:
+    """The graph, and those of its branches and loops."""
+    yield graph
     for node in graph.node:
-        yield node
         for attribute in node.attribute:
             for inner in [attribute.g] if attribute.HasField("g") else list(attribute.graphs):
-                yield from _nodes(inner)
+                yield from _graphs(inner)
 
 
-def _tensors(model: onnx.ModelProto) -> Iterator[onnx.TensorProto]:
-    yield from model.graph.initializer
-    for node in _nodes(model.graph):
+def _nodes(graph: onnx.GraphProto) -> Iterator[onnx.NodeProto]:
+    for each in _graphs(graph):
+        yield from each.node
+
+
+def _tensors(graph: onnx.GraphProto) -> Iterator[onnx.TensorProto]:
+    for each in _graphs(graph):
+        yield from each.initializer
+    for node in _nodes(graph):
         yield from (attribute.t for attribute in node.attribute if attribute.HasField("t"))
