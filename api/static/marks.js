@@ -142,16 +142,10 @@ const marks = {
     }
   },
 
-  boxOf({points, drawing}) {
-    const [first, last] = [points[0], points[1] || points[0]];
-    const x = Math.floor(Math.min(first[0], last[0]));
-    const y = Math.floor(Math.min(first[1], last[1]));
-    return {
-      x,
-      y,
-      width: Math.min(Math.ceil(Math.max(first[0], last[0])), Number(drawing.dataset.width)) - x,
-      height: Math.min(Math.ceil(Math.max(first[1], last[1])), Number(drawing.dataset.height)) - y,
-    };
+  boxOf({points}) {
+    const [first, last] = [points[0], points[1] || points[0]].map((at) => at.map(Math.round)); // a picture's sides are whole
+    const [x, y] = [Math.min(first[0], last[0]), Math.min(first[1], last[1])];
+    return {x, y, width: Math.max(first[0], last[0]) - x, height: Math.max(first[1], last[1]) - y};
   },
 
   end(event) {
