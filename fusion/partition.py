@@ -5,13 +5,16 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Callable
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Literal
 
 import msgspec
 
+from fusion.camera_watch import PROBLEMS, CameraWatch
 from fusion.history import HistoryView
 from fusion.judge import Judge, Judgement
 from fusion.paced_history import PacedHistory
+from fusion.promises import Promises
 from ingest.assemble import Assembler
 from ingest.blobs import blob_name
 from ingest.changelog import SEPARATOR, changes, finish, restore, state_key
@@ -49,6 +52,7 @@ class Partition:
         self.join = Assembler(plan, settings, live)
         self.sequences: dict[tuple[str, str], int] = {}
         self.histories: dict[str, PacedHistory] = {}
+        self.cameras = CameraWatch(plan, Promises(Path(settings.shelf)).of)
         self._mode_of = mode_of
         self._now = now
         self._sequences_changed: set[tuple[str, str]] = set()
@@ -60,8 +64,20 @@ class Partition:
         if isinstance(message, Defect):
             rulings = self.advance(logged_at - 1)
             self.history(message.line_id).label(message)
+            self.cameras.label(message)
             return rulings
+        if isinstance(message, Findings):
+            message = self.cameras.take(message, self._earlier_problems(message))
         return self._rule_all(self.join.take(message, logged_at, read_at))
+
+    def _earlier_problems(self, findings: Findings) -> list[str] | None:
+        """What was held against the same frame when it came before: a repeat is as unfit as it was. None: no repeat."""
+        part = self.join.memory.known((findings.line_id, findings.part_id))
+        for kept in part.findings if part is not None else ():
+            same = kept.findings
+            if (same.camera_id, same.captured_at) == (findings.camera_id, findings.captured_at):
+                return [problem for problem in same.fitness.problems if problem in PROBLEMS]
+        return None
 
     def advance(self, now: int) -> list[Ruling]:
         """The verdicts of the timers due by `now`."""
@@ -147,6 +163,7 @@ class Partition:
         out = changes(self.join)
         for line_id, history in self.histories.items():
             out += [(state_key(line_id, "history", key), body) for key, body in history.changes()]
+        out += [(state_key(line_id, "camera", rest), body) for line_id, rest, body in self.cameras.changes()]
         for line_id, gate_id in sorted(self._sequences_changed):
             out.append((state_key(line_id, "sequence", gate_id), str(self.sequences[(line_id, gate_id)]).encode()))
         self._sequences_changed.clear()
@@ -160,6 +177,8 @@ class Partition:
             line_id, kind, rest = key.split(SEPARATOR, 2)
             if kind == "history":
                 self.histories.setdefault(line_id, PacedHistory(self.plan, line_id)).restore(rest, body)
+            elif kind == "camera":
+                self.cameras.restore(line_id, rest, body)
             elif kind == "sequence" and body is not None:
                 self.sequences[(line_id, rest)] = int(body)
         finish(self.join)

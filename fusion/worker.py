@@ -174,6 +174,7 @@ class FusionWorker:
         counts = Counter(self.counts)
         for post in self.posts.values():
             counts.update(post.partition.join.counts)
+            counts.update(post.partition.cameras.counts)
         catching_up = sorted(number for number, post in self.posts.items() if post.catching_up)
         return {
             "partitions": sorted(self.posts),
@@ -183,6 +184,7 @@ class FusionWorker:
             "modes": {line.line_id: self.modes.of(line.line_id) for line in self.plan.lines},
             "model": self.judge.model.version if self.judge.model else None,
             "problem": self.judge.problem,
+            "incidents": [one.told() for post in self.posts.values() for one in post.partition.cameras.incidents()],
         }
 
     def use(self, judge: Judge) -> None:

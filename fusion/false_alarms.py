@@ -1,0 +1,111 @@
+"""Does an eye keep the rate of false alarms that its threshold promised?
+
+Every LOOK_PARTS parts the latest WINDOW_PARTS are put to an exact binomial test (Clopper and Pearson 1934, one-sided)
+of level LEVEL against the promised rate. Whatever the looks have in common, an eye that keeps its promise is wrongly
+accused LEVEL times a look on average (union bound), which is once in LOOK_PARTS / LEVEL = 100 000 parts.
+
+With labels a false alarm is a flagged part that a person called ok, against all parts but those called defects: flagged
+parts nobody has looked at yet count as right, so that an inspector who looks at flagged parts first accuses nobody.
+Without any label it is every flagged part, and only from UNLABELLED_LEAST parts on: then it may also be defects.
+"""
+
+from __future__ import annotations
+
+from collections import OrderedDict
+from typing import Literal
+
+import msgspec
+from scipy.stats import beta, binom
+
+WINDOW_PARTS = 1000
+LOOK_PARTS = 100
+LEVEL = 1e-3
+UNLABELLED_LEAST = 200
+Label = Literal["", "ok", "defect"]
+
+
+class LookedAt(msgspec.Struct, array_like=True, frozen=True):
+    """One part a camera looked at by a fit frame: was it flagged, and what did a person say of it."""
+
+    flagged: bool
+    label: Label = ""
+
+
+class Tally(msgspec.Struct, frozen=True, kw_only=True):
+    """False alarms of some parts. `low`: the lower end of the exact interval of level LEVEL."""
+
+    alarms: int
+    parts: int
+    labelled: bool
+    promised: float
+
+    @property
+    def share(self) -> float:
+        return self.alarms / self.parts if self.parts else 0.0
+
+    @property
+    def low(self) -> float:
+        return float(beta.ppf(LEVEL, self.alarms, self.parts - self.alarms + 1)) if self.alarms else 0.0
+
+    @property
+    def broken(self) -> bool:
+        """Is the promise broken, at this look?"""
+        if not self.labelled and self.parts < UNLABELLED_LEAST:
+            return False
+        return self.alarms > 0 and float(binom.sf(self.alarms - 1, self.parts, self.promised)) < LEVEL
+
+    @property
+    def kept(self) -> bool:
+        return self.share <= self.promised
+
+
+class Ledger:
+    """The latest parts of one camera, and which of them changed since the changelog was written."""
+
+    def __init__(self) -> None:
+        self.parts: OrderedDict[str, LookedAt] = OrderedDict()
+        self._changed: dict[str, None] = {}
+
+    def enter(self, part_id: str, flagged: bool) -> None:
+        """A part was looked at; several frames of one part are one look, flagged if one of them is."""
+        known = self.parts.get(part_id)
+        if known is None or (flagged and not known.flagged):
+            self.parts[part_id] = LookedAt(flagged, known.label if known else "")
+            self._changed[part_id] = None
+        while len(self.parts) > WINDOW_PARTS:
+            old, _ = self.parts.popitem(last=False)
+            self._changed[old] = None
+
+    def label(self, part_id: str, label: Label) -> None:
+        known = self.parts.get(part_id)
+        if known is not None and known.label != label:
+            self.parts[part_id] = LookedAt(known.flagged, label)
+            self._changed[part_id] = None
+
+    def forget(self) -> None:
+        """Another eye looks from now on."""
+        self._changed.update(dict.fromkeys(self.parts))
+        self.parts.clear()
+
+    def tally(self, promised: float) -> Tally:
+        looked = self.parts.values()
+        labelled = any(one.label for one in looked)
+        alarms = sum(one.flagged and (one.label == "ok" or not labelled) for one in looked)
+        parts = sum(one.label != "defect" for one in looked)
+        return Tally(alarms=alarms, parts=parts, labelled=labelled, promised=promised)
+
+    def changes(self) -> list[tuple[str, bytes | None]]:
+        """(part, body) since the last call, None for a part that is no longer needed."""
+        out = [(p, _PACK.encode(self.parts[p]) if p in self.parts else None) for p in self._changed]
+        self._changed.clear()
+        return out
+
+    def restore(self, part_id: str, body: bytes | None) -> None:
+        if body is None:
+            self.parts.pop(part_id, None)
+        else:
+            self.parts[part_id] = _UNPACK.decode(body)
+
+
+_PACK = msgspec.msgpack.Encoder()
+_UNPACK = msgspec.msgpack.Decoder(LookedAt)
