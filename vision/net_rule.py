@@ -40,6 +40,25 @@ class Pair:
 
 
 @dataclass(frozen=True, slots=True)
+class Trial:
+    """A network taught on one half of the kinds, on held-out frames: plain, and painted with the other half."""
+
+    good: Pair
+    painted: Pair
+
+
+def pooled(trials: Sequence[Trial]) -> Trial:
+    """All trials as one; the networks differ, so each is brought to its own spread on good frames first."""
+    good = [Pair(_scaled(t.good.eye, t.good.eye), _scaled(t.good.net, t.good.net)) for t in trials]
+    painted = [Pair(_scaled(t.painted.eye, t.good.eye), _scaled(t.painted.net, t.good.net)) for t in trials]
+    return Trial(_joined(good), _joined(painted))
+
+
+def _joined(pairs: Sequence[Pair]) -> Pair:
+    return Pair(np.concatenate([pair.eye for pair in pairs]), np.concatenate([pair.net for pair in pairs]))
+
+
+@dataclass(frozen=True, slots=True)
 class NetDecision:
     """`kept`, and why in a sentence for the card. `gain`: of recall at equal false alarms with the network, and its
     lower bound; `by` what. `false_alarms`: shares of good frames of unknown batches, without and with it, where the

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from vision.net_rule import GOOD_MIN, HALVES, LABELS_MIN, Pair, decide_net
+from vision.net_rule import GOOD_MIN, HALVES, LABELS_MIN, Pair, Trial, decide_net, pooled
 from vision.synthetic import KINDS
 
 GOOD = 120
@@ -78,3 +78,13 @@ def test_the_network_itself_taken_twice_gains_nothing() -> None:
 def test_each_half_of_the_kinds_is_judged_by_the_other() -> None:
     assert sorted(HALVES[0] + HALVES[1]) == sorted(KINDS)
     assert not set(HALVES[0]) & set(HALVES[1])
+
+
+def test_networks_of_different_scales_are_pooled_on_their_own_good_frames() -> None:
+    first = Trial(pair(0, GOOD, 0, 0), pair(1, 80, 1.0, 3.0))
+    second = Trial(pair(2, GOOD, 0, 0), pair(3, 80, 1.0, 3.0))
+    louder = Trial(Pair(second.good.eye, 9 * second.good.net + 4), Pair(second.painted.eye, 9 * second.painted.net + 4))
+    same, scaled = pooled([first, second]), pooled([first, louder])
+    np.testing.assert_allclose(same.good.net, scaled.good.net)
+    np.testing.assert_allclose(same.painted.net, scaled.painted.net)
+    assert decide_net(scaled.good, BATCHES * 2, scaled.painted).kept
