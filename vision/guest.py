@@ -167,7 +167,7 @@ def _input_shape(value: onnx.ValueInfoProto, file: str) -> tuple[int, int, tuple
     """Batch, channels, and (rows, columns) where they are fixed."""
     tensor = value.type.tensor_type
     if tensor.elem_type != TensorProto.FLOAT:
-        kind = TensorProto.DataType.Name(tensor.elem_type)
+        kind = {number: kind for kind, number in TensorProto.DataType.items()}.get(tensor.elem_type, "of no known type")
         raise BadInput(f"{file}: input {value.name} is {kind}, float32 is needed; {_AGAIN} before any quantisation")
     sides = [dim.dim_value for dim in tensor.shape.dim]  # 0: not fixed
     shown = [dim.dim_param or dim.dim_value or "?" for dim in tensor.shape.dim]

@@ -90,7 +90,7 @@ Plugin = BackbonePlugin | ModelPlugin
 def read_plugin(folder: Path, camera_id: str) -> Plugin | None:
     """The plug-in of a camera, or None when it has none. Raises BadInput: what is wrong in which file, what to do."""
     own = folder / camera_id
-    if own.parent != folder or not own.is_dir():
+    if camera_id == ".." or own.parent != folder or not own.is_dir():
         return None
     backbone, model, settings = own / BACKBONE_FILE, own / MODEL_FILE, own / SETTINGS_FILE
     if backbone.exists() == model.exists():
