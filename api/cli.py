@@ -11,7 +11,7 @@ from collections.abc import Sequence
 
 import click
 
-from api import cli_batch, cli_folder, cli_plant, cli_roles
+from api import cli_batch, cli_folder, cli_marks, cli_plant, cli_roles
 from ingest.errors import BadInput, QcfuseError
 
 EXIT_FAILURE = 1
@@ -35,7 +35,14 @@ def qcfuse(context: click.Context, config: str | None) -> None:
     context.obj = config
 
 
-for _commands in (cli_roles.SERVICE, cli_folder.COMMANDS, cli_roles.ROLES, cli_plant.COMMANDS, cli_batch.COMMANDS):
+for _commands in (
+    cli_roles.SERVICE,
+    cli_folder.COMMANDS,
+    cli_roles.ROLES,
+    cli_plant.COMMANDS,
+    cli_batch.COMMANDS,
+    cli_marks.COMMANDS,
+):
     for _command in _commands:
         qcfuse.add_command(_command)
 

@@ -15,13 +15,20 @@ MarksOfFrames = Mapping[tuple[str, str], tuple[AnyMark, ...]]
 
 def marks_of_frames(folder: Folder, labels: Sequence[Released]) -> MarksOfFrames:
     """(part_id, frame_id) -> its marks. One that does not fit its frame is a dead letter of the folder, or, drawn in
-    the service (which checked it against the picture it had), left out."""
+    the service (which checked it against the picture it had), left out.
+
+    A row of `marks.csv` says no more of when it was drawn than that it came with the part's record: a part whose record
+    is not among the labels yet has no marks yet.
+    """
+    known = {released.defect.part_id for released in labels}
+    to_come = {row.defect.part_id for row in folder.defects()} - known
     found: dict[tuple[str, str], list[AnyMark]] = {}
     of_part: dict[str, list[FrameRow]] = {}
     for frame_row in folder.frames():
         of_part.setdefault(frame_row.frame.part_id, []).append(frame_row)
     for mark_row in folder.marks():
-        _attach(folder, mark_row, of_part.get(mark_row.part_id, ()), found)
+        if mark_row.part_id not in to_come:
+            _attach(folder, mark_row, of_part.get(mark_row.part_id, ()), found)
     for released in labels:
         defect = released.defect
         for mark in defect.drawn if defect.outcome == "defect" else ():

@@ -75,7 +75,8 @@ def press(browser: webdriver.Chrome, key: str) -> None:
 
 
 def said(browser: webdriver.Chrome) -> str:
-    return browser.find_element(By.ID, "mark-said").text
+    told: str = browser.find_element(By.ID, "mark-said").text
+    return told
 
 
 def published(live: Live, part: str) -> list[Defect]:
