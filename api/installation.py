@@ -4,13 +4,22 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from starlette.requests import HTTPConnection
 
 from api.collect import Collector, wall_clock
 from api.metrics import Metrics
 from api.publish import Publisher
-from api.road import RoleHealth, heartbeats, notices_of_roles, role_health, troubles_of_roles
+from api.road import (
+    Heartbeat,
+    RoleHealth,
+    heartbeats,
+    incidents_of_cameras,
+    notices_of_roles,
+    role_health,
+    troubles_of_roles,
+)
 from api.store_desk import Desk
 from api.store_read import StoreReader
 from api.store_rows import AuditEntry, Person
@@ -67,8 +76,15 @@ class Installation:
 
     def notices(self) -> list[str]:
         """What the roles at work say is wrong, in sentences: they go on, but not as well as they could."""
-        fresh = [beat for beat in heartbeats(self.settings) if self.now() - beat.at <= self.settings.stale_ms]
-        return notices_of_roles(fresh)
+        told = notices_of_roles(self._fresh_beats())
+        return told + [what for one in self.camera_incidents() if isinstance(what := one.get("what"), str)]
+
+    def camera_incidents(self) -> list[dict[str, Any]]:
+        """What is going wrong with cameras now, as the judges at work tell it."""
+        return incidents_of_cameras(self._fresh_beats())
+
+    def _fresh_beats(self) -> list[Heartbeat]:
+        return [beat for beat in heartbeats(self.settings) if self.now() - beat.at <= self.settings.stale_ms]
 
     def _needed_roles(self) -> list[str]:
         """On one machine every role must show itself; roles on other machines keep their heartbeats there."""

@@ -180,12 +180,17 @@ def promote(request: Request, name: str, version: str) -> Response:
 
 @router.get("/api/incidents")
 def incidents(request: Request, cursor: str = "") -> Response:
-    """What is going wrong now: the road's own troubles. Incidents of the plant are not computed yet."""
+    """What is going wrong now: the road's own troubles, what roles take note of, and the cameras' incidents."""
     require(request, "read")
     read_cursor(cursor)
     here = installation(request)
-    told = [("road", what) for what in here.troubles()] + [("notice", what) for what in here.notices()]
-    return list_response([msgspec.json.encode({"kind": kind, "what": what}) for kind, what in told], None)
+    cameras = here.camera_incidents()
+    of_cameras = {one.get("what") for one in cameras}
+    told = [("road", what) for what in here.troubles()]
+    told += [("notice", what) for what in here.notices() if what not in of_cameras]
+    items: list[dict[str, Any]] = [{"kind": kind, "what": what} for kind, what in told]
+    items += [{"kind": "camera", **one} for one in cameras]
+    return list_response([msgspec.json.encode(item) for item in items], None)
 
 
 @router.get("/api/oversight")

@@ -28,6 +28,8 @@ FITNESS = {
     "unreadable": "cannot be read",
     "model_not_ready": "no trained eye for this camera",
     "frozen": "the same picture as another part's",
+    "lens_dirt": "all it shows is a mark that stays on every part",
+    "camera_moved": "taken after the camera moved",
 }
 
 

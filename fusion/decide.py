@@ -69,14 +69,26 @@ def decide(
 
 
 def evidence_reasons(evidence: Evidence, needs: Sequence[str]) -> tuple[str, ...]:
-    """`evidence_missing`, `evidence_unfit` when a need of the gate is not met, or met by something unfit."""
+    """`evidence_missing`, `evidence_unfit` when a need of the gate is not met, or met by something unfit.
+
+    An alarm of a camera that no gate needs is unfit evidence too: that it may be dirt does not make it a pass."""
     present, unfit = set(evidence.present), set(evidence.unfit)
     reasons = []
     if any(need not in present and need not in unfit for need in needs):
         reasons.append("evidence_missing")
-    if any(need in unfit for need in needs):
+    if any(need in unfit for need in needs) or _doubted_alarm(evidence):
         reasons.append("evidence_unfit")
     return tuple(reasons)
+
+
+def _doubted_alarm(evidence: Evidence) -> bool:
+    """Did a camera of which no frame is fit see something over its threshold?"""
+    return any(
+        findings.score is not None and findings.threshold is not None and findings.score > findings.threshold
+        for camera, kept in evidence.findings.items()
+        if f"camera:{camera}" in evidence.unfit
+        for findings in kept
+    )
 
 
 def drawn_for_audit(plan: Plan, model: ModelName, evidence: Evidence) -> bool:

@@ -9,7 +9,7 @@ import msgspec
 from ingest.messages import Instant
 
 IncidentKind = Literal["frozen", "lens_dirt", "camera_moved", "false_alarms"]
-PARTS_NAMED = 20  # of the parts concerned the latest are named, all are counted
+PARTS_NAMED = 10  # of the parts concerned the latest are named, all are counted
 
 
 class Incident(msgspec.Struct, frozen=True, kw_only=True):

@@ -30,6 +30,7 @@ from ingest.settings import Settings
 INPUTS = ("sensors", "findings", "production", "defects")  # the order at one moment, as in a replay
 CYCLE_RECORDS = 200  # records of one cycle: bounds how long an order to stop may wait
 WAIT_S = 0.1
+INCIDENTS_TOLD = 20  # the oldest; a heartbeat must stay small, and nobody reads more
 WRITERS = 4  # files written at once: a disk takes several as fast as one
 
 
@@ -175,6 +176,7 @@ class FusionWorker:
         for post in self.posts.values():
             counts.update(post.partition.join.counts)
             counts.update(post.partition.cameras.counts)
+        incidents = [one for post in self.posts.values() for one in post.partition.cameras.incidents()]
         catching_up = sorted(number for number, post in self.posts.items() if post.catching_up)
         return {
             "partitions": sorted(self.posts),
@@ -184,7 +186,8 @@ class FusionWorker:
             "modes": {line.line_id: self.modes.of(line.line_id) for line in self.plan.lines},
             "model": self.judge.model.version if self.judge.model else None,
             "problem": self.judge.problem,
-            "incidents": [one.told() for post in self.posts.values() for one in post.partition.cameras.incidents()],
+            "incidents_open": len(incidents),
+            "incidents": [one.told() for one in sorted(incidents, key=lambda one: one.since)[:INCIDENTS_TOLD]],
         }
 
     def use(self, judge: Judge) -> None:

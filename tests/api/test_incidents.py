@@ -1,0 +1,43 @@
+"""Incidents of cameras: what a judge's heartbeat tells is on the screen and in `/api/incidents`, once."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import msgspec
+
+from api.road import Heartbeat, incidents_of_cameras
+from fusion.incidents import Incident
+from ingest.messages import Instant
+from ingest.role import wall_ms
+from tests.api.conftest import Live
+
+DIRT = Incident(
+    line_id="L1", camera_id="top", incident="lens_dirt", since=1_767_600_000_000, parts=["P1", "P2"], parts_count=2,
+    what="Camera top sees a mark that stays.", measure={"x": 120.0},
+)  # fmt: skip
+
+
+def beat(pid: int, at: int, *incidents: Incident) -> Heartbeat:
+    return Heartbeat("fusion", Instant(at), {"incidents": [one.told() for one in incidents]}, pid)
+
+
+def test_an_incident_that_two_workers_tell_of_is_told_once_as_the_newer_tells_it() -> None:
+    more = DIRT.concerning("P3")
+    (told,) = incidents_of_cameras([beat(2, 2000, more), beat(1, 1000, DIRT)])
+    assert told["parts"] == ["P1", "P2", "P3"]
+    assert incidents_of_cameras([Heartbeat("fusion", Instant(1), {"incidents": "none"}), beat(1, 1)]) == []
+
+
+def test_a_cameras_incident_is_listed_with_its_measure_and_shown_as_a_notice(live: Live) -> None:
+    run = Path(live.settings.home) / "run"
+    run.mkdir(exist_ok=True)
+    state = {"problem": "", "incidents": [DIRT.told()]}
+    body = {"role": "fusion", "pid": 9, "at": Instant(wall_ms()).isoformat(), "state": state}
+    (run / "fusion-9.json").write_bytes(msgspec.json.encode(body))
+    with live.client("engineer") as client:
+        items = client.get("/api/incidents").json()["items"]
+        (camera,) = [item for item in items if item["kind"] == "camera"]
+        assert camera == {"kind": "camera", **DIRT.told()}
+        assert [item for item in items if item["what"] == DIRT.what] == [camera]
+        assert DIRT.what in client.get("/api/overview").json()["notices"]
