@@ -9,7 +9,7 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-from vision.image import Grey, fit_to
+from vision.image import Grey, fit_to, turned
 from vision.net import STRIDE, padding_of
 from vision.synthetic import Kind, paint_some
 from vision.synthetic_shapes import Random, cloud, side_of
@@ -18,7 +18,7 @@ _DEFECTS = (0, 1, 1, 2, 3)  # on a frame; a frame without teaches what is harmle
 _COVERED_MIN = 0.15  # share of a cell that is painted for it to be called defect; one painted less is neither
 _GAIN_SPREAD = 0.2  # of the logarithm of exposure
 _GAMMA_SPREAD = 0.12  # of the logarithm of gamma
-_SHADE = 0.02  # of the logarithm of light that varies slowly over the frame
+_SHADE = 0.04  # of the logarithm of light that varies slowly over the frame
 _SHIFT_SHARE = 0.015  # of the side: no clamp is exact
 _MIRRORED_MIN = 0.9  # correlation of the mean frame with its mirror image for mirrored frames to be good frames too
 _OVERVIEW = 32  # cells a side at which symmetry is judged
@@ -73,19 +73,13 @@ def _jittered(rng: Random, picture: Grey, symmetry: Symmetry) -> Grey:
     if symmetry.top_bottom and rng.random() < 0.5:
         picture = picture[::-1]
     side = side_of(picture.shape)
-    picture = _shifted(picture, *(int(step) for step in np.rint(rng.normal(0, _SHIFT_SHARE * side, 2))))
+    if rng.random() < 0.5:  # between pixels, which also takes off some sharpness: focus is not exact either
+        across, down = (float(pixels) for pixels in rng.normal(0, _SHIFT_SHARE * side, 2))
+        picture = turned(np.ascontiguousarray(picture), 0.0, 1.0, (across, down))
     gamma = math.exp(rng.normal(0, _GAMMA_SPREAD))
     light = rng.normal(0, _GAIN_SPREAD) + rng.uniform(0, _SHADE) * cloud(rng, picture.shape, 0.6 * side)
     lit = np.float32(255) * (picture / np.float32(255)) ** np.float32(gamma) * np.exp(light)
     return np.asarray(np.clip(lit, 0, 255), np.float32)
-
-
-def _shifted(picture: Grey, down: int, across: int) -> Grey:
-    """Moved by whole pixels, which leaves its texture as it is; what comes in at the rim is mirrored."""
-    rows, columns = picture.shape
-    y, x = (np.abs(np.arange(n) - step) for n, step in ((rows, down), (columns, across)))
-    y, x = (n - 1 - np.abs(n - 1 - place) for n, place in ((rows, y), (columns, x)))
-    return picture[np.ix_(y, x)]
 
 
 def _alike(mean: npt.NDArray[np.floating], mirrored: npt.NDArray[np.floating]) -> bool:

@@ -28,7 +28,6 @@ _TEXTURE_MIN = 1.0  # grey levels, for frames without any texture
 _SPAN_MIN = 10.0  # grey levels between the frame's dark and bright, for frames without contrast
 _DARKER_SHARE = 2 / 3  # most defects are darker than the surface: they shade light or let it out
 _COVERED_MIN = 0.3  # of a pixel, for it to count as painted
-_STEP_COVERED_MIN = 0.6  # of an edge only what is near it is odd: further off it is shading as on good frames
 _VISIBLE_MIN = 0.25  # of the texture's spread: a smaller change nobody could tell
 _MASK_SIGMA = 1.5  # pixels over which a change is averaged to be told from texture
 
@@ -64,8 +63,7 @@ def paint(rng: Random, picture: Grey, other: Grey, kind: Kind) -> tuple[Grey, Ma
     alpha, colour = _BRUSHES[kind](rng, canvas)
     painted = np.clip(picture + alpha * (colour - picture), 0, 255).astype(np.float32)
     seen = blurred(np.abs(painted - picture), _MASK_SIGMA) > _VISIBLE_MIN * canvas.texture
-    covered = _STEP_COVERED_MIN if kind == "step" else _COVERED_MIN
-    mask = (alpha > covered) & seen & (painted != picture)
+    mask = (alpha > _COVERED_MIN) & seen & (painted != picture)
     return (painted, mask) if mask.any() else (picture.copy(), mask)
 
 
