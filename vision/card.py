@@ -10,6 +10,7 @@ from vision.folds import TrainingFrame
 from vision.held_out import HeldOutEyes
 from vision.normalise import Centring
 from vision.notes import EyeNotes
+from vision.teach import TaughtDecision
 
 _CENTRINGS: dict[Centring, str] = {
     "raw": "as it is",
@@ -29,7 +30,9 @@ def trained_on(good: Sequence[TrainingFrame]) -> TrainedOn:
     )
 
 
-def card_of(camera: str, about: TrainedOn, notes: EyeNotes, cut: ConformalCut, eyes: HeldOutEyes) -> str:
+def card_of(
+    camera: str, about: TrainedOn, notes: EyeNotes, cut: ConformalCut, eyes: HeldOutEyes, taught: TaughtDecision | None
+) -> str:
     """Markdown."""
     since, until = (moment.isoformat() if moment is not None else "?" for moment in (about.since, about.until))
     lines = [
@@ -55,6 +58,9 @@ def card_of(camera: str, about: TrainedOn, notes: EyeNotes, cut: ConformalCut, e
             f"{_listed(how.choice.painted_auroc)}), {'by place' if normaliser.by_place else 'the same everywhere'} "
             f"(ratio {how.place_ratio:.2f})."
         )
+    if taught is not None and eyes.taught is not None:
+        marked = ", ".join(f"{kind} on {count} frames" for kind, count in eyes.taught.marked.items())
+        lines.append(f"- Taught by marks ({marked}): {taught.sentence}. The good-only score stays beside it.")
     return "\n".join(lines) + "\n"
 
 

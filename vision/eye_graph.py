@@ -3,8 +3,8 @@
 The whole eye takes the frame at working size, float32[rows, columns] in 0..255 (and `chroma` where it sees colour),
 and gives `score` (scalar), `map` float32[rows / 4, columns / 4], `tops` float32[scorers + 1] (each scorer's own score
 and the whole frame's, before they are brought to one scale), `typical` (scalar, the log distance of the frame's middle
-cell: a defect does not move it, another part does) and `kinds` float32[kinds, rows / 4, columns / 4], the logit of each
-kind of defect it was taught, of which there may be none.
+cell: a defect does not move it, another part does). An eye that was taught kinds of defect also gives `kinds`
+float32[kinds, rows / 4, columns / 4], the logit of each kind, and `taught` (scalar), the score of them.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ from vision.painted import CellScale
 from vision.summary import WholeFrame
 
 EYE_OUTPUTS = ("score", "map", "tops", "typical")
-KINDS_OUTPUT = "kinds"
+TAUGHT_OUTPUTS = ("kinds", "taught")
 TOP_CELLS = 10  # a scorer's score is the mean of its highest cells: one alone is noise, many miss small defects
 FINE_SCORER, LONG_SCORER, PAINTED_SCORER = "fine", "long", "painted"
 WHOLE = "whole"
@@ -41,6 +41,16 @@ class Scales:
     def score(self, tops: npt.NDArray[np.float32]) -> float:
         """The graph's own arithmetic, for frames looked at before the scales were known."""
         return float(((tops - self.mean) / self.spread).mean())
+
+
+@dataclass(frozen=True, slots=True)
+class TaughtPart:
+    """What marks taught an eye: a logit for each kind, and the mean and spread of their score on good frames, in units
+    of the spread of the good-only score."""
+
+    head: LayersHead
+    mean: float
+    spread: float
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,9 +102,10 @@ def raw_graph(memory: Memory) -> bytes:
 
 
 def eye_graph(
-    memory: Memory, normalisers: Mapping[str, Normaliser], scales: Scales, taught: LayersHead | None = None
+    memory: Memory, normalisers: Mapping[str, Normaliser], scales: Scales, taught: TaughtPart | None = None
 ) -> bytes:
-    """The whole eye, outputs EYE_OUTPUTS and, where it was taught, KINDS_OUTPUT."""
+    """The whole eye, outputs EYE_OUTPUTS and, where it was taught, TAUGHT_OUTPUTS. Its score is the good-only one, or
+    the taught one where that is higher."""
     looks = Looks(memory.optics)
     pen, (height, width) = looks.pen, memory.map_shape
     maps, tops, typical = [], [], ""
@@ -110,23 +121,39 @@ def eye_graph(
     tops.append(pen.node("Reshape", memory.whole.nodes(pen, looks.summary()), pen.integers(1)))
     every = pen.node("Concat", *tops, axis=0)
     scaled = pen.node("Div", pen.node("Sub", every, pen.constant(scales.mean)), pen.constant(scales.spread))
-    pen.output(pen.node("ReduceMean", scaled, keepdims=0), "score", ())
+    score = pen.node("ReduceMean", scaled, keepdims=0)
+    kinds = top = ""
+    if taught is not None:
+        kinds = _kind_logits(looks, memory.scale, taught.head)
+        top = _taught_top(looks, kinds, taught.head)
+        above = pen.node("Sub", top, pen.constant(taught.mean))
+        score = pen.node("Max", score, pen.node("Div", above, pen.constant(taught.spread)))
+    pen.output(score, "score", ())
     shown = [odd for odd, name in zip(maps, memory.heads, strict=True) for _ in range(_SHOWN.get(name, 1))]
     odd = pen.node("Reshape", pen.node("Mean", *shown), pen.integers(height, width))
     pen.output(odd, "map", memory.map_shape)
     pen.output(every, "tops", (len(tops),))
     pen.output(typical, "typical", ())
     if taught is not None:
-        _kinds(looks, memory, taught)
+        of_kinds = (taught.head.outputs, height, width)
+        pen.output(pen.node("Reshape", kinds, pen.integers(*of_kinds)), TAUGHT_OUTPUTS[0], of_kinds)
+        pen.output(top, TAUGHT_OUTPUTS[1], ())
     return pen.finish("eye")
 
 
-def _kinds(looks: Looks, memory: Memory, taught: LayersHead) -> None:
-    pen, (height, width) = looks.pen, memory.map_shape
-    logits = pen.node("Transpose", taught.nodes(pen, looks.scaled(memory.scale)), perm=[1, 0])
-    apart = pen.node("Reshape", logits, pen.integers(taught.outputs, 1, height, width))
-    shape = (taught.outputs, height, width)
-    pen.output(pen.node("Reshape", smoothed(pen, apart), pen.integers(*shape)), KINDS_OUTPUT, shape)
+def _kind_logits(looks: Looks, scale: CellScale, head: LayersHead) -> str:
+    """float32[kinds, 1, h, w]."""
+    pen = looks.pen
+    logits = pen.node("Transpose", head.nodes(pen, looks.scaled(scale)), perm=[1, 0])
+    shape = looks.optics.grid(looks.optics.fine)
+    return smoothed(pen, pen.node("Reshape", logits, pen.integers(head.outputs, 1, *shape)))
+
+
+def _taught_top(looks: Looks, kinds: str, head: LayersHead) -> str:
+    """The highest cells of whichever kind each looks like most."""
+    pen, (height, width) = looks.pen, looks.optics.grid(looks.optics.fine)
+    likeliest = kinds if head.outputs == 1 else pen.node("ReduceMax", kinds, axes=[0], keepdims=1)
+    return pen.node("Squeeze", _top(pen, likeliest, height * width))
 
 
 def _cells(looks: Looks, scorer: str, scale: CellScale) -> str:

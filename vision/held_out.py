@@ -15,6 +15,7 @@ from vision.eye_graph import (
     PAINTED_SCORER,
     Memory,
     Scales,
+    TaughtPart,
     eye_graph,
     raw_graph,
 )
@@ -26,6 +27,7 @@ from vision.normalise import MapStatistics, Normaliser
 from vision.painted import fit_layers
 from vision.samples import Samples, classes_of, draw_samples
 from vision.summary import WholeFrame
+from vision.teach import Taught, learn_marks
 from vision.training_pictures import TrainingPictures
 
 _MEMORY_FRAMES_MAX = 640  # good frames an eye learns from; a fold's eye has three quarters of them
@@ -58,6 +60,7 @@ class HeldOutEyes:
     normal_frames: int
     painted_frames: int
     folds: int
+    taught: Taught | None
     _fold_eyes: Sequence[Graph] = field(repr=False)
 
     def normalisers(self) -> dict[str, Normaliser]:
@@ -105,13 +108,14 @@ def learn_held_out(
     painted_maps = [(sample.fold, raw[sample.fold].run_named(sample.feed.inputs)) for sample in painted]
     normalising = {name: _normalising(name, number, good_maps, painted_maps) for name in final.scorers}
     unit = Scales(np.zeros(len(final.scorers) + 1, np.float32), np.ones(len(final.scorers) + 1, np.float32))
-    fold_eyes = [
-        Graph.open(eye_graph(memory, {n: one.normaliser(fold) for n, one in normalising.items()}, unit))
-        for fold, memory in enumerate(memories)
-    ]
-    return HeldOutEyes(
-        final, normalising, len(samples.good), len(good_maps), len(samples.painted), number, fold_eyes
-    )  # fmt: skip
+    taught = learn_marks(frames, folds, number, samples, pictures)
+    fold_eyes = []
+    for fold, memory in enumerate(memories):
+        part = TaughtPart(taught.fold_heads[fold], 0.0, 1.0) if taught is not None else None
+        normalisers = {name: one.normaliser(fold) for name, one in normalising.items()}
+        fold_eyes.append(Graph.open(eye_graph(memory, normalisers, unit, part)))
+    counts = (len(samples.good), len(good_maps), len(samples.painted), number)
+    return HeldOutEyes(final, normalising, *counts, taught, fold_eyes)
 
 
 FoldMaps = Sequence[tuple[int, Mapping[str, np.ndarray]]]

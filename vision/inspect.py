@@ -17,7 +17,7 @@ from vision.feed import feed_of
 from vision.fitness import judge_fitness, measure, unfit
 from vision.image import Picture, decode, fit_to, working_size
 from vision.notes import EYE_FILE, EyeNotes, open_eye
-from vision.regions import ScoreMap, find_boxes, heatmap_png
+from vision.regions import ScoreMap, find_boxes, heatmap_png, name_boxes
 
 PIXELS_MAX = 100_000_000  # the default of the setting image_pixels_max
 
@@ -37,7 +37,7 @@ class Sight:
     """What an eye's graph and the fitness measures say of one picture; `width`, `height` in pixels as it came.
 
     odd: float32[h, w], how odd each cell is. tops: float32[scorers + 1], what the score is made of. kinds:
-    float32[kinds, h, w], the logit of each taught kind of defect.
+    float32[kinds, h, w], the logit of each taught kind of defect, and taught, their score, where the eye was taught.
     """
 
     width: int
@@ -48,14 +48,17 @@ class Sight:
     tops: npt.NDArray[np.float32]
     measures: Mapping[str, float]
     kinds: ScoreMap | None = None
+    taught: float | None = None
 
 
 def see(picture: Picture, measures: Mapping[str, float], outputs: Sequence[npt.NDArray[np.float32]]) -> Sight:
     """The outputs of an eye's graph (eye_graph.EYE_OUTPUTS) with the measures of the frame."""
-    score, odd, tops, typical, *kinds = outputs
+    score, odd, tops, typical, *taught = outputs
     every = dict(measures) | {"typical": float(typical)}
     size = (picture.width, picture.height, picture.fingerprint)
-    return Sight(*size, float(score), odd, tops, every, kinds[0] if kinds else None)
+    if not taught:
+        return Sight(*size, float(score), odd, tops, every)
+    return Sight(*size, float(score), odd, tops, every, taught[0], float(taught[1]))
 
 
 @dataclass(frozen=True, slots=True)
@@ -100,12 +103,15 @@ class Eyes:
 def report(blank: Findings, sight: Sight, notes: EyeNotes, model: ModelName | None) -> Findings:
     """Fill in what was seen. Serving and training's out-of-fold findings (of no model on a shelf) both end here."""
     flagged = sight.score > notes.threshold
+    boxes = find_boxes(sight.odd, notes.box_cut, flagged, sight.width, sight.height)
+    if sight.kinds is not None and flagged:
+        boxes = name_boxes(boxes, sight.kinds, notes.kinds, sight.width, sight.height)
     return msgspec.structs.replace(
         blank,
         score=round(sight.score, 4),
         threshold=round(notes.threshold, 4),
         fitness=judge_fitness(sight.measures, notes.limits),
-        boxes=find_boxes(sight.odd, notes.box_cut, flagged, sight.width, sight.height),
+        boxes=boxes,
         fingerprint=sight.fingerprint,
         model=model,
     )

@@ -10,7 +10,7 @@ import msgspec
 from ingest.errors import ModelRefused
 from models.manifest import Manifest
 from models.open import OpenModel, open_model
-from vision.eye_graph import EYE_OUTPUTS, KINDS_OUTPUT
+from vision.eye_graph import EYE_OUTPUTS, TAUGHT_OUTPUTS
 from vision.fitness import Limit
 from vision.looks import CHROMA, INPUT, Optics
 
@@ -62,7 +62,7 @@ def open_eye(shelf: Path, camera_id: str) -> tuple[OpenModel, EyeNotes]:
     model = open_model(shelf, eye_name(camera_id))
     notes = read_notes(model.manifest)
     eye = model.manifest.files.get(EYE_FILE)
-    outputs = [*EYE_OUTPUTS, KINDS_OUTPUT] if notes.kinds else list(EYE_OUTPUTS)
+    outputs = [*EYE_OUTPUTS, *TAUGHT_OUTPUTS] if notes.kinds else list(EYE_OUTPUTS)
     if eye is None or [t.name for t in eye.outputs] != outputs:
         raise ModelRefused(f"{model.manifest.name} {model.manifest.version}: its {EYE_FILE} is not an eye; retrain")
     optics = notes.optics

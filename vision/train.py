@@ -19,13 +19,14 @@ from ingest.messages import Findings
 from models.manifest import Manifest
 from models.shelf import save_model
 from vision.card import card_of, trained_on
-from vision.conformal import conformal_cut
+from vision.conformal import ConformalCut, conformal_cut
 from vision.eye_graph import WHOLE, Scales, eye_graph
 from vision.fitness import learn_limits
 from vision.folds import GOOD_FRAMES_MIN, TrainingFrame, assign_folds, usable_as_good
 from vision.held_out import HeldOutEyes, learn_held_out
 from vision.inspect import PIXELS_MAX, Eyes, Sight, blank_findings, report
 from vision.notes import EYE_FILE, EyeNotes, eye_name
+from vision.teach import Scoring, decide_scoring
 from vision.training_pictures import TrainingPictures, frame_of, load_body
 
 Progress = Callable[[str], None]
@@ -99,15 +100,38 @@ def _finish(
 ) -> tuple[Manifest, dict[str, Findings]]:
     of_good = [sights[i] for i in range(len(frames)) if good[i] and i in sights]
     scales = _scales([sight.tops for sight in of_good])
-    scores = [scales.score(sight.tops) for sight in of_good]
-    cut = conformal_cut(scores)
+    of_marked = [sights[i] for i, frame in enumerate(frames) if frame.marks and i in sights]
+    scoring = decide_scoring(scales, held_out.taught, of_good, of_marked)
+    if scoring.decision is not None:
+        progress(f"camera {camera}: marks: {scoring.decision.sentence}")
+    cut = conformal_cut([scoring.score(sight) for sight in of_good])
+    notes = _notes(held_out, scoring, cut, of_good)
+    about = trained_on([frame for frame, is_good in zip(frames, good, strict=True) if is_good])
+    manifest = save_model(
+        shelf,
+        name=eye_name(camera),
+        kind="vision",
+        files={EYE_FILE: eye_graph(held_out.final, held_out.normalisers(), scales, scoring.taught)},
+        features=notes.scorers,
+        threshold=cut.threshold,
+        trained_on=about,
+        notes=notes.to_json(),
+        card=card_of(camera, about, notes, cut, held_out, scoring.decision),
+    )
+    progress(f"camera {camera}: eye {manifest.version}, at most {cut.promised:.1%} of good frames flagged")
+    return manifest, _out_of_fold(frames, sights, notes, scoring)
+
+
+def _notes(held_out: HeldOutEyes, scoring: Scoring, cut: ConformalCut, of_good: Sequence[Sight]) -> EyeNotes:
     optics = held_out.final.optics
     box_cut = conformal_cut([float(sight.odd.max()) for sight in of_good], _BOX_ALPHA).threshold
-    notes = EyeNotes(
+    taught = held_out.taught if scoring.taught is not None else None
+    return EyeNotes(
         rows=optics.rows,
         columns=optics.columns,
         colour=optics.colour,
         scorers=[*held_out.final.scorers, WHOLE],
+        kinds=list(taught.kinds) if taught is not None else [],
         threshold=cut.threshold,
         box_cut=max(box_cut, float(_SPREAD_MIN)),
         limits=learn_limits([sight.measures for sight in of_good]),
@@ -115,27 +139,22 @@ def _finish(
         promised=cut.promised,
         held_out_frames=cut.frames,
     )
-    about = trained_on([frame for frame, is_good in zip(frames, good, strict=True) if is_good])
-    manifest = save_model(
-        shelf,
-        name=eye_name(camera),
-        kind="vision",
-        files={EYE_FILE: eye_graph(held_out.final, held_out.normalisers(), scales)},
-        features=notes.scorers,
-        threshold=cut.threshold,
-        trained_on=about,
-        notes=notes.to_json(),
-        card=card_of(camera, about, notes, cut, held_out),
-    )
-    progress(f"camera {camera}: eye {manifest.version}, at most {cut.promised:.1%} of good frames flagged")
+
+
+def _out_of_fold(
+    frames: Sequence[TrainingFrame], sights: Mapping[int, Sight], notes: EyeNotes, scoring: Scoring
+) -> dict[str, Findings]:
+    """frame_id -> findings by the eye that has not seen the frame's fold."""
     findings: dict[str, Findings] = {}
     for index, frame in enumerate(frames):
         seen = blank_findings(frame_of(frame, b""), frame.captured_at)
         if (sight := sights.get(index)) is not None:
-            scored = dataclasses.replace(sight, score=scales.score(sight.tops))
+            scored = dataclasses.replace(sight, score=scoring.score(sight))
+            if not notes.kinds:
+                scored = dataclasses.replace(scored, kinds=None)
             seen = report(seen, scored, notes, model=None)
         findings[seen.frame_id] = seen
-    return manifest, findings
+    return findings
 
 
 def _blind(frames: Sequence[TrainingFrame], pixels_max: int) -> dict[str, Findings]:
