@@ -11,11 +11,12 @@ from hypothesis import strategies as st
 
 from ingest.errors import BadInput, ModelRefused
 from models.open import Graph
-from vision.export import GraphPen
+from vision.feed import Feed
 from vision.image import blurred
-from vision.net import LAYERS, STRIDE, TrainedNet, net_nodes, padding_of
+from vision.net import LAYERS, TrainedNet, padding_of
 from vision.net_samples import Symmetry, draw_batch
 from vision.net_train import steps_for, torch_logits, train_net
+from vision.net_trial import PAINTED_MIN, net_graph, net_map, net_score, try_net
 from vision.synthetic import KINDS, paint
 
 
@@ -38,22 +39,15 @@ def any_net(seed: int) -> TrainedNet:
     return TrainedNet(kernels, {n: rng.normal(0, 0.1, layer.outputs).astype(np.float32) for n, layer in LAYERS.items()})
 
 
-def graph_of(trained: TrainedNet, rows: int, columns: int) -> Graph:
-    pen = GraphPen()
-    logits = net_nodes(pen, pen.input("frame", (rows, columns)), (rows, columns), trained)
-    pen.output(logits, "logits", (1, 1, rows // STRIDE, columns // STRIDE))
-    return Graph.open(pen.finish("net"))
-
-
 def run(graph: Graph, picture: np.ndarray) -> np.ndarray:
-    return np.asarray(graph.run({"frame": picture})[0])
+    return net_map(graph, picture)[None, None]
 
 
 @settings(max_examples=12, deadline=None)
 @given(st.integers(9, 30), st.integers(9, 30), st.integers(0, 99))
 def test_frames_of_any_working_size_give_a_logit_per_cell(rows: int, columns: int, seed: int) -> None:
     rows, columns = 8 * rows, 8 * columns
-    logits = run(graph_of(any_net(seed), rows, columns), metal(seed, rows, columns))
+    logits = run(net_graph(any_net(seed), (rows, columns)), metal(seed, rows, columns))
     assert logits.shape == (1, 1, rows // 4, columns // 4)
     assert logits.dtype == np.float32
     assert np.isfinite(logits).all()
@@ -61,11 +55,11 @@ def test_frames_of_any_working_size_give_a_logit_per_cell(rows: int, columns: in
 
 @pytest.mark.parametrize("level", [0, 128, 255])
 def test_flat_frames_give_finite_logits(level: int) -> None:
-    assert np.isfinite(run(graph_of(any_net(0), 72, 80), np.full((72, 80), level, np.float32))).all()
+    assert np.isfinite(run(net_graph(any_net(0), (72, 80)), np.full((72, 80), level, np.float32))).all()
 
 
 def test_exposure_hardly_matters() -> None:
-    graph, picture = graph_of(any_net(1), 96, 128), metal(3)
+    graph, picture = net_graph(any_net(1), (96, 128)), metal(3)
     bright, dark = run(graph, picture), run(graph, picture * np.float32(0.7))
     assert np.corrcoef(bright.ravel(), dark.ravel())[0, 1] > 0.99
 
@@ -135,14 +129,14 @@ class TestWithTorch:
     def test_the_graph_says_what_torch_says(self, shape: tuple[int, int]) -> None:
         trained, picture = any_net(5), metal(1, *shape)
         np.testing.assert_allclose(
-            run(graph_of(trained, *shape), picture), torch_logits(trained, picture[None, None]), atol=1e-4, rtol=0
+            run(net_graph(trained, shape), picture), torch_logits(trained, picture[None, None]), atol=1e-4, rtol=0
         )
 
     def test_a_padded_frame_is_cut_back(self) -> None:
         trained, picture = any_net(6), metal(2, 104, 72)
         padded = np.pad(picture, ((0, 8), (0, 8)), mode="reflect")
         expected = torch_logits(trained, padded[None, None])[:, :, :26, :18]
-        np.testing.assert_allclose(run(graph_of(trained, 104, 72), picture), expected, atol=1e-4, rtol=0)
+        np.testing.assert_allclose(run(net_graph(trained, (104, 72)), picture), expected, atol=1e-4, rtol=0)
 
     def test_equal_input_gives_equal_weights(self) -> None:
         pictures = [metal(i) for i in range(8)]
@@ -167,7 +161,7 @@ class TestWithTorch:
     def test_a_taught_network_finds_paint_on_frames_it_never_saw(self) -> None:
         said: list[str] = []
         trained = train_net([metal(i) for i in range(24)], 0, said.append, steps=120)
-        graph, rng = graph_of(trained, 96, 128), np.random.default_rng(3)
+        graph, rng = net_graph(trained, (96, 128)), np.random.default_rng(3)
         inside, outside = [], []
         for i in range(30):
             painted, mask = paint(rng, metal(1000 + i), metal(2000 + i), "blob")
@@ -177,3 +171,22 @@ class TestWithTorch:
             outside += list(logits[shares == 0])
         assert np.mean(inside) > np.quantile(outside, 0.95)
         assert len(said) >= 10
+
+
+def test_a_trial_scores_good_frames_and_the_same_frames_painted() -> None:
+    feeds = [Feed(metal(i)) for i in range(20)]
+    trials = [try_net(any_net(1), KINDS[:4], feeds, lambda feed: float(feed.frame.std()), seed) for seed in (3, 3, 4)]
+    first, again, other = trials
+    assert len(first.good.eye) == len(first.good.net) == 20
+    assert PAINTED_MIN * 0.7 < len(first.painted.eye) == len(first.painted.net) <= PAINTED_MIN
+    assert first.good.eye[0] == pytest.approx(float(metal(0).std()))
+    np.testing.assert_array_equal(first.painted.net, again.painted.net)
+    assert not np.array_equal(first.painted.net, other.painted.net)
+
+
+def test_the_score_of_a_map_is_its_peak_and_not_its_level() -> None:
+    calm = np.random.default_rng(0).normal(-4, 0.3, (24, 32)).astype(np.float32)
+    peak = calm.copy()
+    peak[5:10, 5:10] += 5
+    assert net_score(peak) > net_score(calm) + 3
+    assert net_score(calm + np.float32(2)) == pytest.approx(net_score(calm), abs=1e-4)
