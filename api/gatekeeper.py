@@ -22,7 +22,7 @@ from api.store_rows import Person
 from api.tokens import Right, may, sha256_of
 
 COOKIE = "qcfuse_session"
-BODY_BYTES_MAX = 64 * 1024  # the largest body we take is a review with a comment of 4000 characters
+BODY_BYTES_MAX = 512 * 1024  # the largest body we take is a review with 20 000 points of brush strokes
 REMEMBER_S = 1.0  # a revoked token is worthless after this long
 REMEMBERED_MAX = 1000
 OPEN_PATHS = ("/healthz", "/readyz", "/api/login", "/login")

@@ -92,19 +92,22 @@ def read_marks(asked: Sequence[MarkRequest], findings: Callable[[], Sequence[Fin
     if not asked:
         return []
     frames = {seen.frame_id: seen for seen in findings()}
-    found = []
-    for number, one in enumerate(asked, start=1):
-        mark = msgspec.convert(one.model_dump(), Mark)
+    sizes: dict[str, tuple[int, int]] = {}
+    found: list[Mark] = [msgspec.convert(one.model_dump(), Mark) for one in asked]
+    try:
+        check_marks(found)
+    except BadRecord as trouble:
+        raise ApiError(422, f"marks: {trouble.detail}") from trouble
+    for number, mark in enumerate(found, start=1):
         seen = frames.get(mark.frame_id)
         if seen is None or seen.camera_id != mark.camera_id:
             raise ApiError(422, f"mark {number}: this part has no frame {mark.frame_id} of camera {mark.camera_id}")
-        width, height = _picture_size(seen, blobs, number)
+        if mark.frame_id not in sizes:
+            sizes[mark.frame_id] = _picture_size(seen, blobs, number)
         try:
-            check_marks([mark])
-            check_fits(mark, width, height)
+            check_fits(mark, *sizes[mark.frame_id])
         except BadRecord as trouble:
             raise ApiError(422, f"mark {number}: {trouble.detail}") from trouble
-        found.append(mark)
     return found
 
 

@@ -86,7 +86,8 @@ def review(request: Request, part_id: str, asked: ReviewRequest) -> Response:
     recorded = _record(here, person, case, verdict, asked)
     here.publisher.review(recorded)
     here.desk.add_review(recorded)
-    here.audit(person, "review", part_id, f"{asked.outcome} at {case.gate_id}, attempt {case.attempt}")
+    marked = f", {len(asked.marks)} marks" if asked.marks else ""
+    here.audit(person, "review", part_id, f"{asked.outcome} at {case.gate_id}, attempt {case.attempt}{marked}")
     here.metrics.reviews.labels(outcome=asked.outcome).inc()
     following = here.reader.next_open(case.row_id)
     waiting = following.part_id if following and following.part_id != part_id else None

@@ -18,6 +18,7 @@ TEXT_CHARS_MAX = 4000  # a comment a person typed
 CODES_CHARS_MAX = 1000  # several causes, separated by `;`
 MARKS_MAX = 50  # of one record; who draws more has drawn the texture
 POINTS_MAX = 2000  # of one stroke: a slow hand on a screen of 120 Hz for a quarter of a minute
+RECORD_POINTS_MAX = 20_000  # of all its strokes: 300 kB of text, far below what a log takes as one record
 PIXEL_MAX = 65_535  # the widest picture a JPEG can hold
 CONTENT_TYPES = frozenset({"image/jpeg", "image/png", "image/tiff", "image/bmp"})
 
@@ -48,9 +49,12 @@ def check_marks(marks: Iterable[Mark]) -> None:
 
     Raises BadRecord `bad_mark`, `bad_id` or `bad_text`.
     """
+    points = 0
     for number, mark in enumerate(marks, start=1):
-        if number > MARKS_MAX:
-            raise BadRecord("bad_mark", f"more than {MARKS_MAX} marks in one record")
+        points += len(mark.stroke.points) if mark.stroke is not None else 0
+        if number > MARKS_MAX or points > RECORD_POINTS_MAX:
+            most = f"{MARKS_MAX} marks, or {RECORD_POINTS_MAX} points of strokes,"
+            raise BadRecord("bad_mark", f"more than {most} in one record")
         check_id("camera_id of a mark", mark.camera_id)
         check_text("frame_id of a mark", mark.frame_id, 2 * ID_CHARS_MAX)
         check_text("kind of a mark", mark.kind)

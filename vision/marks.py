@@ -52,7 +52,8 @@ def drawn(mark: AnyMark, width: int, height: int) -> npt.NDArray[np.uint8]:
         box = mark.box
         canvas[max(box.y, 0) : box.y + box.height, max(box.x, 0) : box.x + box.width] = 255
     elif mark.stroke is not None:
-        draw_line(canvas, np.array(mark.stroke.points, np.float64).reshape(-1, 2), mark.stroke.width_px)
+        # a screen counts from the picture's edge, OpenCV from the middle of its first pixel
+        draw_line(canvas, np.array(mark.stroke.points, np.float64).reshape(-1, 2) - 0.5, mark.stroke.width_px)
     return canvas
 
 

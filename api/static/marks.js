@@ -2,7 +2,7 @@
 // Brush and box over the photo: marks in pixels of the frame as it came, sent with the review.
 
 const marks = {
-  limits: {marks: 50, points: 2000}, // those of the door (ingest/decode_checks.py)
+  limits: {marks: 50, points: 2000, all: 20000}, // those of the door (ingest/decode_checks.py)
   drawn: [], // {mark: as the review takes it, node: as it is shown}
   tool: null,
   active: null, // what is being drawn right now
@@ -17,6 +17,7 @@ const marks = {
     for (const button of this.bar.querySelectorAll("[data-tool]")) button.addEventListener("click", () => this.choose(button.dataset.tool));
     document.getElementById("mark-undo").addEventListener("click", () => this.undo());
     document.getElementById("mark-clear").addEventListener("click", () => this.clear());
+    document.getElementById("mark-take").addEventListener("click", () => this.take());
     for (const drawing of document.querySelectorAll("svg.marks")) {
       drawing.addEventListener("pointerdown", (event) => this.begin(event, drawing));
       drawing.addEventListener("pointermove", (event) => this.go(event));
@@ -100,7 +101,10 @@ const marks = {
 
   begin(event, drawing) {
     if (!this.tool || this.active || event.button !== 0 || !event.isPrimary || !drawing.dataset.width) return;
-    if (this.drawn.length >= this.limits.marks) return this.say(`At most ${this.limits.marks} marks go with one review.`);
+    const points = this.drawn.reduce((sum, one) => sum + (one.mark.stroke ? one.mark.stroke.points.length : 0), 0);
+    if (this.drawn.length >= this.limits.marks || points + this.limits.points > this.limits.all) {
+      return this.say(`${this.drawn.length} marks are as many as go with one review.`);
+    }
     event.preventDefault();
     drawing.setPointerCapture(event.pointerId);
     const at = this.place(event, drawing);
@@ -167,6 +171,24 @@ const marks = {
     this.active = null;
   },
 
+  // What the eye saw in this frame is right: its regions are marks, with one key and no pointer.
+  take() {
+    const drawing = this.current();
+    if (!drawing || !drawing.dataset.width) return;
+    const {camera: camera_id, frameId: frame_id} = drawing.dataset;
+    for (const region of drawing.parentElement.querySelectorAll(".boxes rect")) {
+      const box = {};
+      for (const side of ["x", "y", "width", "height"]) box[side] = Number(region.getAttribute(side));
+      const same = (one) => one.mark.frame_id === frame_id && JSON.stringify(one.mark.box) === JSON.stringify(box);
+      if (this.drawn.length >= this.limits.marks || this.drawn.some(same)) continue;
+      const node = document.createElementNS("http://www.w3.org/2000/svg", "rect");
+      for (const [name, value] of Object.entries({class: "mark box", ...box})) node.setAttribute(name, value);
+      drawing.append(node);
+      this.drawn.push({mark: {camera_id, frame_id, box}, node});
+    }
+    this.show();
+  },
+
   undo() {
     this.drop();
     const last = this.drawn.pop();
@@ -193,6 +215,7 @@ const marks = {
     if (!this.bar) return;
     const drawing = this.current();
     document.getElementById("mark-undo").disabled = document.getElementById("mark-clear").disabled = !this.drawn.length;
+    document.getElementById("mark-take").disabled = !drawing || !drawing.parentElement.querySelector(".boxes rect");
     if (!drawing) return this.say("This camera's picture was not kept: it cannot be marked.");
     const camera = drawing.dataset.camera;
     const here = this.drawn.filter((one) => one.mark.camera_id === camera).length;

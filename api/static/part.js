@@ -110,6 +110,7 @@ document.addEventListener("DOMContentLoaded", () => {
     const tool = {m: "brush", r: "box"}[event.key.toLowerCase()];
     if (tool) marks.choose(tool);
     if (event.key.toLowerCase() === "z" && marks.bar) marks.undo();
+    if (event.key.toLowerCase() === "t" && marks.bar) marks.take();
     const outcome = {d: "defect", o: "ok", u: "unsure"}[event.key.toLowerCase()];
     if (outcome && page.dataset.mayReview === "1") decide(outcome);
     const toggle = {h: "show-heat", b: "show-boxes"}[event.key.toLowerCase()];

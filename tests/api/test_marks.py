@@ -124,6 +124,17 @@ def test_marks_on_a_part_that_is_ok_and_too_many_marks_are_refused(filled: Live)
             assert "marks" in answer.text
 
 
+def test_as_much_as_the_door_takes_goes_in_one_review(filled: Live) -> None:
+    points = [[round(100 + i % 977 / 10, 1), round(100 + i % 787 / 10, 1)] for i in range(2000)]
+    strokes = [{**FRAME, "frame_id": "top-M2", "stroke": {"points": points, "width_px": 2.5}}] * 10
+    with filled.client("inspector") as client:
+        assert client.post("/api/parts/M2/reviews", json={"outcome": "defect", "marks": strokes}).status_code == 201
+        more = [*strokes, mark("M2"), strokes[0]]
+        answer = client.post("/api/parts/M2/reviews", json={"outcome": "defect", "marks": more})
+    assert answer.status_code == 422
+    assert "20000 points" in answer.text
+
+
 def test_marks_may_be_read_by_all_and_drawn_by_those_who_review(filled: Live) -> None:
     with filled.client("machine") as client:
         assert client.get("/api/marks").status_code == 200

@@ -166,6 +166,31 @@ def test_a_finger_and_a_pen_draw_too(opened: webdriver.Chrome, live: Live, kind:
     press(opened, "z")
 
 
+def test_what_the_eye_saw_is_taken_as_marks_with_one_key(opened: webdriver.Chrome, live: Live) -> None:
+    open_part(opened, live, "K3")
+    press(opened, "t")
+    press(opened, "t")  # once is enough
+    (mark,) = opened.execute_script("return marks.forReview()")
+    assert mark["box"] == {"x": 150, "y": 70, "width": 34, "height": 30}
+    press(opened, "z")
+    assert opened.execute_script("return marks.forReview().length") == 0
+
+
+def test_when_the_marks_so_far_cannot_be_asked_drawing_goes_on(opened: webdriver.Chrome, live: Live) -> None:
+    opened.execute_cdp_cmd("Network.enable", {})
+    opened.execute_cdp_cmd("Network.setBlockedURLs", {"urls": ["*/api/marks*"]})
+    try:
+        drawing = open_part(opened, live, "K3")
+        opened.find_element(By.NAME, "defect_code").send_keys("burr", Keys.TAB)
+        until(lambda: "cannot be said just now" in said(opened), "the error to be told")
+        press(opened, "r")
+        drag(opened, drawing, (20, 20), (60, 60))
+        assert "1 mark drawn" in said(opened)
+        press(opened, "z")
+    finally:
+        opened.execute_cdp_cmd("Network.setBlockedURLs", {"urls": []})
+
+
 def test_a_refused_mark_says_so_and_nothing_is_lost(opened: webdriver.Chrome, live: Live) -> None:
     drawing = open_part(opened, live, "K3")
     press(opened, "r")

@@ -83,6 +83,8 @@ def test_more_marks_than_a_person_draws_are_refused() -> None:
     assert len(decode(*[{**AT, "box": BOX}] * 50).drawn) == 50
     with pytest.raises(BadRecord, match="more than 50 marks"):
         decode(*[{**AT, "box": BOX}] * 51)
+    with pytest.raises(BadRecord, match="20000 points of strokes"):
+        decode(*[{**AT, "stroke": STROKE | {"points": [[0, 0]] * 2000}}] * 11)
 
 
 @pytest.fixture

@@ -43,12 +43,12 @@ def test_a_stroke_covers_what_lies_within_half_its_width_of_the_line(
     x0: float, y0: float, x1: float, y1: float, width: float
 ) -> None:
     seen = drawn(stroke((x0, y0), (x1, y1), width_px=width), 200, 150) > 0
-    y, x = np.mgrid[0:150, 0:200]
+    y, x = np.mgrid[0:150, 0:200] + 0.5  # middles of pixels
     length = max((x1 - x0) ** 2 + (y1 - y0) ** 2, 1e-9)
     along = np.clip(((x - x0) * (x1 - x0) + (y - y0) * (y1 - y0)) / length, 0, 1)
     distance = np.hypot(x - x0 - along * (x1 - x0), y - y0 - along * (y1 - y0))
-    assert seen[distance < width / 2 - 1].all()
-    assert not seen[distance > width / 2 + 1.5].any()
+    assert seen[distance < width / 2 - 0.5].all()
+    assert not seen[distance > width / 2 + 1.2].any()
 
 
 def test_a_touch_of_the_brush_is_a_disc() -> None:
