@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -13,11 +14,16 @@ from selenium.webdriver.common.by import By
 from selenium.webdriver.common.keys import Keys
 from selenium.webdriver.remote.webelement import WebElement
 
+from api.teach import export_marks
 from api.tokens import issue_token
+from fusion.train_cases import released_labels
+from fusion.train_frames import training_frames
+from ingest.folder import Folder
 from ingest.log import Record
 from ingest.messages import Defect, json_decoder
 from tests.api.conftest import Live, until
 from tests.api.factory import keep_evidence, make_findings, make_verdict, make_visit, publish
+from vision.marks import covered, kinds_of
 
 pytestmark = pytest.mark.browser
 
@@ -127,6 +133,20 @@ def test_marks_that_were_kept_are_shown_and_counted(opened: webdriver.Chrome, li
     until(lambda: "burr" in opened.execute_script(kinds), "the kinds known so far")
     opened.find_element(By.NAME, "defect_code").send_keys("burr", Keys.TAB)
     assert "2 of 10 needed to teach the eye" in said(opened)
+
+
+def test_what_was_drawn_on_the_screen_is_what_training_reads(
+    opened: webdriver.Chrome, live: Live, tmp_path: Path
+) -> None:
+    export_marks(live.settings, "top", tmp_path / "out", lambda _: None)
+    folder = Folder(tmp_path / "out")
+    (frame,) = training_frames(folder, released_labels(folder.defects(), None), None, lambda _: None)["top"]
+    assert (frame.part_id, frame.good, kinds_of(frame.marks)) == ("K1", False, ("burr",))
+    seen = covered(frame.marks, WIDTH, HEIGHT, HEIGHT, WIDTH)
+    for x, y in ((100, 60), (150, 80), (200, 140), (40, 185), (23, 173)):
+        assert seen[y, x]
+    for x, y in ((100, 75), (150, 60), (215, 140), (40, 205), (65, 185)):
+        assert not seen[y, x]
 
 
 def test_undo_clear_and_escape_take_back(opened: webdriver.Chrome, live: Live) -> None:
