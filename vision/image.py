@@ -108,6 +108,16 @@ def working_size(sizes: Sequence[tuple[int, int]]) -> tuple[int, int]:
     return rows, columns
 
 
+def detail_scale(sizes: Sequence[tuple[int, int]], rows: int, columns: int) -> int:
+    """How many times larger than its working size an eye also looks at frames of these (width, height), in each
+    direction: not larger than the median frame nor than DETAIL_PIXELS; 0 for frames of at most LARGE_PIXELS."""
+    native = float(np.median([width * height for width, height in sizes]))
+    if native <= LARGE_PIXELS:
+        return 0
+    scale = math.isqrt(int(min(native, DETAIL_PIXELS)) // (rows * columns))
+    return scale if scale > 1 else 0
+
+
 def fit_to(pixels: Grey, rows: int, columns: int) -> Grey:
     """The picture at the eye's working size: float32[rows, columns] (or with planes), area averages when shrinking."""
     if pixels.shape[:2] == (rows, columns):
@@ -232,3 +242,16 @@ def decode_mask(body: bytes) -> npt.NDArray[np.bool_]:
     if decoded is None:
         raise BadRecord("image_unreadable", "the mask does not decode")
     return np.asarray(np.any(decoded != 0, axis=-1), np.bool_)
+
+
+def moved(pixels: Grey, degrees: float, shift: tuple[float, float]) -> Grey:
+    """What lies turned by `degrees` (clockwise as seen, about the middle) and then moved by `shift` (x, y) is laid back
+    straight: float32[rows, columns], beyond the rim its pixels go on."""
+    rows, columns = pixels.shape
+    middle = np.array([(columns - 1) / 2, (rows - 1) / 2])
+    cosine, sine = math.cos(math.radians(degrees)), math.sin(math.radians(degrees))
+    turn = np.array([[cosine, -sine], [sine, cosine]])
+    motion = np.column_stack([turn, middle + np.array(shift) - turn @ middle])
+    flags = cv2.INTER_LINEAR | cv2.WARP_INVERSE_MAP
+    laid = cv2.warpAffine(pixels, motion, (columns, rows), flags=flags, borderMode=cv2.BORDER_REPLICATE)
+    return np.asarray(laid, np.float32)
