@@ -89,11 +89,21 @@ def describe_foreign(
     )
 
 
-def foreign_eye_graph(model: ForeignModel, colour: bool = False, scale: tuple[float, float] = (0.0, 1.0)) -> bytes:
+@dataclass(frozen=True, slots=True)
+class ForeignScale:
+    """Mean and standard deviation on good frames: of the score, and of the map's values."""
+
+    mean: float = 0.0
+    spread: float = 1.0
+    map_mean: float = 0.0
+    map_spread: float = 1.0
+
+
+def foreign_eye_graph(model: ForeignModel, colour: bool = False, scale: ForeignScale | None = None) -> bytes:
     """The eye: inputs and outputs are those of any eye of this working size (vision/eye_graph.py).
 
-    scale: mean and standard deviation of `tops` on held-out good frames: `score` is (tops - mean) / deviation.
-    `typical` is always 0: a whole model tells no other part from a defect.
+    `score` and `map` are brought to the scale, `tops` is the score as it was. `typical` is
+    always 0: a whole model tells no other part from a defect.
     """
     pen, guest, working = GraphPen(), model.guest, model.working
     frame = pen.input(INPUT, working)
@@ -109,10 +119,11 @@ def foreign_eye_graph(model: ForeignModel, colour: bool = False, scale: tuple[fl
         top = pen.node("TopK", flat, pen.integers(1), outputs=2)
     else:
         top = pen.node("Reshape", outputs[model.score], pen.integers(1))
-    mean, deviation = pen.constant(scale[0]), pen.constant(scale[1])
-    score = pen.node("Div", pen.node("Sub", top, mean), deviation)
+    used = scale or ForeignScale()
+    score, placed = _scaled(pen, top, used.mean, used.spread), _on_grid(pen, odd, model.map_shape, cells)
     pen.output(pen.node("Reshape", score, pen.constant([], np.int64)), "score", ())
-    pen.output(pen.node("Reshape", _on_grid(pen, odd, model.map_shape, cells), pen.integers(*cells)), "map", cells)
+    on_cells = pen.node("Reshape", _scaled(pen, placed, used.map_mean, used.map_spread), pen.integers(*cells))
+    pen.output(on_cells, "map", cells)
     pen.output(top, "tops", (1,))
     pen.output(pen.constant(0.0), "typical", ())
     return pen.finish("foreign eye")
@@ -178,6 +189,10 @@ def _is_map(output: npt.NDArray[Any], batch: int) -> bool:
 
 def _is_score(output: npt.NDArray[Any], batch: int) -> bool:
     return output.dtype == np.float32 and output.size == batch and output.ndim <= 2
+
+
+def _scaled(pen: GraphPen, value: str, mean: float, spread: float) -> str:
+    return pen.node("Div", pen.node("Sub", value, pen.constant(mean)), pen.constant(spread))
 
 
 def _on_grid(pen: GraphPen, odd: str, shape: tuple[int, int], cells: tuple[int, int]) -> str:

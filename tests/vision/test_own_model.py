@@ -14,7 +14,7 @@ from onnx import TensorProto, helper, numpy_helper
 from ingest.errors import BadInput
 from models.open import Graph
 from vision.eye_graph import EYE_OUTPUTS
-from vision.foreign import ForeignOptions, check_spread, describe_foreign, foreign_eye_graph
+from vision.foreign import ForeignOptions, ForeignScale, check_spread, describe_foreign, foreign_eye_graph
 from vision.looks import CHROMA, INPUT
 
 WORKING = (96, 128)
@@ -134,10 +134,14 @@ def test_without_a_score_the_maps_maximum_is_the_score() -> None:
     assert abs(float(seen["score"]) - 40 * np.abs(frame() / 255 - 0.4).max()) < 1e-3
 
 
-def test_the_score_is_brought_to_the_scale_of_the_good_frames_and_tops_stay_as_they_were() -> None:
+def test_score_and_map_are_brought_to_the_scale_of_the_good_frames_and_tops_stay_as_they_were() -> None:
     model = describe_foreign(anomaly_model(), WORKING)
-    raw, scaled = look(foreign_eye_graph(model), frame()), look(foreign_eye_graph(model, scale=(3.0, 2.0)), frame())
+    raw, scaled = (
+        look(foreign_eye_graph(model), frame()),
+        look(foreign_eye_graph(model, scale=ForeignScale(3.0, 2.0, 1.0, 4.0)), frame()),
+    )
     assert abs(float(scaled["score"]) - (float(raw["score"]) - 3) / 2) < 1e-5
+    assert np.abs(scaled["map"] - (raw["map"] - 1) / 4).max() < 1e-5
     assert raw["tops"] == scaled["tops"]
 
 
