@@ -12,6 +12,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import IO
 
+from fusion.incidents import Incident
 from fusion.judge import Judge
 from fusion.partition import Partition, Ruling
 from ingest.assemble import Assembler
@@ -30,13 +31,16 @@ FOREVER = 1 << 60
 
 @dataclass(slots=True)
 class ReplaySummary:
-    """What a replay did. `dead`: the rows that could not be used."""
+    """What a replay did. `dead`: the rows that could not be used; `incidents`: of cameras, open when it ended, and how
+    many there were."""
 
     records: int = 0
     verdicts: int = 0
     parts: int = 0
     decisions: Counter[str] = field(default_factory=Counter)
     dead: list[DeadRow] = field(default_factory=list)
+    incidents: list[Incident] = field(default_factory=list)
+    incidents_opened: int = 0
     seconds: float = 0.0
 
 
@@ -79,8 +83,10 @@ def replay_folder(
     counted = ", ".join(f"{count} {decision}" for decision, count in sorted(summary.decisions.items()))
     progress(
         f"{summary.records} records, {summary.parts} parts, {summary.verdicts} verdicts ({counted}), "
-        f"{len(summary.dead)} dead letters in {summary.seconds:.1f} s"
+        f"{len(summary.dead)} dead letters, {summary.incidents_opened} camera incidents in {summary.seconds:.1f} s"
     )
+    for incident in summary.incidents:
+        progress(f"line {incident.line_id}: {incident.what}")
     return summary
 
 
@@ -142,6 +148,8 @@ def _rulings(
         yield from partition.take(message, arrival.received_at)
     clock.start()
     yield from partition.advance(FOREVER)
+    summary.incidents = partition.cameras.incidents()
+    summary.incidents_opened = partition.cameras.counts["incidents_opened"]
 
 
 class _Pace:
