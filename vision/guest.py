@@ -70,7 +70,8 @@ class Guest:
                 shape = [self.batch, self.channels, *size]
                 value.CopyFrom(helper.make_tensor_value_info(self.input, TensorProto.FLOAT, shape))
         for value in model.graph.output:
-            value.type.tensor_type.ClearField("shape")
+            if value.type.HasField("tensor_type"):
+                value.type.tensor_type.ClearField("shape")
         return dataclasses.replace(self, model=model, size=size)
 
     def ending(self, values: Sequence[str]) -> Guest:
@@ -88,16 +89,17 @@ class Guest:
         return dataclasses.replace(self, model=model)
 
     def look(self) -> dict[str, npt.NDArray[Any]]:
-        """All its outputs for a plain picture, noise in 0..1. Its size must be fixed. Raises BadInput where it does not
-        run."""
+        """Its outputs for a plain picture, noise in 0..1, but for those that are no tensors. Its size must be fixed.
+        Raises BadInput where it does not run."""
         assert self.size is not None
         noise = np.random.default_rng(0).random((1, self.channels, *self.size), np.float32)
         try:
             graph = Graph.open(self.model.SerializeToString())
-            return graph.try_named({self.input: np.repeat(noise, self.batch, axis=0)})
+            outputs = graph.try_named({self.input: np.repeat(noise, self.batch, axis=0)})
         except ModelRefused as error:
             reason = str(error).partition("(")[2].rpartition(")")[0] or str(error)
             raise BadInput(f"{self.file}: onnxruntime does not run it: {reason}; {_AGAIN}") from error
+        return {name: value for name, value in outputs.items() if isinstance(value, np.ndarray)}
 
     def nodes(self, pen: GraphPen, picture: str) -> dict[str, str]:
         """From float32[1, channels, rows, columns] its outputs, by name, those of the first of a batch."""

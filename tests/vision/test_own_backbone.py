@@ -112,6 +112,19 @@ def test_a_pen_with_a_newer_network_still_reduces_over_the_axes_it_names() -> No
     assert np.allclose(Graph.open(raw).run({"frame": frame()})[1], frame().mean(1), atol=1e-3)
 
 
+def test_graphs_of_two_newer_opsets_do_not_go_into_one() -> None:
+    pen = GraphPen()
+    picture = pen.input("frame", (ROWS, COLUMNS))
+    read_backbone(network(opset=20), ROWS, COLUMNS).nodes(pen, picture)
+    with pytest.raises(ValueError, match="opset 18 cannot be taken into one of opset 20"):
+        read_backbone(network(opset=18), ROWS, COLUMNS).nodes(pen, picture)
+
+
+def test_an_output_that_is_no_tensor_is_passed_over() -> None:
+    raw = network(change=sequence_output)
+    assert [layer.name for layer in read_backbone(raw, ROWS, COLUMNS).layers] == ["fine", "coarse"]
+
+
 @pytest.mark.parametrize("shape", [(1, 3, 96, 128), (None, 3, None, None), ("n", 3, "h", "w"), (2, 3, "h", "w")])
 def test_batch_and_size_may_be_fixed_or_free(shape: Shape) -> None:
     expected = features(read_backbone(network(), ROWS, COLUMNS), frame())
@@ -188,6 +201,11 @@ def outside(model: onnx.ModelProto) -> None:
 
 def second_input(model: onnx.ModelProto) -> None:
     model.graph.input.append(helper.make_tensor_value_info("prompt", TensorProto.FLOAT, [1]))
+
+
+def sequence_output(model: onnx.ModelProto) -> None:
+    model.graph.node.append(helper.make_node("SequenceConstruct", ["fine", "coarse"], ["both"]))
+    model.graph.output.append(helper.make_tensor_sequence_value_info("both", TensorProto.FLOAT, None))
 
 
 def not_finite(model: onnx.ModelProto) -> None:
