@@ -51,11 +51,16 @@ def assign_folds(frames: Sequence[TrainingFrame], good: Sequence[bool]) -> tuple
     if len(with_good) < 2:
         return _runs_in_time(frames, good)
     folds = min(FOLDS_MAX, len(with_good))
-    filled = [0] * folds
+    others: dict[str, int] = defaultdict(int)
+    for frame, is_good in zip(frames, good, strict=True):
+        others[frame.batch_id] += not is_good
+    filled, beside = [0] * folds, [0] * folds
     fold_of: dict[str, int] = {}
-    for lot in sorted(lots, key=lambda lot: (-lots[lot], lot)):
-        fold_of[lot] = min(range(folds), key=lambda fold: (filled[fold], fold))
+    for lot in sorted(lots, key=lambda lot: (-lots[lot], -others[lot], lot)):
+        weight = filled if lots[lot] else beside  # lots of defects alone are spread too: marks learn from other folds
+        fold_of[lot] = min(range(folds), key=lambda fold: (weight[fold], fold))
         filled[fold_of[lot]] += lots[lot]
+        beside[fold_of[lot]] += others[lot]
     return [fold_of[frame.batch_id] for frame in frames], folds
 
 

@@ -1,12 +1,14 @@
 """What people marked makes an eye better at once: a head taught on the marked cells, one class for each kind of defect.
 
 It only ever adds: the score is the higher of the good-only score and the taught one, so what nobody marked stays as
-visible as it was. Whether it is used at all, frames of other lots decide: it must find more of the marked defects at
-the same false-alarm rate than the good-only score alone, by eyes that had seen neither.
+visible as it was. Whether it counts in the score, frames of other lots decide: it must find more of the marked defects
+at the same false-alarm rate than the good-only score alone, by eyes that had seen neither. It names what is found in
+either case.
 """
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
@@ -14,7 +16,7 @@ import numpy as np
 import numpy.typing as npt
 
 from ingest.errors import BadRecord
-from vision.conformal import ALPHA, conformal_cut
+from vision.conformal import conformal_cut
 from vision.eye_graph import PAINTED_SCORER, Scales, TaughtPart
 from vision.folds import TrainingFrame
 from vision.heads import LayersHead
@@ -26,6 +28,7 @@ from vision.training_pictures import TrainingPictures
 
 _COVERED_MIN = 0.3  # share of a cell under the brush for it to be defect
 _CELLS_PER_MARK = 120
+RATES = (0.01, 0.02, 0.05)  # false-alarm rates at which recall is compared
 _REPEATS = 6  # of each defect cell: a few hundred of them stand against tens of thousands of good ones
 
 
@@ -57,12 +60,14 @@ class TaughtDecision:
     recall_before: float
     recall_after: float
     defects: int
-    false_alarms: float
 
     @property
     def sentence(self) -> str:
-        what = f"{self.recall_before:.0%} of {self.defects} marked parts found without, {self.recall_after:.0%} with"
-        return f"{what}, at {self.false_alarms:.1%} false alarms: {'used' if self.kept else 'not used'}"
+        what = (
+            f"{self.recall_before:.0%} of {self.defects} marked frames found without them, {self.recall_after:.0%} with"
+        )
+        rates = ", ".join(f"{rate:.0%}" for rate in RATES)
+        return f"{what}, mean over {rates} false alarms: {'they count in the score' if self.kept else 'they only name'}"
 
 
 def learn_marks(
@@ -95,7 +100,7 @@ class Scoring:
     def score(self, sight: Sight) -> float:
         """The final graph's own arithmetic, for frames that were looked at before it could be written."""
         alone = self.scales.score(sight.tops)
-        if self.taught is None or sight.taught is None:
+        if self.taught is None or not self.taught.scores or sight.taught is None:
             return alone
         return max(alone, (sight.taught - self.taught.mean) / self.taught.spread)
 
@@ -111,12 +116,16 @@ def decide_scoring(
     unit = float(np.std([scales.score(sight.tops) for sight in of_good]))
     part = TaughtPart(taught.head, float(np.mean(tops)), max(float(np.std(tops)) / max(unit, 1e-6), 1e-3))
     both = Scoring(scales, part, None)
-    found = []
-    for scoring in (alone, both):
-        cut = conformal_cut([scoring.score(sight) for sight in of_good]).threshold
-        found.append(float(np.mean([scoring.score(sight) > cut for sight in of_marked])))
-    decision = TaughtDecision(found[1] > found[0], found[0], found[1], len(of_marked), ALPHA)
-    return Scoring(scales, part if decision.kept else None, decision)
+    found = [_recall(scoring, of_good, of_marked) for scoring in (alone, both)]
+    decision = TaughtDecision(found[1] > found[0], found[0], found[1], len(of_marked))
+    return Scoring(scales, dataclasses.replace(part, scores=decision.kept), decision)
+
+
+def _recall(scoring: Scoring, of_good: Sequence[Sight], of_marked: Sequence[Sight]) -> float:
+    """The share of marked defects above the cut, averaged over cuts of RATES: of ten frames one rate tells little."""
+    good = [scoring.score(sight) for sight in of_good]
+    marked = np.array([scoring.score(sight) for sight in of_marked])
+    return float(np.mean([np.mean(marked > conformal_cut(good, rate).threshold) for rate in RATES]))
 
 
 def _look(
