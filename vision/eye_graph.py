@@ -1,10 +1,11 @@
 """The graphs of one eye: features (to train heads), raw maps (to train normalisation), and the whole eye.
 
-The whole eye takes the frame at working size, float32[rows, columns] in 0..255 (and `chroma` where it sees colour),
-and gives `score` (scalar), `map` float32[rows / 4, columns / 4], `tops` float32[scorers + 1] (each scorer's own score
-and the whole frame's, before they are brought to one scale), `typical` (scalar, the log distance of the frame's middle
-cell: a defect does not move it, another part does). An eye that was taught kinds of defect also gives `kinds`
-float32[kinds, rows / 4, columns / 4], the logit of each kind, and `taught` (scalar), the score of them.
+The whole eye takes the frame at working size, float32[rows, columns] in 0..255 (and `chroma` where it sees colour, and
+`detail`, the raw map of vision/detail.py, where frames are large) and gives `score` (scalar), `map` float32[rows / 4,
+columns / 4], `tops` float32[scorers + 1] (each scorer's own score and the whole frame's, before they are brought to one
+scale), `typical` (scalar, the log distance of the frame's middle cell: a defect does not move it, another part does).
+An eye that was taught kinds of defect also gives `kinds` float32[kinds, rows / 4, columns / 4], the logit of each kind,
+and `taught` (scalar), the score of them.
 """
 
 from __future__ import annotations
@@ -18,7 +19,7 @@ import numpy.typing as npt
 from vision.bank import CELL, LONG, Source, smoothed
 from vision.export import GraphPen
 from vision.heads import Head, LayersHead
-from vision.looks import Looks, Optics
+from vision.looks import DETAIL, Looks, Optics
 from vision.normalise import Normaliser, quartile_nodes
 from vision.painted import CellScale
 from vision.summary import WholeFrame
@@ -27,8 +28,12 @@ EYE_OUTPUTS = ("score", "map", "tops", "typical")
 TAUGHT_OUTPUTS = ("kinds", "taught")
 TOP_CELLS = 10  # a scorer's score is the mean of its highest cells: one alone is noise, many miss small defects
 FINE_SCORER, LONG_SCORER, PAINTED_SCORER = "fine", "long", "painted"
+DETAIL_SCORER = DETAIL  # its map comes in, made in tiles
+DETAIL_TOP_CELLS = 1  # what is small lies in one cell of the working grid, and that is the highest of many
 WHOLE = "whole"
-_SHOWN = {PAINTED_SCORER: 2}  # weight in the map a person sees: it was taught to outline, and does so best
+#: Weight in the map a person sees. The painted one was taught to outline, and does so best; what is only seen in detail
+#: must not drown.
+_SHOWN = {PAINTED_SCORER: 2, DETAIL_SCORER: 2}
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,11 +51,12 @@ class Scales:
 @dataclass(frozen=True, slots=True)
 class TaughtPart:
     """What marks taught an eye: a logit for each kind, and the mean and spread of their score on good frames, in units
-    of the spread of the good-only score."""
+    of the spread of the good-only score. `scores`: it counts in the score, else it only names what was found."""
 
     head: LayersHead
     mean: float
     spread: float
+    scores: bool = True
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,9 +97,12 @@ def feature_graph(optics: Optics, scale: CellScale) -> bytes:
 
 
 def raw_graph(memory: Memory) -> bytes:
-    """Outputs: the raw map [h, w] of each scorer, then the whole-frame log distance. Nothing is normalised yet."""
+    """Outputs: the raw map [h, w] of each scorer that looks at the whole frame, then the whole-frame log distance.
+    Nothing is normalised yet."""
     looks = Looks(memory.optics)
     for name, head in memory.heads.items():
+        if name == DETAIL_SCORER:
+            continue
         shape = memory.optics.grid(memory.source(name))
         raw = head.nodes(looks.pen, _cells(looks, name, memory.scale))
         looks.pen.output(looks.pen.node("Reshape", raw, looks.pen.integers(*shape)), name, shape)
@@ -109,13 +118,17 @@ def eye_graph(
     looks = Looks(memory.optics)
     pen, (height, width) = looks.pen, memory.map_shape
     maps, tops, typical = [], [], ""
-    for name, head in memory.heads.items():
+    for name in memory.scorers:
         source = memory.source(name)
         shape = memory.optics.grid(source)
-        raw = pen.node("Reshape", head.nodes(pen, _cells(looks, name, memory.scale)), pen.integers(1, 1, *shape))
+        raw = _raw(looks, memory, name)
         median, upper = quartile_nodes(pen, raw, shape)
         typical = typical or median
         normal = normalisers[name].nodes(pen, raw, median, upper)
+        if name == DETAIL_SCORER:
+            maps.append(normal)
+            tops.append(_top(pen, normal, height * width, DETAIL_TOP_CELLS))
+            continue
         maps.append(smoothed(pen, _enlarged(pen, normal, source.cell // CELL)))
         tops.append(_top(pen, maps[-1], height * width))
     tops.append(pen.node("Reshape", memory.whole.nodes(pen, looks.summary()), pen.integers(1)))
@@ -126,8 +139,9 @@ def eye_graph(
     if taught is not None:
         kinds = _kind_logits(looks, memory.scale, taught.head)
         top = _taught_top(looks, kinds, taught.head)
-        above = pen.node("Sub", top, pen.constant(taught.mean))
-        score = pen.node("Max", score, pen.node("Div", above, pen.constant(taught.spread)))
+        if taught.scores:
+            above = pen.node("Sub", top, pen.constant(taught.mean))
+            score = pen.node("Max", score, pen.node("Div", above, pen.constant(taught.spread)))
     pen.output(score, "score", ())
     shown = [odd for odd, name in zip(maps, memory.heads, strict=True) for _ in range(_SHOWN.get(name, 1))]
     odd = pen.node("Reshape", pen.node("Mean", *shown), pen.integers(height, width))
@@ -162,9 +176,17 @@ def _cells(looks: Looks, scorer: str, scale: CellScale) -> str:
     return looks.cells(LONG if scorer == LONG_SCORER else looks.optics.fine)
 
 
-def _top(pen: GraphPen, odd: str, cells: int) -> str:
+def _raw(looks: Looks, memory: Memory, scorer: str) -> str:
+    """float32[1, 1, h, w]."""
+    if scorer == DETAIL_SCORER:
+        return looks.detail()
+    odd = memory.heads[scorer].nodes(looks.pen, _cells(looks, scorer, memory.scale))
+    return looks.pen.node("Reshape", odd, looks.pen.integers(1, 1, *memory.optics.grid(memory.source(scorer))))
+
+
+def _top(pen: GraphPen, odd: str, cells: int, highest_cells: int = TOP_CELLS) -> str:
     flat = pen.node("Reshape", odd, pen.integers(cells))
-    highest = pen.node("TopK", flat, pen.integers(min(TOP_CELLS, cells)), outputs=2)
+    highest = pen.node("TopK", flat, pen.integers(min(highest_cells, cells)), outputs=2)
     return pen.node("ReduceMean", highest, keepdims=1)
 
 

@@ -8,19 +8,22 @@ import numpy as np
 import numpy.typing as npt
 
 from vision.image import Grey, Picture, fit_to
-from vision.looks import CHROMA, INPUT, Optics
+from vision.looks import CHROMA, DETAIL, INPUT, Optics
 
 
 @dataclass(frozen=True, slots=True)
 class Feed:
-    """`frame`: float32[rows, columns] in 0..255. `chroma`: float32[2, rows / 4, columns / 4], where the eye sees it."""
+    """`frame`: float32[rows, columns] in 0..255. `chroma`: float32[2, rows / 4, columns / 4], where the eye sees it.
+    `detail`: float32[rows / 4, columns / 4], of large frames the map that was made of them in tiles."""
 
     frame: Grey
     chroma: Grey | None = None
+    detail: Grey | None = None
 
     @property
     def inputs(self) -> dict[str, npt.NDArray[np.float32]]:
-        return {INPUT: self.frame} if self.chroma is None else {INPUT: self.frame, CHROMA: self.chroma}
+        every = {INPUT: self.frame, CHROMA: self.chroma, DETAIL: self.detail}
+        return {name: value for name, value in every.items() if value is not None}
 
 
 def feed_of(picture: Picture, optics: Optics) -> Feed:

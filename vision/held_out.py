@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 
 from models.open import Graph
 from vision.choose import Choice, choose_centring
+from vision.detail import detail_graph, detail_map
 from vision.eye_graph import (
+    DETAIL_SCORER,
     FINE_SCORER,
     LONG_SCORER,
     PAINTED_SCORER,
@@ -22,7 +24,9 @@ from vision.eye_graph import (
 from vision.fitness import measure
 from vision.folds import GOOD_FRAMES_MIN, TrainingFrame, draw_evenly
 from vision.heads import Head, KnnHead
+from vision.image import Grey, Picture
 from vision.inspect import Sight, see
+from vision.looks import Optics
 from vision.normalise import MapStatistics, Normaliser
 from vision.painted import fit_layers
 from vision.samples import Samples, classes_of, draw_samples
@@ -62,6 +66,7 @@ class HeldOutEyes:
     folds: int
     taught: Taught | None
     _fold_eyes: Sequence[Graph] = field(repr=False)
+    _detail: DetailEyes | None = field(repr=False)
 
     def normalisers(self) -> dict[str, Normaliser]:
         return {name: one.normaliser() for name, one in self.normalising.items()}
@@ -80,6 +85,8 @@ class HeldOutEyes:
                 progress(f"camera {frame.camera_id}: {index} of {len(frames)} frames looked at out of fold")
             if (loaded := pictures.load(frame)) is not None:
                 picture, feed = loaded
+                if self._detail is not None:
+                    feed = replace(feed, detail=self._detail.look(index, folds[index], picture))
                 sights[index] = see(
                     picture, measure(picture, feed.frame), self._fold_eyes[folds[index]].run(feed.inputs)
                 )
@@ -99,11 +106,14 @@ def learn_held_out(
     memories = [_memorise(samples, pictures, fold) for fold in range(number)]
     raw = [Graph.open(raw_graph(memory)) for memory in memories]
     normal = draw_evenly(frames, candidates, _NORMAL_FRAMES_MAX)
-    good_maps = [
-        (folds[index], raw[folds[index]].run_named(loaded[1].inputs))
-        for index in normal
-        if (loaded := pictures.load(frames[index])) is not None
-    ]
+    detail = DetailEyes.of(memories) if pictures.optics.detail else None
+    good_maps = []
+    for index in normal:
+        if (loaded := pictures.load(frames[index])) is not None:
+            maps = raw[folds[index]].run_named(loaded[1].inputs)
+            if detail is not None:
+                maps[DETAIL_SCORER] = detail.look(index, folds[index], loaded[0])
+            good_maps.append((folds[index], maps))
     painted = samples.painted[:: -(-len(samples.painted) // _JUDGED_PAINTED_MAX)]
     painted_maps = [(sample.fold, raw[sample.fold].run_named(sample.feed.inputs)) for sample in painted]
     normalising = {name: _normalising(name, number, good_maps, painted_maps) for name in final.scorers}
@@ -115,7 +125,27 @@ def learn_held_out(
         normalisers = {name: one.normaliser(fold) for name, one in normalising.items()}
         fold_eyes.append(Graph.open(eye_graph(memory, normalisers, unit, part)))
     counts = (len(samples.good), len(good_maps), len(samples.painted), number)
-    return HeldOutEyes(final, normalising, *counts, taught, fold_eyes)
+    return HeldOutEyes(final, normalising, *counts, taught, fold_eyes, detail)
+
+
+@dataclass(frozen=True, slots=True)
+class DetailEyes:
+    """The tile graphs of the folds' eyes. A large frame takes them long, so each is looked at once."""
+
+    _optics: Optics
+    _graphs: Sequence[Graph]
+    _seen: dict[int, Grey] = field(default_factory=dict)
+
+    @classmethod
+    def of(cls, memories: Sequence[Memory]) -> DetailEyes:
+        graphs = [Graph.open(detail_graph(memory.optics, memory.heads[DETAIL_SCORER])) for memory in memories]
+        return cls(memories[0].optics, graphs)
+
+    def look(self, index: int, fold: int, picture: Picture) -> Grey:
+        """Of frame `index` the map by the eye that has not seen its fold."""
+        if index not in self._seen:
+            self._seen[index] = detail_map(picture, self._optics, self._graphs[fold].run)
+        return self._seen[index]
 
 
 FoldMaps = Sequence[tuple[int, Mapping[str, np.ndarray]]]
@@ -126,7 +156,8 @@ def _normalising(name: str, folds: int, good_maps: FoldMaps, painted_maps: FoldM
     for fold, maps in good_maps:
         statistics.add(fold, maps[name].astype(np.float64))
     good = [(fold, maps[name].astype(np.float64)) for fold, maps in good_maps]
-    painted = [(fold, maps[name].astype(np.float64)) for fold, maps in painted_maps]
+    # Paint at working size says nothing of what is only seen from close by.
+    painted = [(fold, maps[name].astype(np.float64)) for fold, maps in painted_maps if name in maps]
     choice = choose_centring(statistics, good, painted)
     return Normalising(statistics, choice, statistics.median_ratio(), statistics.place_ratio(choice.centring))
 
@@ -144,5 +175,7 @@ def _memorise(samples: Samples, pictures: TrainingPictures, without_fold: int | 
         for name in (FINE_SCORER, LONG_SCORER)
     }
     heads[PAINTED_SCORER] = fit_layers(*classes_of(painted))
+    if pictures.optics.detail:
+        heads[DETAIL_SCORER] = KnnHead.fit(np.concatenate([sample.cells[DETAIL_SCORER] for sample in good]), rng)
     whole = WholeFrame.fit(np.stack([sample.summary for sample in good]))
     return Memory(pictures.optics, samples.scale, heads, whole)

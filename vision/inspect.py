@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
+from functools import partial
 from pathlib import Path
 
 import msgspec
@@ -13,7 +14,8 @@ import numpy.typing as npt
 from ingest.errors import BadRecord, ModelRefused
 from ingest.messages import Findings, Fitness, Frame, Instant, ModelName
 from models.open import OpenModel
-from vision.feed import feed_of
+from vision.detail import DETAIL_FILE, detail_map
+from vision.feed import Feed, feed_of
 from vision.fitness import judge_fitness, measure, unfit
 from vision.image import Picture, decode, fit_to, working_size
 from vision.notes import EYE_FILE, EyeNotes, open_eye
@@ -61,6 +63,14 @@ def see(picture: Picture, measures: Mapping[str, float], outputs: Sequence[npt.N
     return Sight(*size, float(score), odd, tops, every, taught[0], float(taught[1]))
 
 
+def eye_feed(picture: Picture, model: OpenModel, notes: EyeNotes) -> Feed:
+    """What a live eye takes of a picture; of a large one also what its tiles show."""
+    feed = feed_of(picture, notes.optics)
+    if not notes.detail:
+        return feed
+    return replace(feed, detail=detail_map(picture, notes.optics, partial(model.run, DETAIL_FILE)))
+
+
 @dataclass(frozen=True, slots=True)
 class Eyes:
     """The live eyes of some cameras. `refused`: camera -> why its eye does not open."""
@@ -91,7 +101,7 @@ class Eyes:
         if frame.camera_id not in self._open:
             return Look(_unready(blank, picture), None)
         model, notes = self._open[frame.camera_id]
-        feed = feed_of(picture, notes.optics)
+        feed = eye_feed(picture, model, notes)
         sight = see(picture, measure(picture, feed.frame), model.run(EYE_FILE, feed.inputs))
         findings = report(blank, sight, notes, model.model_name)
         return Look(findings, heatmap_png(sight.odd, notes.box_cut))

@@ -9,16 +9,18 @@ from vision.export import GraphPen
 from vision.painted import CellScale
 from vision.summary import SUMMARIES, Usual, summary_nodes, usual_nodes
 
-INPUT, CHROMA = "frame", "chroma"
+INPUT, CHROMA, DETAIL = "frame", "chroma", "detail"
 
 
 @dataclass(frozen=True, slots=True)
 class Optics:
-    """The working size of an eye, and what it sees: colour beside grey or not."""
+    """The working size of an eye, and what it sees: colour beside grey or not. `detail`: how many times larger in each
+    direction it also looks at a frame, in tiles (vision/detail.py); 0 where frames are small."""
 
     rows: int
     columns: int
     colour: bool
+    detail: int = 0
 
     @property
     def fine(self) -> Source:
@@ -28,6 +30,11 @@ class Optics:
     def summaries(self) -> int:
         """Numbers in a frame's summary."""
         return SUMMARIES * self.fine.channels
+
+    @property
+    def detail_shape(self) -> tuple[int, int]:
+        """Rows and columns in which it looks at detail."""
+        return self.rows * self.detail, self.columns * self.detail
 
     def grid(self, source: Source) -> tuple[int, int]:
         return source.grid(self.rows, self.columns)
@@ -68,6 +75,11 @@ class Looks:
         """The fine cells in the frame's own scale, with their places: float32[cells, channels + PLACES]."""
         fine = self.optics.fine
         return scale.nodes(self.pen, self.features(fine), self.usual(fine), fine, self.optics.grid(fine))
+
+    def detail(self) -> str:
+        """float32[1, 1, h, w]: the raw map that vision/detail.py made; an input of graphs that ask for it."""
+        shape = self.optics.grid(self.optics.fine)
+        return self.pen.node("Reshape", self.pen.input(DETAIL, shape), self.pen.integers(1, 1, *shape))
 
     def summary(self) -> str:
         """float32[optics.summaries]: of the fine features; the long ones added nothing to them."""

@@ -10,9 +10,10 @@ import msgspec
 from ingest.errors import ModelRefused
 from models.manifest import Manifest
 from models.open import OpenModel, open_model
+from vision.detail import DETAIL_FILE, TilePlan
 from vision.eye_graph import EYE_OUTPUTS, TAUGHT_OUTPUTS
 from vision.fitness import Limit
-from vision.looks import CHROMA, INPUT, Optics
+from vision.looks import CHROMA, DETAIL, INPUT, Optics
 
 EYE_FILE = "eye.onnx"
 
@@ -26,6 +27,7 @@ class EyeNotes(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     rows: int
     columns: int
     colour: bool
+    detail: int = 0
     scorers: list[str]
     kinds: list[str] = []
     threshold: float
@@ -37,7 +39,7 @@ class EyeNotes(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
 
     @property
     def optics(self) -> Optics:
-        return Optics(self.rows, self.columns, self.colour)
+        return Optics(self.rows, self.columns, self.colour, self.detail)
 
     def to_json(self) -> dict[str, Any]:
         plain: dict[str, Any] = msgspec.to_builtins(self)
@@ -69,6 +71,12 @@ def open_eye(shelf: Path, camera_id: str) -> tuple[OpenModel, EyeNotes]:
     shapes = {INPUT: [optics.rows, optics.columns]}
     if optics.colour:
         shapes[CHROMA] = [2, *optics.grid(optics.fine)]
+    if optics.detail:
+        shapes[DETAIL] = [*optics.grid(optics.fine)]
+        tile = model.manifest.files.get(DETAIL_FILE)
+        if tile is None or [t.shape for t in tile.inputs] != [[*TilePlan(*optics.detail_shape).tile_shape]]:
+            where = f"{model.manifest.name} {model.manifest.version}"
+            raise ModelRefused(f"{where}: its {DETAIL_FILE} is not the one of its notes; retrain")
     if {t.name: t.shape for t in eye.inputs} != shapes or model.manifest.threshold != notes.threshold:
         raise ModelRefused(f"{model.manifest.name} {model.manifest.version}: notes and graph disagree; retrain")
     return model, notes

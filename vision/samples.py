@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import numpy.typing as npt
 
 from models.open import Graph
-from vision.eye_graph import PAINTED_SCORER, WHOLE, feature_graph, usual_graph
+from vision.detail import DetailSampler
+from vision.eye_graph import DETAIL_SCORER, PAINTED_SCORER, WHOLE, feature_graph, usual_graph
 from vision.feed import Feed
 from vision.folds import TrainingFrame
 from vision.painted import CellScale
@@ -65,13 +66,25 @@ def draw_samples(
 ) -> Samples | None:
     """Cells of the drawn good frames that can be read, plain and painted. None when none can be read."""
     rng = np.random.default_rng(seed)
-    feeds = [(folds[i], loaded[1]) for i in drawn if (loaded := pictures.load(frames[i])) is not None]
+    sampler = DetailSampler(pictures.optics, seed) if pictures.optics.detail else None
+    feeds: list[tuple[int, Feed]] = []
+    near: list[Cells] = []
+    for index in drawn:
+        if (loaded := pictures.load(frames[index])) is not None:
+            feeds.append((folds[index], loaded[1]))
+            if sampler is not None:
+                near.append(sampler.draw(loaded[0]))
     if not feeds:
         return None
     usual = Graph.open(usual_graph(pictures.optics))
     scale = CellScale.fit([usual.run(feed.inputs)[0] for _, feed in feeds])
     graph = Graph.open(feature_graph(pictures.optics, scale))
     good = [_plain(fold, feed, graph, rng) for fold, feed in feeds]
+    if near:
+        good = [
+            replace(sample, cells={**sample.cells, DETAIL_SCORER: cells})
+            for sample, cells in zip(good, near, strict=True)
+        ]
     painted = [_painted(*feeds[place], feeds, graph, rng) for place in _painted_places(len(feeds), rng)]
     return Samples(scale, graph, good, painted)
 

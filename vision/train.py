@@ -20,7 +20,8 @@ from models.manifest import Manifest
 from models.shelf import save_model
 from vision.card import card_of, trained_on
 from vision.conformal import ConformalCut, conformal_cut
-from vision.eye_graph import WHOLE, Scales, eye_graph
+from vision.detail import DETAIL_FILE, detail_graph
+from vision.eye_graph import DETAIL_SCORER, WHOLE, Scales, eye_graph
 from vision.fitness import learn_limits
 from vision.folds import GOOD_FRAMES_MIN, TrainingFrame, assign_folds, usable_as_good
 from vision.held_out import HeldOutEyes, learn_held_out
@@ -111,7 +112,7 @@ def _finish(
         shelf,
         name=eye_name(camera),
         kind="vision",
-        files={EYE_FILE: eye_graph(held_out.final, held_out.normalisers(), scales, scoring.taught)},
+        files=_files(held_out, eye_graph(held_out.final, held_out.normalisers(), scales, scoring.taught)),
         features=notes.scorers,
         threshold=cut.threshold,
         trained_on=about,
@@ -122,6 +123,13 @@ def _finish(
     return manifest, _out_of_fold(frames, sights, notes, scoring)
 
 
+def _files(held_out: HeldOutEyes, eye: bytes) -> dict[str, bytes]:
+    final = held_out.final
+    if not final.optics.detail:
+        return {EYE_FILE: eye}
+    return {EYE_FILE: eye, DETAIL_FILE: detail_graph(final.optics, final.heads[DETAIL_SCORER])}
+
+
 def _notes(held_out: HeldOutEyes, scoring: Scoring, cut: ConformalCut, of_good: Sequence[Sight]) -> EyeNotes:
     optics = held_out.final.optics
     box_cut = conformal_cut([float(sight.odd.max()) for sight in of_good], _BOX_ALPHA).threshold
@@ -130,6 +138,7 @@ def _notes(held_out: HeldOutEyes, scoring: Scoring, cut: ConformalCut, of_good: 
         rows=optics.rows,
         columns=optics.columns,
         colour=optics.colour,
+        detail=optics.detail,
         scorers=[*held_out.final.scorers, WHOLE],
         kinds=list(taught.kinds) if taught is not None else [],
         threshold=cut.threshold,

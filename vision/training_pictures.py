@@ -12,7 +12,7 @@ from ingest.messages import Frame
 from vision.feed import Feed, feed_of
 from vision.folds import TrainingFrame, draw_evenly
 from vision.header import read_header
-from vision.image import Picture, decode, working_size
+from vision.image import Picture, decode, detail_scale, working_size
 from vision.looks import Optics
 
 _FRAMES_MEASURED = 60  # their median shape is the working shape
@@ -37,7 +37,8 @@ class TrainingPictures:
         if not sizes:
             return None
         colour = _colourful([frames[i] for i in draw_evenly(frames, candidates, _FRAMES_COLOURED)], pixels_max)
-        return cls(Optics(*working_size(sizes), colour), pixels_max)
+        rows, columns = working_size(sizes)
+        return cls(Optics(rows, columns, colour, detail_scale(sizes, rows, columns)), pixels_max)
 
     def load(self, frame: TrainingFrame) -> tuple[Picture, Feed] | None:
         """The picture and what the eye takes of it; None when it cannot be read."""
