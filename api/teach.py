@@ -131,7 +131,7 @@ def _keep_frame(seen: Findings, blobs: Blobs, out: Path, tables: _Tables) -> Ima
     (out / "frames" / name).write_bytes(body)
     times = seen.captured_at.isoformat()
     tables.frames.append(
-        (seen.part_id, seen.line_id, seen.station_id, seen.camera_id, times, name, seen.frame_id),
+        (seen.part_id, seen.line_id, seen.station_id, seen.camera_id, times, name, seen.frame_id, seen.product),
     )
     return header
 
@@ -165,7 +165,7 @@ def _stand_in(seen: Findings, record: PartRecord) -> Visit:
 def _write(tables: _Tables, plan: Plan, plan_path: Path, out: Path) -> None:
     attributes = sorted({name for visit in tables.visits for name in visit.attributes if plan.may_use(name)})
     write_csv(out / "production.csv", (*VISIT_COLUMNS, *attributes), _visit_rows(tables.visits, attributes))
-    write_csv(out / "frames.csv", (*FRAME_COLUMNS, "frame_id"), tables.frames)
+    write_csv(out / "frames.csv", (*FRAME_COLUMNS, "frame_id", "product"), tables.frames)
     write_csv(out / "marks.csv", _MARK_COLUMNS, tables.marks)
     write_csv(out / "defects.csv", DEFECT_COLUMNS, _defect_rows(tables.defects))
     (out / "plan.yaml").write_bytes(plan_path.read_bytes())

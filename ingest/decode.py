@@ -60,7 +60,9 @@ REASONS: Mapping[str, str] = {
     "unknown_topic": "The contract knows no such topic.",
 }
 
-_FRAME_HEADERS = ("part_id", "line_id", "camera_id", "captured_at", "content-type", "station_id", "frame_id", "ref")
+_FRAME_HEADERS = (
+    "part_id", "line_id", "camera_id", "captured_at", "content-type", "station_id", "frame_id", "ref", "product",
+)  # fmt: skip
 
 
 class Door:
@@ -113,6 +115,7 @@ class Door:
             station_id=station_id,
             frame_id=headers["frame_id"] or f"{camera_id}@{captured_at.isoformat()}",
             ref=headers["ref"],
+            product=headers["product"],
         )
         return self._checks.frame(frame, record.logged_at_ms)
 

@@ -185,6 +185,7 @@ class Checks:
         check_id("part_id", findings.part_id)
         check_id("camera_id", findings.camera_id)
         check_text("frame_id", findings.frame_id, 2 * ID_CHARS_MAX)
+        check_text("product", findings.product)
         self.place(findings.line_id, findings.station_id, findings.camera_id)
         self.clock("captured_at", findings.captured_at, findings.captured_at, logged_at_ms)
         self.clock("inspected_at", findings.inspected_at, findings.inspected_at, logged_at_ms)
@@ -195,6 +196,7 @@ class Checks:
         check_id("camera_id", frame.camera_id)
         check_text("frame_id", frame.frame_id, 2 * ID_CHARS_MAX)
         check_text("ref", frame.ref, TEXT_CHARS_MAX)
+        check_text("product", frame.product)
         self.place(frame.line_id, frame.station_id, frame.camera_id)
         self.clock("captured_at", frame.captured_at, frame.captured_at, logged_at_ms)
         if not frame.body and not frame.ref:

@@ -25,6 +25,7 @@ def encode_frame(frame: Frame) -> tuple[Headers, bytes]:
         "station_id": frame.station_id,
         "frame_id": frame.frame_id,
         "ref": frame.ref,
+        "product": frame.product,
     }
     return tuple((name, text.encode()) for name, text in texts.items() if text), frame.body
 

@@ -33,6 +33,7 @@ from ingest.folder_items import (
     read_visit,
 )
 from ingest.folder_marks import MARK_COLUMNS, MarkRow, MaskFile, read_mark
+from ingest.folder_products import BookedProducts
 from ingest.folder_rows import DeadRow, DeadRows, Row, read_rows
 from ingest.folder_sensors import SensorRun, channels_of, sensor_files, sensor_runs
 from ingest.messages import Instant, Visit
@@ -178,7 +179,8 @@ class Folder:
         if pictures.is_file() and pictures.stat().st_size <= LINK_BYTES_MAX:
             # where symbolic links are not to be had, git writes one as a file that holds its target
             pictures = self.path / pictures.read_text("utf-8", "replace").strip()
-        return lambda row: read_frame(row, self._checks, pictures)
+        booked = BookedProducts(self.visits())
+        return lambda row: read_frame(row, self._checks, pictures, booked.before)
 
     def _find_sensor_files(self) -> Iterator[tuple[Path, str, str, str]]:
         if self.plan.may_read("sensors"):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 from typing import Protocol
@@ -187,7 +188,9 @@ def _as_is(kind: type, value: object) -> object:
     raise NotImplementedError(kind)
 
 
-def read_frame(row: Row, checks: Checks, pictures: Path) -> FrameRow:
+def read_frame(row: Row, checks: Checks, pictures: Path, booked: Callable[[str, Instant], str]) -> FrameRow:
+    """`booked`: what a part was booked as by then. It stands in where the file has no column `product`; an empty cell
+    of that column says that the frame did not tell."""
     cells = row.cells
     inside = PurePosixPath(cells["file"])
     if not inside.name or inside.is_absolute() or ".." in inside.parts or not cells["file"].isprintable():
@@ -208,6 +211,7 @@ def read_frame(row: Row, checks: Checks, pictures: Path) -> FrameRow:
         station_id=cells["station_id"],
         frame_id=cells.get("frame_id") or f"{cells['camera_id']}@{captured_at.isoformat()}",
         ref=cells["file"],  # stands in for the body until it is read: a frame must have one of them
+        product=cells["product"] if "product" in cells else booked(cells["part_id"], received_at),
     )
     frame = dataclasses.replace(checks.frame(frame, received_at), ref="")
     path = pictures / inside

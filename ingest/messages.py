@@ -141,7 +141,9 @@ class Box(Message, frozen=True, kw_only=True):
 
 
 class Findings(Message, frozen=True, kw_only=True):
-    """What vision saw in one frame (`qc.findings`). `score` is null when the frame could not be inspected."""
+    """What vision saw in one frame (`qc.findings`). `score` is null when the frame could not be inspected.
+
+    `product` (ours, optional): what the frame said of it."""
 
     part_id: str
     line_id: str
@@ -158,6 +160,7 @@ class Findings(Message, frozen=True, kw_only=True):
     frame_ref: str = ""
     heatmap_ref: str = ""
     model: ModelName | None = None
+    product: str = ""
 
 
 class Order(Message, frozen=True, kw_only=True):
@@ -227,7 +230,9 @@ class Verdict(Message, frozen=True, kw_only=True):
 
 @dataclass(frozen=True, slots=True)
 class Frame:
-    """One camera frame (`qc.frames`): headers as fields, the encoded image as `body` (empty when `ref` is given)."""
+    """One camera frame (`qc.frames`): headers as fields, the encoded image as `body` (empty when `ref` is given).
+
+    `product`: what the line was running, where the camera's controller says it."""
 
     part_id: str
     line_id: str
@@ -238,6 +243,7 @@ class Frame:
     station_id: str = ""
     frame_id: str = ""
     ref: str = ""
+    product: str = ""
 
 
 @dataclass(frozen=True, slots=True)
