@@ -34,8 +34,8 @@ Spots = tuple[slice, slice]
 
 @dataclass(frozen=True, slots=True)
 class Tile:
-    """`pixels`: which of the frame it shows. `cells`: which of the frame's it answers for. `kept`: where these lie among
-    its own."""
+    """`pixels`: which of the frame it shows. `cells`: which of the frame's it answers for. `kept`: where these lie
+    among its own."""
 
     pixels: Spots
     cells: Spots

@@ -31,6 +31,7 @@ FINE_SCORER, LONG_SCORER, PAINTED_SCORER = "fine", "long", "painted"
 DETAIL_SCORER = DETAIL  # its map comes in, made in tiles
 DETAIL_TOP_CELLS = 1  # what is small lies in one cell of the working grid, and that is the highest of many
 WHOLE = "whole"
+_DETAIL_PLACE = -2  # among the scores: after the other scorers, before the whole frame
 #: Weight in the map a person sees. The painted one was taught to outline, and does so best; what is only seen in detail
 #: must not drown.
 _SHOWN = {PAINTED_SCORER: 2, DETAIL_SCORER: 2}
@@ -38,14 +39,30 @@ _SHOWN = {PAINTED_SCORER: 2, DETAIL_SCORER: 2}
 
 @dataclass(frozen=True, slots=True)
 class Scales:
-    """Mean and standard deviation of each score on held-out good frames: float32[scorers + 1] each."""
+    """Mean and standard deviation of each score on held-out good frames: float32[scorers + 1] each.
+
+    The score is their mean on a common scale. What is only seen in detail the others cannot see, and a mean with them
+    would hide it: the detail scorer also counts alone, in units of that mean's own spread, `detail_unit` (0: it is not
+    among them)."""
 
     mean: npt.NDArray[np.float32]
     spread: npt.NDArray[np.float32]
+    detail_unit: float = 0.0
 
     def score(self, tops: npt.NDArray[np.float32]) -> float:
         """The graph's own arithmetic, for frames looked at before the scales were known."""
-        return float(((tops - self.mean) / self.spread).mean())
+        scaled = (tops - self.mean) / self.spread
+        score = float(scaled.mean())
+        return max(score, self.detail_unit * float(scaled[_DETAIL_PLACE])) if self.detail_unit else score
+
+    def nodes(self, pen: GraphPen, tops: str) -> str:
+        """From float32[scorers + 1] a scalar."""
+        scaled = pen.node("Div", pen.node("Sub", tops, pen.constant(self.mean)), pen.constant(self.spread))
+        score = pen.node("ReduceMean", scaled, keepdims=0)
+        if not self.detail_unit:
+            return score
+        alone = pen.node("Gather", scaled, pen.constant(_DETAIL_PLACE, np.int64))
+        return pen.node("Max", score, pen.node("Mul", alone, pen.constant(self.detail_unit)))
 
 
 @dataclass(frozen=True, slots=True)
@@ -119,22 +136,13 @@ def eye_graph(
     pen, (height, width) = looks.pen, memory.map_shape
     maps, tops, typical = [], [], ""
     for name in memory.scorers:
-        source = memory.source(name)
-        shape = memory.optics.grid(source)
-        raw = _raw(looks, memory, name)
-        median, upper = quartile_nodes(pen, raw, shape)
+        odd, median = _normal(looks, memory, name, normalisers[name])
         typical = typical or median
-        normal = normalisers[name].nodes(pen, raw, median, upper)
-        if name == DETAIL_SCORER:
-            maps.append(normal)
-            tops.append(_top(pen, normal, height * width, DETAIL_TOP_CELLS))
-            continue
-        maps.append(smoothed(pen, _enlarged(pen, normal, source.cell // CELL)))
-        tops.append(_top(pen, maps[-1], height * width))
+        maps.append(odd)
+        tops.append(_top(pen, odd, height * width, DETAIL_TOP_CELLS if name == DETAIL_SCORER else TOP_CELLS))
     tops.append(pen.node("Reshape", memory.whole.nodes(pen, looks.summary()), pen.integers(1)))
     every = pen.node("Concat", *tops, axis=0)
-    scaled = pen.node("Div", pen.node("Sub", every, pen.constant(scales.mean)), pen.constant(scales.spread))
-    score = pen.node("ReduceMean", scaled, keepdims=0)
+    score = scales.nodes(pen, every)
     kinds = top = ""
     if taught is not None:
         kinds = _kind_logits(looks, memory.scale, taught.head)
@@ -176,12 +184,20 @@ def _cells(looks: Looks, scorer: str, scale: CellScale) -> str:
     return looks.cells(LONG if scorer == LONG_SCORER else looks.optics.fine)
 
 
-def _raw(looks: Looks, memory: Memory, scorer: str) -> str:
-    """float32[1, 1, h, w]."""
+def _normal(looks: Looks, memory: Memory, scorer: str, normaliser: Normaliser) -> tuple[str, str]:
+    """The normalised map of one scorer on the eye's grid, float32[1, 1, h, w], and the median of its raw one."""
+    pen, source = looks.pen, memory.source(scorer)
+    shape = memory.optics.grid(source)
     if scorer == DETAIL_SCORER:
-        return looks.detail()
-    odd = memory.heads[scorer].nodes(looks.pen, _cells(looks, scorer, memory.scale))
-    return looks.pen.node("Reshape", odd, looks.pen.integers(1, 1, *memory.optics.grid(memory.source(scorer))))
+        raw = looks.detail()
+    else:
+        odd = memory.heads[scorer].nodes(pen, _cells(looks, scorer, memory.scale))
+        raw = pen.node("Reshape", odd, pen.integers(1, 1, *shape))
+    median, upper = quartile_nodes(pen, raw, shape)
+    normal = normaliser.nodes(pen, raw, median, upper)
+    if scorer == DETAIL_SCORER:
+        return normal, median  # a blur would take from what fills one cell
+    return smoothed(pen, _enlarged(pen, normal, source.cell // CELL)), median
 
 
 def _top(pen: GraphPen, odd: str, cells: int, highest_cells: int = TOP_CELLS) -> str:

@@ -100,7 +100,7 @@ def _finish(
     progress: Progress,
 ) -> tuple[Manifest, dict[str, Findings]]:
     of_good = [sights[i] for i in range(len(frames)) if good[i] and i in sights]
-    scales = _scales([sight.tops for sight in of_good])
+    scales = _scales([sight.tops for sight in of_good], held_out.final.optics.detail > 0)
     of_marked = [sights[i] for i, frame in enumerate(frames) if frame.marks and i in sights]
     scoring = decide_scoring(scales, held_out.taught, of_good, of_marked)
     if scoring.decision is not None:
@@ -173,6 +173,10 @@ def _blind(frames: Sequence[TrainingFrame], pixels_max: int) -> dict[str, Findin
     return {look.findings.frame_id: look.findings for look in looks}
 
 
-def _scales(tops: Sequence[npt.NDArray[np.float32]]) -> Scales:
+def _scales(tops: Sequence[npt.NDArray[np.float32]], detail: bool) -> Scales:
     every = np.stack(tops)
-    return Scales(every.mean(0), np.maximum(every.std(0), _SPREAD_MIN))
+    scales = Scales(every.mean(0), np.maximum(every.std(0), _SPREAD_MIN))
+    if not detail:
+        return scales
+    spread = float(np.std([scales.score(one) for one in tops]))
+    return dataclasses.replace(scales, detail_unit=max(spread, float(_SPREAD_MIN)))
