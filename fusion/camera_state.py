@@ -24,13 +24,13 @@ class Seen(msgspec.Struct, array_like=True, frozen=True):
 
 
 class CameraMemory(msgspec.Struct):
-    """One camera. `eye`: hash of the eye that looks; `fresh`: parts in a row with a picture of their own.
+    """One camera. `eyes`: hash of each eye that looks, by name; `fresh`: parts in a row with a picture of their own.
 
     `late`: frames in a row older than all recent ones; `looks`: parts the eye looked at; `tally`: what the latest test
     of its promise saw."""
 
     recent: list[Seen] = []
-    eye: str = ""
+    eyes: dict[str, str] = {}
     promised: float = USUAL_PROMISE
     dirt: LensDirt = msgspec.field(default_factory=LensDirt)
     pose: CameraPose = msgspec.field(default_factory=CameraPose)

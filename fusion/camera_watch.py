@@ -19,7 +19,7 @@ from fusion.false_alarms import LOOK_PARTS
 from fusion.incidents import Incident, IncidentKind
 from fusion.incidents_words import say_dirt, say_false_alarms, say_frozen, say_moved
 from ingest.changelog import SEPARATOR
-from ingest.messages import Defect, Findings
+from ingest.messages import Defect, Findings, ModelName
 from ingest.plan import Plan
 
 FROZEN: Final = "frozen"
@@ -54,8 +54,8 @@ class CameraWatch:
         if self._is_late(memory, findings):
             self.counts["camera_late"] += 1
             return self._amend(findings, _problems(memory, findings))
-        if findings.model is not None and findings.model.sha256 != memory.eye:
-            self._begin_with_eye(book, findings)
+        if findings.model is not None and findings.model.sha256 != memory.eyes.get(findings.model.name):
+            self._begin_with_eye(book, findings, findings.model)
         first = memory.is_new(findings.part_id)
         self._watch_frozen(memory, findings, first)
         if FROZEN not in _problems(memory, findings):  # the same picture again says nothing of this part
@@ -116,11 +116,16 @@ class CameraWatch:
         memory.late, memory.recent = 0, []
         return False
 
-    def _begin_with_eye(self, book: CameraBook, findings: Findings) -> None:
-        """Another eye has another reference and another promise; dirt and a frozen picture stay what they are."""
-        assert findings.model is not None
+    def _begin_with_eye(self, book: CameraBook, findings: Findings, model: ModelName) -> None:
+        """Another eye has another reference and another promise; dirt and a frozen picture stay what they are. One of
+        another name is another product's and looks beside those there are: nothing begins anew with each change of
+        product, and the loosest promise of them counts."""
         memory, fresh = book.memory, CameraMemory()
-        memory.eye, memory.promised = findings.model.sha256, self._promise_of(findings)
+        promised = self._promise_of(findings)
+        if memory.eyes and model.name not in memory.eyes:
+            memory.eyes, memory.promised = memory.eyes | {model.name: model.sha256}, max(promised, memory.promised)
+            return
+        memory.eyes, memory.promised = {model.name: model.sha256}, promised
         memory.pose, memory.looks, memory.tally = fresh.pose, 0, None
         book.ledger.forget()
         self._settle(memory, CAMERA_MOVED, None)

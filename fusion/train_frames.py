@@ -40,6 +40,7 @@ def training_frames(
                 load=row.load,
                 good=good,
                 marks=() if good else marks.get((frame.part_id, frame.frame_id), ()),
+                named_product=frame.product,
             )
         )
     return by_camera

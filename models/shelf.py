@@ -71,6 +71,16 @@ def promote(shelf: Path, name: str, version: str) -> Manifest:
     return manifest
 
 
+def retire(shelf: Path, name: str) -> bool:
+    """Leave a model without a live version; its versions stay. False when it had none."""
+    pointer = model_folder(shelf, name) / LIVE_FILE
+    if not pointer.is_file():
+        return False
+    pointer.unlink()
+    _sync_folder(pointer.parent)
+    return True
+
+
 def _place(target: Path, manifest: Manifest, contents: Mapping[str, bytes]) -> bool:
     """Write one version; False when another process took its number meanwhile."""
     draft = target.parent / f".{target.name}.{secrets.token_hex(4)}"
@@ -119,4 +129,4 @@ def _sync_folder(folder: Path) -> None:
         os.close(handle)
 
 
-__all__ = ["live_names", "promote", "save_model"]
+__all__ = ["live_names", "promote", "retire", "save_model"]

@@ -19,6 +19,8 @@ class TrainingFrame:
     """A frame to learn from. `load` gives the encoded image, and may raise BadRecord or OSError.
 
     `good`: True or False where the part was labelled, None where not. `marks`: where people saw defects in it.
+    `product`: as the part was booked in the end; `named_product`: as the frame itself said, which is all that serving
+    will know.
     """
 
     frame_id: str
@@ -32,6 +34,7 @@ class TrainingFrame:
     load: Callable[[], bytes] = field(repr=False)
     good: bool | None
     marks: tuple[Mark | MaskFile, ...] = ()
+    named_product: str = ""
 
 
 def usable_as_good(frames: Sequence[TrainingFrame]) -> list[bool]:

@@ -193,6 +193,31 @@ def test_another_eye_ends_what_was_measured_against_the_old_one(watch: CameraWat
     assert watch.incidents() == []
 
 
+def test_products_eyes_that_take_turns_begin_nothing_anew(plan: Plan) -> None:
+    """A camera that was knocked is known however often the product changes, and the loosest promise counts."""
+    promises = {"vision-top": 0.02, "vision-top@x": 0.05}
+
+    def promise_of(findings: Findings) -> float:
+        assert findings.model is not None
+        return promises[findings.model.name]
+
+    watch = CameraWatch(plan, promise_of)
+
+    def turn(number: int, shift: tuple[float, float, float]) -> Findings:
+        findings = seen(number, shift=shift)
+        assert findings.model is not None
+        name = ("vision-top", "vision-top@x")[number % 2]
+        return msgspec.structs.replace(findings, model=msgspec.structs.replace(findings.model, name=name, sha256=name))
+
+    for number in range(40):
+        assert watch.take(turn(number, (0.1, 0.0, 0.9))).fitness.ok
+    for number in range(40, 52):
+        watch.take(turn(number, (14.0, 9.0, 0.9)))
+    assert one(watch).incident == "camera_moved"
+    (memory,) = [book.memory for book in watch._books.values() if book.memory.eyes]
+    assert (memory.eyes, memory.promised) == ({name: name for name in promises}, 0.05)
+
+
 # -- promise --------------------------------------------------------------------------------------------
 
 

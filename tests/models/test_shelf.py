@@ -14,7 +14,7 @@ from ingest.messages import Instant
 from models.manifest import TrainedOn
 from models.open import open_model
 from models.places import versions
-from models.shelf import live_names, promote, save_model
+from models.shelf import live_names, promote, retire, save_model
 
 TRAINED_ON = TrainedOn(parts=2, frames=2, batches=1, since=Instant(0), until=Instant(5))
 
@@ -66,6 +66,16 @@ def test_the_next_version_goes_live_and_promote_goes_back(tmp_path: Path) -> Non
     promote(tmp_path, "fusion", "1")
     assert open_model(tmp_path, "fusion").model_name.version == "1"
     assert save(tmp_path) == "3"
+
+
+def test_a_retired_model_is_live_no_more_and_its_versions_stay(tmp_path: Path) -> None:
+    save(tmp_path)
+    name = live_names(tmp_path)[0]
+    assert retire(tmp_path, name)
+    assert not retire(tmp_path, name)
+    assert live_names(tmp_path) == []
+    assert promote(tmp_path, name, "1").version == "1"
+    assert live_names(tmp_path) == [name]
 
 
 def test_promote_refuses_what_does_not_open_and_the_live_one_stays(tmp_path: Path) -> None:
