@@ -17,8 +17,8 @@ from ingest.plan import Plan
 from ingest.publish import outgoing_of
 from ingest.settings import Settings
 from models.open import OpenModel, open_model
-from vision.feed import feed_of
 from vision.image import decode
+from vision.inspect import eye_feed
 from vision.notes import EYE_FILE, open_eye
 
 
@@ -52,7 +52,7 @@ def measure_floor(blocks: Sequence[Sequence[Arrival]], shelf: Path, settings: Se
                 began = time.process_time()
                 model, notes = eyes[message.camera_id]
                 picture = decode(message.body, settings.image_pixels_max, notes.colour)
-                feed = feed_of(picture, notes.optics)
+                feed = eye_feed(picture, model, notes)
                 looked = time.process_time()
                 model.run(EYE_FILE, feed.inputs)
                 spent["decode"] += looked - began

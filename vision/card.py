@@ -10,6 +10,7 @@ from vision.folds import TrainingFrame
 from vision.held_out import HeldOutEyes
 from vision.normalise import Centring
 from vision.notes import EyeNotes
+from vision.posing import Posing
 from vision.teach import TaughtDecision
 
 _CENTRINGS: dict[Centring, str] = {
@@ -58,10 +59,21 @@ def card_of(
             f"{_listed(how.choice.painted_auroc)}), {'by place' if normaliser.by_place else 'the same everywhere'} "
             f"(ratio {how.place_ratio:.2f})."
         )
+    lines.append(_posed(eyes.posing))
     if taught is not None and eyes.taught is not None:
         marked = ", ".join(f"{kind} on {count} frames" for kind, count in eyes.taught.marked.items())
         lines.append(f"- Taught by marks ({marked}): {taught.sentence}. The good-only score stays beside it.")
     return "\n".join(lines) + "\n"
+
+
+def _posed(posing: Posing | None) -> str:
+    if posing is None:
+        return "- How the part lies does not show in its edges: a camera that moved is not seen."
+    return "- How the part lies is measured in each frame; frames are " + (
+        "laid straight before it looks, since held-out good frames became more alike by it."
+        if posing.aligned
+        else "looked at as they come: laying them straight made held-out good frames no more alike."
+    )
 
 
 def _listed(by_centring: Mapping[Centring, float]) -> str:

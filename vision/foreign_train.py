@@ -11,6 +11,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+import msgspec
 import numpy as np
 
 from models.manifest import Manifest
@@ -18,7 +19,7 @@ from models.open import Graph
 from models.shelf import save_model
 from vision.card import trained_on
 from vision.conformal import ConformalCut, conformal_cut
-from vision.fitness import learn_limits, measure
+from vision.fitness import learn_limits
 from vision.folds import GOOD_FRAMES_MIN, TrainingFrame
 from vision.foreign import ForeignModel, ForeignScale, check_spread, foreign_eye_graph
 from vision.inspect import Sight, see
@@ -54,7 +55,8 @@ def train_foreign(
     Raises BadInput when the model does not fit or does not tell good frames apart, OSError of the shelf's disk.
     """
     optics = dataclasses.replace(pictures.optics, detail=0)  # a model sees the frame at one size
-    pictures = dataclasses.replace(pictures, optics=optics)
+    posing = msgspec.structs.replace(pictures.posing, aligned=False) if pictures.posing is not None else None
+    pictures = dataclasses.replace(pictures, optics=optics, posing=posing)
     model = plugin.open(optics.rows, optics.columns)
     progress(f"camera {camera}: looking through {plugin.file.name} at {optics.columns} x {optics.rows} pixels")
     unscaled = _look(frames, pictures, Graph.open(foreign_eye_graph(model, optics.colour)))
@@ -87,7 +89,7 @@ def _look(frames: Sequence[TrainingFrame], pictures: TrainingPictures, eye: Grap
     for index, frame in enumerate(frames):
         if (loaded := pictures.load(frame)) is not None:
             picture, feed = loaded
-            sights[index] = see(picture, measure(picture, feed.frame), eye.run(feed.inputs))
+            sights[index] = see(picture, feed, eye.run(feed.inputs))
     return sights
 
 
@@ -109,6 +111,7 @@ def _notes(pictures: TrainingPictures, cut: ConformalCut, of_good: Sequence[Sigh
         rows=pictures.optics.rows,
         columns=pictures.optics.columns,
         colour=pictures.optics.colour,
+        posing=pictures.posing,
         scorers=[SCORER],
         threshold=cut.threshold,
         box_cut=max(box_cut, _BOX_CUT_MIN),

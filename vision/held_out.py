@@ -21,7 +21,6 @@ from vision.eye_graph import (
     eye_graph,
     raw_graph,
 )
-from vision.fitness import measure
 from vision.folds import GOOD_FRAMES_MIN, TrainingFrame, draw_evenly
 from vision.heads import Head, KnnHead
 from vision.image import Grey, Picture
@@ -29,6 +28,7 @@ from vision.inspect import Sight, see
 from vision.looks import Optics
 from vision.normalise import MapStatistics, Normaliser
 from vision.painted import fit_layers
+from vision.posing import Posing
 from vision.samples import Samples, classes_of, draw_samples
 from vision.summary import WholeFrame
 from vision.teach import Taught, learn_marks
@@ -65,6 +65,7 @@ class HeldOutEyes:
     painted_frames: int
     folds: int
     taught: Taught | None
+    posing: Posing | None
     _fold_eyes: Sequence[Graph] = field(repr=False)
     _detail: DetailEyes | None = field(repr=False)
 
@@ -87,9 +88,7 @@ class HeldOutEyes:
                 picture, feed = loaded
                 if self._detail is not None:
                     feed = replace(feed, detail=self._detail.look(index, folds[index], picture))
-                sights[index] = see(
-                    picture, measure(picture, feed.frame), self._fold_eyes[folds[index]].run(feed.inputs)
-                )
+                sights[index] = see(picture, feed, self._fold_eyes[folds[index]].run(feed.inputs))
         return sights
 
 
@@ -125,7 +124,7 @@ def learn_held_out(
         normalisers = {name: one.normaliser(fold) for name, one in normalising.items()}
         fold_eyes.append(Graph.open(eye_graph(memory, normalisers, unit, part)))
     counts = (len(samples.good), len(good_maps), len(samples.painted), number)
-    return HeldOutEyes(final, normalising, *counts, taught, fold_eyes, detail)
+    return HeldOutEyes(final, normalising, *counts, taught, pictures.posing, fold_eyes, detail)
 
 
 @dataclass(frozen=True, slots=True)

@@ -18,7 +18,8 @@ from vision.detail import DETAIL_FILE, detail_map
 from vision.feed import Feed, feed_of
 from vision.fitness import judge_fitness, measure, unfit
 from vision.image import Picture, decode, fit_to, working_size
-from vision.notes import EYE_FILE, EyeNotes, open_eye
+from vision.notes import EYE_FILE, EyeNotes, eye_of, open_eye, products_of
+from vision.posing import laid_back, pose_measures
 from vision.regions import ScoreMap, find_boxes, heatmap_png, name_boxes
 
 PIXELS_MAX = 100_000_000  # the default of the setting image_pixels_max
@@ -53,10 +54,17 @@ class Sight:
     taught: float | None = None
 
 
-def see(picture: Picture, measures: Mapping[str, float], outputs: Sequence[npt.NDArray[np.float32]]) -> Sight:
-    """The outputs of an eye's graph (eye_graph.EYE_OUTPUTS) with the measures of the frame."""
+def see(picture: Picture, feed: Feed, outputs: Sequence[npt.NDArray[np.float32]]) -> Sight:
+    """The outputs of an eye's graph (eye_graph.EYE_OUTPUTS), laid on the frame as it came, with its measures."""
     score, odd, tops, typical, *taught = outputs
-    every = dict(measures) | {"typical": float(typical)}
+    every = measure(picture, feed.frame) | {"typical": float(typical)}
+    if feed.pose is not None:
+        rows, columns = feed.frame.shape
+        every |= pose_measures(feed.pose, picture.width / columns, picture.height / rows)
+        if feed.straightened:
+            cell = rows / odd.shape[0]
+            odd = laid_back(odd, feed.pose, cell)
+            taught[:1] = [np.stack([laid_back(kind, feed.pose, cell) for kind in kinds]) for kinds in taught[:1]]
     size = (picture.width, picture.height, picture.fingerprint)
     if not taught:
         return Sight(*size, float(score), odd, tops, every)
@@ -65,7 +73,7 @@ def see(picture: Picture, measures: Mapping[str, float], outputs: Sequence[npt.N
 
 def eye_feed(picture: Picture, model: OpenModel, notes: EyeNotes) -> Feed:
     """What a live eye takes of a picture; of a large one also what its tiles show."""
-    feed = feed_of(picture, notes.optics)
+    feed = feed_of(picture, notes.optics, notes.posing)
     if not notes.detail:
         return feed
     return replace(feed, detail=detail_map(picture, notes.optics, partial(model.run, DETAIL_FILE)))
@@ -73,7 +81,9 @@ def eye_feed(picture: Picture, model: OpenModel, notes: EyeNotes) -> Feed:
 
 @dataclass(frozen=True, slots=True)
 class Eyes:
-    """The live eyes of some cameras. `refused`: camera -> why its eye does not open."""
+    """The live eyes of some cameras, each by its camera or `camera@product` (`notes.eye_of`).
+
+    `refused`: eye -> why it does not open."""
 
     _open: Mapping[str, tuple[OpenModel, EyeNotes]] = field(repr=False)
     refused: Mapping[str, str]
@@ -81,33 +91,42 @@ class Eyes:
 
     @classmethod
     def open(cls, shelf: Path, cameras: Iterable[str], pixels_max: int = PIXELS_MAX) -> Eyes:
-        """Open what opens; a camera whose eye is missing or refused answers `model_not_ready`."""
+        """Open what opens; a camera or product whose eye is refused, a camera without one, is `model_not_ready`."""
         opened: dict[str, tuple[OpenModel, EyeNotes]] = {}
         refused: dict[str, str] = {}
         for camera in dict.fromkeys(cameras):
-            try:
-                opened[camera] = open_eye(shelf, camera)
-            except ModelRefused as error:
-                refused[camera] = str(error)
+            for product in ("", *products_of(shelf, camera)):
+                try:
+                    opened[eye_of(camera, product)] = open_eye(shelf, camera, product)
+                except ModelRefused as error:
+                    refused[eye_of(camera, product)] = str(error)
         return cls(opened, refused, pixels_max)
 
     def inspect(self, frame: Frame, inspected_at: Instant) -> Look:
         """Inspect a frame whose image is in `body` (a `ref` is resolved by the caller)."""
         blank = blank_findings(frame, inspected_at)
+        eye = self.eye_for(frame)
         try:
-            picture = decode(frame.body, self.pixels_max, self._sees_colour(frame.camera_id))
+            picture = decode(frame.body, self.pixels_max, eye in self._open and self._open[eye][1].colour)
         except BadRecord as trouble:
             return Look(blank, None, trouble)
-        if frame.camera_id not in self._open:
+        if eye not in self._open:
             return Look(_unready(blank, picture), None)
-        model, notes = self._open[frame.camera_id]
+        model, notes = self._open[eye]
         feed = eye_feed(picture, model, notes)
-        sight = see(picture, measure(picture, feed.frame), model.run(EYE_FILE, feed.inputs))
+        sight = see(picture, feed, model.run(EYE_FILE, feed.inputs))
         findings = report(blank, sight, notes, model.model_name)
         return Look(findings, heatmap_png(sight.odd, notes.box_cut))
 
-    def _sees_colour(self, camera: str) -> bool:
-        return camera in self._open and self._open[camera][1].colour
+    def eye_for(self, frame: Frame) -> str:
+        """The product's own eye where there is one, refused or not; else the one that all products share."""
+        own = eye_of(frame.camera_id, frame.product)
+        return own if own in self._open or own in self.refused else eye_of(frame.camera_id)
+
+    def misses_product(self, frame: Frame) -> bool:
+        """Does the frame not say its product, at a camera where some product has its own eye?"""
+        prefix = f"{eye_of(frame.camera_id)}@"
+        return not frame.product and any(eye.startswith(prefix) for eye in (*self._open, *self.refused))
 
 
 def report(blank: Findings, sight: Sight, notes: EyeNotes, model: ModelName | None) -> Findings:
@@ -140,6 +159,7 @@ def blank_findings(frame: Frame, inspected_at: Instant) -> Findings:
         score=None,
         threshold=None,
         fitness=Fitness(ok=False, problems=["unreadable"]),
+        product=frame.product,
     )
 
 

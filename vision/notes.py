@@ -10,10 +10,12 @@ import msgspec
 from ingest.errors import ModelRefused
 from models.manifest import Manifest
 from models.open import OpenModel, open_model
+from models.places import live_names
 from vision.detail import DETAIL_FILE, TilePlan
 from vision.eye_graph import EYE_OUTPUTS, TAUGHT_OUTPUTS
 from vision.fitness import Limit
 from vision.looks import CHROMA, DETAIL, INPUT, Optics
+from vision.posing import Posing
 
 EYE_FILE = "eye.onnx"
 
@@ -22,12 +24,14 @@ class EyeNotes(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     """`threshold`: of the score. `box_cut`: a map value above it is part of a box. `limits`: of each measure.
 
     `asked`, `promised`, `held_out_frames`: the share of good frames flagged that was wanted, and that so many allow.
-    `scorers`: what the score is the mean of. `kinds`: kinds of defect it was taught, in the order of the graph."""
+    `scorers`: what the score is the mean of. `kinds`: kinds of defect it was taught, in the order of the graph.
+    `posing`: how the part lies, where it shows."""
 
     rows: int
     columns: int
     colour: bool
     detail: int = 0
+    posing: Posing | None = None
     scorers: list[str]
     kinds: list[str] = []
     threshold: float
@@ -46,9 +50,22 @@ class EyeNotes(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
         return plain
 
 
-def eye_name(camera_id: str) -> str:
-    """The name of a camera's eye on the shelf."""
-    return f"vision-{camera_id}"
+def eye_name(camera_id: str, product: str = "") -> str:
+    """The name on the shelf of the eye that all products of a camera share, or of a product's own."""
+    return f"vision-{eye_of(camera_id, product)}"
+
+
+def eye_of(camera_id: str, product: str = "") -> str:
+    """`camera` or `camera@product`. An @ within either is escaped, so that no two eyes have one name."""
+    camera, own = (text.replace("%", "%25").replace("@", "%40") for text in (camera_id, product))
+    return f"{camera}@{own}" if own else camera
+
+
+def products_of(shelf: Path, camera_id: str) -> list[str]:
+    """The products of a camera that have an eye of their own on the shelf, sorted."""
+    prefix = f"{eye_name(camera_id)}@"
+    own = [name.removeprefix(prefix) for name in live_names(shelf) if name.startswith(prefix)]
+    return sorted(text.replace("%40", "@").replace("%25", "%") for text in own)
 
 
 def read_notes(manifest: Manifest) -> EyeNotes:
@@ -59,9 +76,9 @@ def read_notes(manifest: Manifest) -> EyeNotes:
         raise ModelRefused(f"{manifest.name} {manifest.version}: notes of another kind of eye ({error})") from error
 
 
-def open_eye(shelf: Path, camera_id: str) -> tuple[OpenModel, EyeNotes]:
-    """A camera's live eye. Raises ModelRefused, also when the graph is not an eye."""
-    model = open_model(shelf, eye_name(camera_id))
+def open_eye(shelf: Path, camera_id: str, product: str = "") -> tuple[OpenModel, EyeNotes]:
+    """The live eye of a camera, or of one of its products. Raises ModelRefused, also when the graph is not an eye."""
+    model = open_model(shelf, eye_name(camera_id, product))
     notes = read_notes(model.manifest)
     eye = model.manifest.files.get(EYE_FILE)
     outputs = [*EYE_OUTPUTS, *TAUGHT_OUTPUTS] if notes.kinds else list(EYE_OUTPUTS)

@@ -8,13 +8,11 @@ CutPaste). It sees the place of a cell too: what is an edge in the middle is the
 
 from __future__ import annotations
 
-import warnings
 from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
-from sklearn.exceptions import ConvergenceWarning
 from sklearn.neural_network import MLPClassifier
 from threadpoolctl import threadpool_limits
 
@@ -80,12 +78,11 @@ Layers = tuple[list[Samples], list[Samples]]
 def _fit_one(scaled: Samples, classes: npt.NDArray[np.int64], seed: int) -> Layers:
     batch = min(_BATCH, len(scaled))
     network = MLPClassifier(
-        _HIDDEN, alpha=_DECAY, batch_size=batch, max_iter=max(_EPOCHS, _STEPS_MIN * batch // len(scaled)),
-        learning_rate_init=3e-3, random_state=seed, n_iter_no_change=10_000,
+        _HIDDEN, alpha=_DECAY, batch_size=batch, learning_rate_init=3e-3, random_state=seed
     )  # fmt: skip
-    with threadpool_limits(1), warnings.catch_warnings():
-        warnings.simplefilter("ignore", ConvergenceWarning)  # so many epochs and no more are meant
-        network.fit(scaled, classes)
+    with threadpool_limits(1):
+        for _ in range(max(_EPOCHS, _STEPS_MIN * batch // len(scaled))):
+            network.partial_fit(scaled, classes, classes=np.unique(classes))
     weights, biases = list(network.coefs_), list(network.intercepts_)
     if len(biases[-1]) > 1:  # softmax: a logit of each defect class against good is the difference
         weights[-1], biases[-1] = weights[-1][:, 1:] - weights[-1][:, :1], biases[-1][1:] - biases[-1][0]

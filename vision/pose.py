@@ -116,12 +116,13 @@ class PoseReference(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fi
             ring=round(ring, 3),
         )
 
-    def estimate(self, working: Grey) -> Pose:
-        """The pose of a frame, float32[rows, columns] in 0..255; `UNKNOWN` where there are no edges."""
+    def estimate(self, working: Grey, turning: bool = False) -> Pose:
+        """The pose of a frame, float32[rows, columns] in 0..255; `UNKNOWN` where there are no edges. turning: parts are
+        known to turn, so a small angle is believed as well as none."""
         edges = _edges_of(working) if self.across else None
         if edges is None:
             return UNKNOWN
-        match = self._match(edges)
+        match = self._match(edges, 0.0 if turning else _DISTINCT)
         scale = _step(self.rows, self.columns)
         x, y = match.shift()
         confidence = (match.worth - _SURE_FROM) / (_SURE_TO - _SURE_FROM)
@@ -131,14 +132,14 @@ class PoseReference(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fi
         """The frame with its rotation and shift undone; where nothing was seen its border goes on."""
         return moved(working, pose.angle_deg, (pose.shift_x, pose.shift_y))
 
-    def _match(self, edges: _Edges) -> _Match:
+    def _match(self, edges: _Edges, distinct: float = _DISTINCT) -> _Match:
         """The best of the unturned match and those at the angles that suggest themselves."""
         straight = self._match_turned(edges, 0.0)
         best = straight
         for degrees in self._angles(edges):
             match = self._match_turned(edges, degrees)
             best = match if match.worth > best.worth else best
-        return best if best.worth > straight.worth + _DISTINCT * (1.0 - straight.worth) else straight
+        return best if best.worth > straight.worth + distinct * (1.0 - straight.worth) else straight
 
     def _match_turned(self, edges: _Edges, degrees: float) -> _Match:
         back = edges.laid(-degrees, 0.0, 0.0) if degrees else edges

@@ -18,10 +18,12 @@ import numpy.typing as npt
 from ingest.errors import BadRecord
 from vision.conformal import conformal_cut
 from vision.eye_graph import PAINTED_SCORER, Scales, TaughtPart
+from vision.feed import Feed
 from vision.folds import TrainingFrame
 from vision.heads import LayersHead
+from vision.image import moved
 from vision.inspect import Sight
-from vision.marks import MARKS_TO_TEACH, covered, kinds_of
+from vision.marks import MARKS_TO_TEACH, Covered, covered, kinds_of
 from vision.painted import fit_layers
 from vision.samples import Cells, Samples, cell_shares
 from vision.training_pictures import TrainingPictures
@@ -141,12 +143,20 @@ def _look(
     for number, kind in enumerate(kinds, start=1):
         try:
             marks = [mark for mark in frame.marks if mark.kind == kind]
-            mask = covered(marks, picture.width, picture.height, *feed.frame.shape)
+            mask = _straight(covered(marks, picture.width, picture.height, *feed.frame.shape), feed)
         except BadRecord:
             continue  # a bad mask is counted where marks are read; here it only teaches nothing
         shares = cell_shares(mask, len(cells), feed)
         of_kind[shares >= min(_COVERED_MIN, float(shares.max()) or 1.0)] = number
     return MarkedFrame(index, fold, cells, of_kind) if of_kind.any() else None
+
+
+def _straight(mask: Covered, feed: Feed) -> Covered:
+    """Marks are drawn on the frame as it came, cells may be of the frame laid straight."""
+    if not feed.straightened or feed.pose is None:
+        return mask
+    shift = (feed.pose.shift_x, feed.pose.shift_y)
+    return np.asarray(moved(mask.astype(np.float32), feed.pose.angle_deg, shift) > 0.5)
 
 
 def _fit(seen: Sequence[MarkedFrame], samples: Samples, without_fold: int | None) -> LayersHead:

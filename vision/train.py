@@ -81,6 +81,7 @@ def _train_camera(
     if pictures is None:
         return "no eye: the good frames cannot be read"
     folds, number = assign_folds(frames, good)
+    pictures = pictures.posed(frames, good, folds)
     size = f"{pictures.optics.columns} x {pictures.optics.rows} pixels"
     progress(f"camera {camera}: learning from {sum(good)} good frames at {size}")
     held_out = learn_held_out(frames, good, folds, number, pictures)
@@ -139,6 +140,7 @@ def _notes(held_out: HeldOutEyes, scoring: Scoring, cut: ConformalCut, of_good: 
         columns=optics.columns,
         colour=optics.colour,
         detail=optics.detail,
+        posing=held_out.posing,
         scorers=[*held_out.final.scorers, WHOLE],
         kinds=list(taught.kinds) if taught is not None else [],
         threshold=cut.threshold,

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -14,6 +14,7 @@ from vision.folds import TrainingFrame, draw_evenly
 from vision.header import read_header
 from vision.image import Picture, decode, detail_scale, working_size
 from vision.looks import Optics
+from vision.posing import PICTURES_MAX, Posing, learn_posing
 
 _FRAMES_MEASURED = 60  # their median shape is the working shape
 _FRAMES_COLOURED = 12  # decoded in colour to see whether there is any
@@ -26,6 +27,7 @@ class TrainingPictures:
 
     optics: Optics
     pixels_max: int
+    posing: Posing | None = None
 
     @classmethod
     def of(cls, frames: Sequence[TrainingFrame], good: Sequence[bool], pixels_max: int) -> TrainingPictures | None:
@@ -46,7 +48,14 @@ class TrainingPictures:
             picture = decode(load_body(frame), self.pixels_max, self.optics.colour)
         except BadRecord:
             return None  # counted where frames are read for the log; here it only teaches nothing
-        return picture, feed_of(picture, self.optics)
+        return picture, feed_of(picture, self.optics, self.posing)
+
+    def posed(self, frames: Sequence[TrainingFrame], good: Sequence[bool], folds: Sequence[int]) -> TrainingPictures:
+        """The same, knowing how the parts of good frames lie."""
+        drawn = draw_evenly(frames, [i for i, is_good in enumerate(good) if is_good], PICTURES_MAX)
+        loaded = [(one[1].frame, folds[i]) for i in drawn if (one := self.load(frames[i])) is not None]
+        may_align = not self.optics.colour and not self.optics.detail
+        return replace(self, posing=learn_posing([p for p, _ in loaded], [fold for _, fold in loaded], may_align))
 
 
 def load_body(frame: TrainingFrame) -> bytes:
@@ -67,6 +76,7 @@ def frame_of(frame: TrainingFrame, body: bytes) -> Frame:
         body=body,
         station_id=frame.station_id,
         frame_id=frame.frame_id,
+        product=frame.named_product,
     )
 
 
