@@ -6,9 +6,10 @@ from pathlib import Path
 
 import msgspec
 
-from ingest.errors import ModelRefused
+from ingest.errors import BadInput, ModelRefused
 from ingest.messages import Findings
 from models.manifest import MANIFEST_FILE, Manifest
+from models.places import version_folder
 from vision.notes import eye_name, read_notes
 
 USUAL_PROMISE = 0.02  # what an eye is asked for unless told otherwise
@@ -23,10 +24,11 @@ class Promises:
     def of(self, findings: Findings) -> float:
         """The promise of the eye that gave these findings; USUAL_PROMISE where its manifest is not to be had."""
         model = findings.model
-        if model is None or model.name != eye_name(findings.camera_id) or not model.version.isdecimal():
+        names = {eye_name(findings.camera_id), eye_name(findings.camera_id, findings.product)}
+        if model is None or model.name not in names:
             return USUAL_PROMISE
-        path = self._shelf / model.name / model.version / MANIFEST_FILE
         try:
+            path = version_folder(self._shelf, model.name, model.version) / MANIFEST_FILE
             return read_notes(msgspec.json.decode(path.read_bytes(), type=Manifest)).promised
-        except (OSError, msgspec.MsgspecError, ModelRefused):
+        except (OSError, msgspec.MsgspecError, ModelRefused, BadInput):
             return USUAL_PROMISE

@@ -33,6 +33,7 @@ class _Seen:
 
     findings: Outgoing | None
     letter: Outgoing | None
+    misses_product: bool = False
 
 
 def _batch(seen: list[tuple[Record, _Seen]]) -> Batch:
@@ -64,7 +65,8 @@ class VisionWorker:
         look = self.eyes.inspect(dataclasses.replace(frame, body=body), Instant(wall_ms()))
         findings = keep_pictures(self._blobs, frame, look)
         out = Outgoing(self.settings.topic("findings"), findings.line_id.encode(), encode(findings))
-        return _Seen(out, dead_letter(record, look.trouble, topic, wall_ms()) if look.trouble else None)
+        letter = dead_letter(record, look.trouble, topic, wall_ms()) if look.trouble else None
+        return _Seen(out, letter, self.eyes.misses_product(frame))
 
 
 def run(settings: Settings) -> None:
@@ -91,6 +93,7 @@ def run(settings: Settings) -> None:
                 worker.counts["fenced"] += len(fenced)
                 worker.counts["frames"] += sum(record.partition not in fenced for record in records)
                 worker.counts["dead_letters"] += sum(one.letter is not None for one in seen)
+                worker.counts["without_product"] += sum(one.misses_product for one in seen)
                 if role.beat({"partitions": sorted(member.lanes()), "counts": dict(worker.counts)}) and watch.changed():
                     worker.eyes = Eyes.open(shelf, cameras, settings.image_pixels_max)
         finally:
