@@ -5,7 +5,9 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 
 from models.manifest import TrainedOn
+from vision.bank import CELL
 from vision.conformal import ConformalCut
+from vision.eye_graph import DETAIL_SCORER
 from vision.folds import TrainingFrame
 from vision.held_out import HeldOutEyes
 from vision.normalise import Centring
@@ -32,9 +34,15 @@ def trained_on(good: Sequence[TrainingFrame]) -> TrainedOn:
 
 
 def card_of(
-    camera: str, about: TrainedOn, notes: EyeNotes, cut: ConformalCut, eyes: HeldOutEyes, taught: TaughtDecision | None
+    camera: str,
+    about: TrainedOn,
+    notes: EyeNotes,
+    cut: ConformalCut,
+    eyes: HeldOutEyes,
+    taught: TaughtDecision | None,
+    frame_columns: int,
 ) -> str:
-    """Markdown."""
+    """Markdown. frame_columns: of the median good frame as it came."""
     since, until = (moment.isoformat() if moment is not None else "?" for moment in (about.since, about.until))
     lines = [
         f"# Eye of camera {camera}",
@@ -46,6 +54,7 @@ def card_of(
         f"  {since} to {until};",
         f"  memory from {eyes.memory_frames} of them, normalisation from {eyes.normal_frames}, {eyes.folds} folds.",
         f"- Works at {notes.columns} x {notes.rows} pixels, {'in colour' if notes.colour else 'grey'}.",
+        _smallest(notes, frame_columns),
         f"- Threshold {cut.threshold:.3f}: split conformal from {cut.frames} held-out good frames, "
         + ("one batch cut into runs of time." if about.batches < 2 else "batches kept together."),
         _promise(cut),
@@ -53,10 +62,11 @@ def card_of(
     ]
     for name, normaliser in eyes.normalisers().items():
         how = eyes.normalising[name]
+        painted = "none is painted so small" if name == DETAIL_SCORER else _listed(how.choice.painted_auroc)
         lines.append(
             f"- Scorer {name}: {_CENTRINGS[how.choice.centring]} (variance ratio of the median {how.median_ratio:.2f}; "
             f"correlation with roughness: {_listed(how.choice.dependence)}; AUROC on painted defects: "
-            f"{_listed(how.choice.painted_auroc)}), {'by place' if normaliser.by_place else 'the same everywhere'} "
+            f"{painted}), {'by place' if normaliser.by_place else 'the same everywhere'} "
             f"(ratio {how.place_ratio:.2f})."
         )
     lines.append(_posed(eyes.posing))
@@ -78,6 +88,18 @@ def _posed(posing: Posing | None) -> str:
 
 def _listed(by_centring: Mapping[Centring, float]) -> str:
     return ", ".join(f"{centring} {value:.3f}" for centring, value in by_centring.items())
+
+
+def _smallest(notes: EyeNotes, frame_columns: int) -> str:
+    """What is much smaller than a cell is not seen."""
+    cell = CELL * frame_columns / notes.columns
+    if not notes.detail:
+        return f"- A cell of its map is {cell:.0f} pixels of the frame; a defect much smaller than that is not seen."
+    shape = f"{notes.optics.detail_shape[1]} x {notes.optics.detail_shape[0]}"
+    return (
+        f"- In tiles also at {shape} pixels: a cell there is {cell / notes.detail:.0f} pixels of the frame, at working "
+        f"size {cell:.0f}. A defect much smaller is not seen."
+    )
 
 
 def _promise(cut: ConformalCut) -> str:

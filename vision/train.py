@@ -118,7 +118,7 @@ def _finish(
         threshold=cut.threshold,
         trained_on=about,
         notes=notes.to_json(),
-        card=card_of(camera, about, notes, cut, held_out, scoring.decision),
+        card=card_of(camera, about, notes, cut, held_out, scoring.decision, _columns(of_good)),
     )
     progress(f"camera {camera}: eye {manifest.version}, at most {cut.promised:.1%} of good frames flagged")
     return manifest, _out_of_fold(frames, sights, notes, scoring)
@@ -129,6 +129,10 @@ def _files(held_out: HeldOutEyes, eye: bytes) -> dict[str, bytes]:
     if not final.optics.detail:
         return {EYE_FILE: eye}
     return {EYE_FILE: eye, DETAIL_FILE: detail_graph(final.optics, final.heads[DETAIL_SCORER])}
+
+
+def _columns(of_good: Sequence[Sight]) -> int:
+    return int(np.median([sight.width for sight in of_good]))
 
 
 def _notes(held_out: HeldOutEyes, scoring: Scoring, cut: ConformalCut, of_good: Sequence[Sight]) -> EyeNotes:
