@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import click
 import msgspec
@@ -11,6 +12,9 @@ from api.cli_options import FILE, FOLDER, TIME, progress, with_settings
 from ingest.errors import BadInput
 from ingest.messages import Instant
 from ingest.settings import Settings
+
+if TYPE_CHECKING:
+    from vision.options import EyeOptions
 
 
 def _existing(folder: Path) -> Path:
@@ -36,15 +40,54 @@ def simulate(directory: Path, parts: int, seed: int, disorder: bool) -> None:
 @click.option("--out", "shelf", type=FOLDER, help="The shelf to write to; default: the installation's.")
 @click.option("--until", type=TIME, help="Only parts that began before this time.")
 @click.option("--labels-until", type=TIME, help="Only labels that had come by this time.")
+@click.option("--eye-plugins", "plugins", type=FOLDER, help="Own backbones and models; default: plugins in the home.")
+@click.option("--net", is_flag=True, help="Also try a network on painted defects (needs torch: qcfuse[train]).")
 @with_settings
 def train(
-    settings: Settings, directory: Path, shelf: Path | None, until: Instant | None, labels_until: Instant | None
+    settings: Settings,
+    directory: Path,
+    shelf: Path | None,
+    until: Instant | None,
+    labels_until: Instant | None,
+    plugins: Path | None,
+    net: bool,
 ) -> None:
     """Learn vision and fusion models from a replay folder and write them, with their cards, to the shelf."""
     _existing(directory)  # before the learning libraries are loaded: a typo is told at once
     from fusion.train import train_folder
 
-    train_folder(directory, shelf or Path(settings.shelf), until, labels_until, settings, progress)
+    shelf = shelf or Path(settings.shelf)
+    train_folder(directory, shelf, until, labels_until, settings, progress, eye_options(settings, plugins, net))
+
+
+@click.command()
+@click.argument("directory", metavar="DIR", type=FOLDER)
+@click.option("--marks", "marks", type=FOLDER, help="A folder of marks beside it, as `qcfuse marks --out` writes it.")
+@click.option("--camera", "cameras", multiple=True, help="Only this camera; may be given several times.")
+@click.option("--until", type=TIME, help="Only parts that began before this time.")
+@with_settings
+def teach(
+    settings: Settings, directory: Path, marks: Path | None, cameras: tuple[str, ...], until: Instant | None
+) -> None:
+    """Teach the eyes from marks: train those cameras' eyes anew, and use them where they find more at equal alarms."""
+    _existing(directory)
+    from fusion.teach import teach_folder
+
+    shelf = Path(settings.shelf)
+    found = teach_folder(
+        directory, marks, cameras, shelf, until, settings, progress, eye_options(settings, None, False)
+    )
+    for sentence in found:
+        click.echo(sentence)
+
+
+def eye_options(settings: Settings, plugins: Path | None, net: bool) -> EyeOptions:
+    """Raises BadInput when the folder of plug-ins that was named is not there."""
+    from vision.options import EyeOptions
+
+    usual = Path(settings.home) / "plugins"
+    folder = _existing(plugins) if plugins is not None else usual if usual.is_dir() else None
+    return EyeOptions(settings.image_pixels_max, folder, net)
 
 
 @click.command()
@@ -116,4 +159,4 @@ def bench(settings: Settings, parts: int, table: bool) -> None:
     click.echo(run(settings, parts, table, progress))
 
 
-COMMANDS = (simulate, train, replay, evaluate, bench)
+COMMANDS = (simulate, train, teach, replay, evaluate, bench)

@@ -27,6 +27,7 @@ from ingest.plan import Plan
 from ingest.settings import Settings
 from models.manifest import Manifest, TrainedOn
 from models.shelf import save_model
+from vision.options import EyeOptions
 
 Progress = Callable[[str], None]
 GateKey = tuple[str, str]
@@ -39,6 +40,7 @@ def train_folder(
     labels_until: Instant | None,
     settings: Settings,
     progress: Progress,
+    options: EyeOptions | None = None,
 ) -> Manifest | None:
     """Train everything a folder can teach. `until`: parts that began before; `labels_until`: labels released before.
 
@@ -46,7 +48,7 @@ def train_folder(
     """
     folder = Folder(path, settings)
     labels = released_labels(folder.defects(), labels_until)
-    findings = look_out_of_fold(folder, labels, shelf, until, progress)
+    findings = look_out_of_fold(folder, labels, shelf, until, progress, options)
     cases = collect_cases(assemble_folder(folder, settings, findings, until), labels, folder.plan)
     progress(f"{len(cases)} cases, {sum(case.defect is not None for case in cases)} with a label")
     gates = fit_gates(cases, labels, folder.plan, progress)

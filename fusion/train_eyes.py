@@ -11,6 +11,7 @@ from fusion.train_cases import Released
 from fusion.train_frames import training_frames
 from ingest.folder import Folder
 from ingest.messages import Findings, Instant
+from vision.options import EyeOptions
 from vision.train import train_eyes
 
 
@@ -20,11 +21,12 @@ def look_out_of_fold(
     shelf: Path,
     until: Instant | None,
     progress: Callable[[str], None],
+    options: EyeOptions | None = None,
 ) -> Mapping[str, Findings]:
     """Train an eye per camera and put it on the shelf; frame_id -> out-of-fold findings of the training frames."""
     by_camera = training_frames(folder, labels, until, progress)
     found: dict[str, Findings] = {}
     with ThreadPoolExecutor(os.cpu_count() or 1, thread_name_prefix="eye") as pool:  # numpy and nets leave the lock
-        for trained in pool.map(lambda frames: train_eyes(frames, shelf, progress), by_camera.values()):
+        for trained in pool.map(lambda frames: train_eyes(frames, shelf, progress, options), by_camera.values()):
             found.update(trained.findings)
     return found

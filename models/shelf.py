@@ -81,6 +81,26 @@ def retire(shelf: Path, name: str) -> bool:
     return True
 
 
+def adopt(shelf: Path, other: Path, name: str) -> Manifest:
+    """Put the live version of a model on another shelf onto this one, as its next version, live.
+
+    Raises ModelRefused when the other does not open, OSError of the disk.
+    """
+    model = open_model(other, name)
+    said = model.manifest
+    return save_model(
+        shelf,
+        name=name,
+        kind=said.kind,
+        files={file: model.read(file) for file in said.files if file != CARD_FILE},
+        features=said.features,
+        threshold=said.threshold,
+        trained_on=said.trained_on,
+        notes=said.notes,
+        card=model.read(CARD_FILE).decode(),
+    )
+
+
 def _place(target: Path, manifest: Manifest, contents: Mapping[str, bytes]) -> bool:
     """Write one version; False when another process took its number meanwhile."""
     draft = target.parent / f".{target.name}.{secrets.token_hex(4)}"
@@ -129,4 +149,4 @@ def _sync_folder(folder: Path) -> None:
         os.close(handle)
 
 
-__all__ = ["live_names", "promote", "retire", "save_model"]
+__all__ = ["adopt", "live_names", "promote", "retire", "save_model"]

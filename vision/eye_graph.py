@@ -11,11 +11,12 @@ and `taught` (scalar), the score of them.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import numpy as np
 import numpy.typing as npt
 
+from vision.backbone import Backbone
 from vision.bank import CELL, LONG, Source, smoothed
 from vision.export import GraphPen
 from vision.heads import Head, LayersHead
@@ -27,6 +28,7 @@ from vision.summary import WholeFrame
 EYE_OUTPUTS = ("score", "map", "tops", "typical")
 TAUGHT_OUTPUTS = ("kinds", "taught")
 TOP_CELLS = 10  # a scorer's score is the mean of its highest cells: one alone is noise, many miss small defects
+BACKBONE_SCORER = "backbone"
 FINE_SCORER, LONG_SCORER, PAINTED_SCORER = "fine", "long", "painted"
 DETAIL_SCORER = DETAIL  # its map comes in, made in tiles
 DETAIL_TOP_CELLS = 1  # what is small lies in one cell of the working grid, and that is the highest of many
@@ -84,6 +86,7 @@ class Memory:
     scale: CellScale
     heads: Mapping[str, Head]
     whole: WholeFrame
+    backbone: Backbone | None = field(default=None, repr=False)
 
     @property
     def map_shape(self) -> tuple[int, int]:
@@ -94,6 +97,8 @@ class Memory:
         return tuple(self.heads)
 
     def source(self, scorer: str) -> Source:
+        if scorer == BACKBONE_SCORER and self.backbone is not None:
+            return self.backbone.source
         return LONG if scorer == LONG_SCORER else self.optics.fine
 
 
@@ -104,11 +109,20 @@ def usual_graph(optics: Optics) -> bytes:
     return looks.pen.finish("usual")
 
 
-def feature_graph(optics: Optics, scale: CellScale) -> bytes:
+def backbone_graph(optics: Optics, backbone: Backbone) -> bytes:
+    """Output `backbone`: its cells, float32[cells, channels], from which its channels are reduced."""
+    looks = Looks(optics, backbone)
+    looks.pen.output(looks.cells(backbone.source), BACKBONE_SCORER, (None, None))
+    return looks.pen.finish("backbone")
+
+
+def feature_graph(optics: Optics, scale: CellScale, backbone: Backbone | None = None) -> bytes:
     """Outputs: the cells each scorer looks at, float32[cells, channels], by the scorer's name; then the summary."""
-    looks = Looks(optics)
+    looks = Looks(optics, backbone)
     for name in (FINE_SCORER, LONG_SCORER, PAINTED_SCORER):
-        looks.pen.output(_cells(looks, name, scale), name, (None, None))
+        looks.pen.output(_cells(looks, name, scale, None), name, (None, None))
+    if backbone is not None:
+        looks.pen.output(looks.cells(backbone.source), BACKBONE_SCORER, (None, None))
     looks.pen.output(looks.summary(), WHOLE, (optics.summaries,))
     return looks.pen.finish("features")
 
@@ -116,12 +130,12 @@ def feature_graph(optics: Optics, scale: CellScale) -> bytes:
 def raw_graph(memory: Memory) -> bytes:
     """Outputs: the raw map [h, w] of each scorer that looks at the whole frame, then the whole-frame log distance.
     Nothing is normalised yet."""
-    looks = Looks(memory.optics)
+    looks = Looks(memory.optics, memory.backbone)
     for name, head in memory.heads.items():
         if name == DETAIL_SCORER:
             continue
         shape = memory.optics.grid(memory.source(name))
-        raw = head.nodes(looks.pen, _cells(looks, name, memory.scale))
+        raw = head.nodes(looks.pen, _cells(looks, name, memory.scale, memory.backbone))
         looks.pen.output(looks.pen.node("Reshape", raw, looks.pen.integers(*shape)), name, shape)
     looks.pen.output(memory.whole.nodes(looks.pen, looks.summary()), WHOLE, ())
     return looks.pen.finish("raw")
@@ -132,7 +146,7 @@ def eye_graph(
 ) -> bytes:
     """The whole eye, outputs EYE_OUTPUTS and, where it was taught, TAUGHT_OUTPUTS. Its score is the good-only one, or
     the taught one where that is higher."""
-    looks = Looks(memory.optics)
+    looks = Looks(memory.optics, memory.backbone)
     pen, (height, width) = looks.pen, memory.map_shape
     maps, tops, typical = [], [], ""
     for name in memory.scorers:
@@ -178,9 +192,11 @@ def _taught_top(looks: Looks, kinds: str, head: LayersHead) -> str:
     return pen.node("Squeeze", _top(pen, likeliest, height * width))
 
 
-def _cells(looks: Looks, scorer: str, scale: CellScale) -> str:
+def _cells(looks: Looks, scorer: str, scale: CellScale, backbone: Backbone | None) -> str:
     if scorer == PAINTED_SCORER:
         return looks.scaled(scale)
+    if scorer == BACKBONE_SCORER and backbone is not None:
+        return looks.cells(backbone.source)
     return looks.cells(LONG if scorer == LONG_SCORER else looks.optics.fine)
 
 
@@ -191,7 +207,7 @@ def _normal(looks: Looks, memory: Memory, scorer: str, normaliser: Normaliser) -
     if scorer == DETAIL_SCORER:
         raw = looks.detail()
     else:
-        odd = memory.heads[scorer].nodes(pen, _cells(looks, scorer, memory.scale))
+        odd = memory.heads[scorer].nodes(pen, _cells(looks, scorer, memory.scale, memory.backbone))
         raw = pen.node("Reshape", odd, pen.integers(1, 1, *shape))
     median, upper = quartile_nodes(pen, raw, shape)
     normal = normaliser.nodes(pen, raw, median, upper)

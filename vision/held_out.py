@@ -11,6 +11,7 @@ from models.open import Graph
 from vision.choose import Choice, choose_centring
 from vision.detail import detail_graph, detail_map
 from vision.eye_graph import (
+    BACKBONE_SCORER,
     DETAIL_SCORER,
     FINE_SCORER,
     LONG_SCORER,
@@ -21,6 +22,7 @@ from vision.eye_graph import (
     eye_graph,
     raw_graph,
 )
+from vision.feed import Feed
 from vision.folds import GOOD_FRAMES_MIN, TrainingFrame, draw_evenly
 from vision.heads import Head, KnnHead
 from vision.image import Grey, Picture
@@ -85,11 +87,14 @@ class HeldOutEyes:
             if index and index % _PROGRESS_FRAMES == 0:
                 progress(f"camera {frame.camera_id}: {index} of {len(frames)} frames looked at out of fold")
             if (loaded := pictures.load(frame)) is not None:
-                picture, feed = loaded
-                if self._detail is not None:
-                    feed = replace(feed, detail=self._detail.look(index, folds[index], picture))
-                sights[index] = see(picture, feed, self._fold_eyes[folds[index]].run(feed.inputs))
+                sights[index] = self.see(index, folds[index], *loaded)
         return sights
+
+    def see(self, index: int, fold: int, picture: Picture, feed: Feed) -> Sight:
+        """What the eye that has not seen `fold` says of frame `index`; the feed may have been painted on since."""
+        if self._detail is not None:
+            feed = replace(feed, detail=self._detail.look(index, fold, picture))
+        return see(picture, feed, self._fold_eyes[fold].run(feed.inputs))
 
 
 def learn_held_out(
@@ -171,10 +176,10 @@ def _memorise(samples: Samples, pictures: TrainingPictures, without_fold: int | 
     painted = [sample for sample in samples.painted if sample.fold != without_fold]
     heads: dict[str, Head] = {
         name: KnnHead.fit(np.concatenate([sample.cells[name] for sample in good]), rng)
-        for name in (FINE_SCORER, LONG_SCORER)
+        for name in (FINE_SCORER, LONG_SCORER, *((BACKBONE_SCORER,) if samples.backbone is not None else ()))
     }
     heads[PAINTED_SCORER] = fit_layers(*classes_of(painted))
     if pictures.optics.detail:
         heads[DETAIL_SCORER] = KnnHead.fit(np.concatenate([sample.cells[DETAIL_SCORER] for sample in good]), rng)
     whole = WholeFrame.fit(np.stack([sample.summary for sample in good]))
-    return Memory(pictures.optics, samples.scale, heads, whole)
+    return Memory(pictures.optics, samples.scale, heads, whole, samples.backbone)

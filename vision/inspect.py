@@ -19,10 +19,9 @@ from vision.feed import Feed, feed_of
 from vision.fitness import judge_fitness, measure, unfit
 from vision.image import Picture, decode, fit_to, working_size
 from vision.notes import EYE_FILE, EyeNotes, eye_of, open_eye, products_of
+from vision.options import PIXELS_MAX
 from vision.posing import laid_back, pose_measures
 from vision.regions import ScoreMap, find_boxes, heatmap_png, name_boxes
-
-PIXELS_MAX = 100_000_000  # the default of the setting image_pixels_max
 
 
 @dataclass(frozen=True, slots=True)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from vision.backbone import Backbone
 from vision.bank import LONG, BankNodes, Source, fine_source
 from vision.export import GraphPen
 from vision.painted import CellScale
@@ -43,8 +44,9 @@ class Optics:
 class Looks:
     """The nodes of one frame. Cells come as rows: float32[cells, channels]."""
 
-    def __init__(self, optics: Optics) -> None:
+    def __init__(self, optics: Optics, backbone: Backbone | None = None) -> None:
         self.pen = GraphPen()
+        self._backbone = backbone
         self.optics = optics
         self.frame = self.pen.input(INPUT, (optics.rows, optics.columns))
         self.chroma = self.pen.input(CHROMA, (2, *optics.grid(optics.fine))) if optics.colour else None
@@ -55,9 +57,13 @@ class Looks:
     def features(self, source: Source) -> str:
         """float32[1, channels, h, w]."""
         if source.name not in self._features:
-            bank = self._bank
-            self._features[source.name] = bank.long() if source.name == LONG.name else bank.fine()
+            self._features[source.name] = self._made(source)
         return self._features[source.name]
+
+    def _made(self, source: Source) -> str:
+        if self._backbone is not None and source == self._backbone.source:
+            return self._backbone.nodes(self.pen, self.frame, self.chroma)
+        return self._bank.long() if source.name == LONG.name else self._bank.fine()
 
     def usual(self, source: Source) -> Usual:
         if source.name not in self._usual:

@@ -3,14 +3,23 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 import numpy.typing as npt
 
 from models.open import Graph
+from vision.backbone import Backbone
 from vision.detail import DetailSampler
-from vision.eye_graph import DETAIL_SCORER, PAINTED_SCORER, WHOLE, feature_graph, usual_graph
+from vision.eye_graph import (
+    BACKBONE_SCORER,
+    DETAIL_SCORER,
+    PAINTED_SCORER,
+    WHOLE,
+    backbone_graph,
+    feature_graph,
+    usual_graph,
+)
 from vision.feed import Feed
 from vision.folds import TrainingFrame
 from vision.painted import CellScale
@@ -22,6 +31,7 @@ Cells = npt.NDArray[np.float32]
 _CELLS_PER_FRAME = 120  # of about 4000: neighbouring cells say the same
 _PAINTED_MIN, _PAINTED_MAX = 300, 1200  # painted frames: a quarter of them lost 5 points of AUROC, twice gained none
 _PAINTED_PER_FRAME = 6  # of one good frame at most
+_REDUCED_FRAMES_MAX = 80
 _DEFECT_CELLS, _AROUND_CELLS = 50, 150  # of a painted frame
 _COVERED_MIN = 0.2  # share of a cell that is painted for it to count as defect; a cell painted less is neither
 _COLOUR_SHARE = 0.5  # of painted defects that also change colour, where there is any
@@ -55,6 +65,7 @@ class Samples:
     features: Graph
     good: Sequence[FrameSample]
     painted: Sequence[PaintedSample]
+    backbone: Backbone | None = field(default=None, repr=False)
 
 
 def draw_samples(
@@ -79,14 +90,28 @@ def draw_samples(
     usual = Graph.open(usual_graph(pictures.optics))
     scale = CellScale.fit([usual.run(feed.inputs)[0] for _, feed in feeds])
     graph = Graph.open(feature_graph(pictures.optics, scale))
-    good = [_plain(fold, feed, graph, rng) for fold, feed in feeds]
+    backbone = _reduced(pictures, [feed for _, feed in feeds], rng)
+    full = graph if backbone is None else Graph.open(feature_graph(pictures.optics, scale, backbone))
+    good = [_plain(fold, feed, full, rng) for fold, feed in feeds]
     if near:
         good = [
             replace(sample, cells={**sample.cells, DETAIL_SCORER: cells})
             for sample, cells in zip(good, near, strict=True)
         ]
     painted = [_painted(*feeds[place], feeds, graph, rng) for place in _painted_places(len(feeds), rng)]
-    return Samples(scale, graph, good, painted)
+    return Samples(scale, graph, good, painted, backbone)
+
+
+def _reduced(pictures: TrainingPictures, feeds: Sequence[Feed], rng: np.random.Generator) -> Backbone | None:
+    """The user's backbone with as few channels as the cells of some good frames allow; once for all folds, since it
+    takes seconds and learns nothing of what is good."""
+    backbone = pictures.backbone
+    if backbone is None:
+        return None
+    graph = Graph.open(backbone_graph(pictures.optics, backbone))
+    some = feeds[:: -(-len(feeds) // _REDUCED_FRAMES_MAX)]
+    cells = [_some(graph.run_named(feed.inputs)[BACKBONE_SCORER], _CELLS_PER_FRAME, rng) for feed in some]
+    return backbone.reduced(np.concatenate(cells))
 
 
 def _plain(fold: int, feed: Feed, graph: Graph, rng: np.random.Generator) -> FrameSample:

@@ -9,6 +9,7 @@ import numpy as np
 
 from ingest.errors import BadRecord
 from ingest.messages import Frame
+from vision.backbone import Backbone
 from vision.feed import Feed, feed_of
 from vision.folds import TrainingFrame, draw_evenly
 from vision.header import read_header
@@ -28,6 +29,7 @@ class TrainingPictures:
     optics: Optics
     pixels_max: int
     posing: Posing | None = None
+    backbone: Backbone | None = None
 
     @classmethod
     def of(cls, frames: Sequence[TrainingFrame], good: Sequence[bool], pixels_max: int) -> TrainingPictures | None:
