@@ -143,7 +143,8 @@ class Box(Message, frozen=True, kw_only=True):
 class Findings(Message, frozen=True, kw_only=True):
     """What vision saw in one frame (`qc.findings`). `score` is null when the frame could not be inspected.
 
-    `product` (ours, optional): what the frame said of it."""
+    `product` (ours, optional): what the frame said of it. `scores` (ours, optional): of each of the eye's scorers, how
+    far above a usual good frame, in units of good frames' spread; the score is made of them."""
 
     part_id: str
     line_id: str
@@ -161,6 +162,7 @@ class Findings(Message, frozen=True, kw_only=True):
     heatmap_ref: str = ""
     model: ModelName | None = None
     product: str = ""
+    scores: dict[str, float] = {}
 
 
 class Order(Message, frozen=True, kw_only=True):

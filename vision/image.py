@@ -11,6 +11,7 @@ import itertools
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import cv2
 import numpy as np
@@ -24,6 +25,7 @@ Grey = npt.NDArray[np.float32]
 #: Pixels an eye works on: half of a VGA frame in each direction. The eye's time is linear in it.
 WORKING_PIXELS = 320 * 240
 _WORKING_MULTIPLE = 8  # three halvings in the filter bank must come out even
+TEXT_ROWS, _TEXT_SCALE = 16, 0.42
 _LINE_SHIFT = 4  # lines are drawn to a sixteenth of a pixel
 _NATIVE_SHARE = 1.25  # of WORKING_PIXELS: a frame hardly larger is taken as it is, resampling would only blur it
 _WORKING_SIDE_MIN = 72  # the coarsest level must be wider than its filters' reflection
@@ -74,8 +76,9 @@ def decode(body: bytes, pixels_max: int, colour: bool = False) -> Picture:
     if header.pixels > pixels_max:
         raise BadRecord("image_too_large", f"{header.width} x {header.height} pixels, at most {pixels_max} allowed")
     check_complete(body, header)
-    reduction = _reduction(header.width, header.height) if header.kind == "jpeg" else 0
-    flags = _REDUCED[colour][reduction] | cv2.IMREAD_IGNORE_ORIENTATION  # boxes are in pixels of the frame as it came
+    reduction = _reduction(header.width, header.height)
+    by_decoder = reduction if header.kind == "jpeg" else 0
+    flags = _REDUCED[colour][by_decoder] | cv2.IMREAD_IGNORE_ORIENTATION  # boxes are in pixels of the frame as it came
     try:
         decoded = cv2.imdecode(np.frombuffer(body, np.uint8), flags)
     except cv2.error as error:
@@ -84,7 +87,8 @@ def decode(body: bytes, pixels_max: int, colour: bool = False) -> Picture:
         raise BadRecord("image_unreadable", f"{header.kind} of {header.width} x {header.height} does not decode")
     digest = hashlib.blake2b(repr((header.width, header.height)).encode(), digest_size=16)
     digest.update(np.ascontiguousarray(decoded).data)
-    pixels = _to_bytes_range(decoded)
+    by_hand = reduction - by_decoder if header.pixels > LARGE_PIXELS else 0
+    pixels = _to_bytes_range(_halved(decoded, by_hand))
     grey, chroma = (pixels, None) if pixels.ndim == 2 else (_luminance(pixels), _opponents(pixels))
     return Picture(grey, header.width, header.height, digest.hexdigest(), chroma)
 
@@ -149,6 +153,14 @@ def _reduction(width: int, height: int) -> int:
         if (width >> halvings) * (height >> halvings) >= enough:
             return halvings
     return 0
+
+
+def _halved(pixels: npt.NDArray[Any], halvings: int) -> npt.NDArray[Any]:
+    """As libjpeg does while decoding, for large frames of other kinds: 24 megapixels in colour as floats take 1 GB."""
+    if not halvings or pixels.dtype not in (np.uint8, np.uint16, np.float32):
+        return pixels
+    rows, columns = (-(-side >> halvings) for side in pixels.shape[:2])
+    return np.asarray(cv2.resize(pixels, (columns, rows), interpolation=cv2.INTER_AREA))
 
 
 def _to_bytes_range(decoded: npt.NDArray[np.generic]) -> Grey:
@@ -255,3 +267,30 @@ def moved(pixels: Grey, degrees: float, shift: tuple[float, float]) -> Grey:
     flags = cv2.INTER_LINEAR | cv2.WARP_INVERSE_MAP
     laid = cv2.warpAffine(pixels, motion, (columns, rows), flags=flags, borderMode=cv2.BORDER_REPLICATE)
     return np.asarray(laid, np.float32)
+
+
+def coloured(grey: Grey, chroma: Grey | None) -> npt.NDArray[np.uint8]:
+    """uint8[rows, columns, 3] (blue, green, red) of a picture's grey and, where it has one, its chroma."""
+    if chroma is None:
+        return np.repeat(np.clip(grey, 0, 255).astype(np.uint8)[..., None], 3, axis=2)
+    red_green, yellow_blue = chroma[..., 0], chroma[..., 1]
+    green = grey - 0.356 * red_green + 0.114 * yellow_blue  # solved from the luminance and the opponents above
+    red = green + red_green
+    blue = 0.5 * (red + green) - yellow_blue
+    return np.asarray(np.clip(np.stack([blue, green, red], axis=-1), 0, 255), np.uint8)
+
+
+def write_text(pixels: npt.NDArray[np.uint8], text: str, x: int, y: int, colour: tuple[int, int, int]) -> None:
+    """Plain characters, TEXT_ROWS high, their upper left corner at (x, y), on a dark rim so that they show on any
+    ground. pixels: uint8[rows, columns, 3]."""
+    plain, foot = text.encode("ascii", "replace").decode(), (x, y + TEXT_ROWS - 4)
+    for shade, thick in (((0, 0, 0), 3), (colour, 1)):
+        cv2.putText(pixels, plain, foot, cv2.FONT_HERSHEY_SIMPLEX, _TEXT_SCALE, shade, thick, cv2.LINE_AA)
+
+
+def text_columns(text: str) -> int:
+    """How wide `write_text` writes it."""
+    (columns, _), _ = cv2.getTextSize(
+        text.encode("ascii", "replace").decode(), cv2.FONT_HERSHEY_SIMPLEX, _TEXT_SCALE, 3
+    )
+    return int(columns)

@@ -117,6 +117,10 @@ class Eyes:
         findings = report(blank, sight, notes, model.model_name)
         return Look(findings, heatmap_png(sight.odd, notes.box_cut))
 
+    def opened(self, frame: Frame) -> tuple[OpenModel, EyeNotes] | None:
+        """The eye that inspects a frame; None where there is none that opens."""
+        return self._open.get(self.eye_for(frame))
+
     def eye_for(self, frame: Frame) -> str:
         """The product's own eye where there is one, refused or not; else the one that all products share."""
         own = eye_of(frame.camera_id, frame.product)
@@ -142,7 +146,16 @@ def report(blank: Findings, sight: Sight, notes: EyeNotes, model: ModelName | No
         boxes=boxes,
         fingerprint=sight.fingerprint,
         model=model,
+        scores=_shares(sight.tops, notes),
     )
+
+
+def _shares(tops: npt.NDArray[np.float32], notes: EyeNotes) -> dict[str, float]:
+    """Each scorer's own score, in units of its spread on good frames above their mean."""
+    if len(notes.score_means) != len(tops):
+        return {}  # an eye of before, or one whose graph is somebody else's
+    every = zip(notes.scorers, tops, notes.score_means, notes.score_spreads, strict=True)
+    return {name: round((float(top) - mean) / spread, 2) for name, top, mean, spread in every}
 
 
 def blank_findings(frame: Frame, inspected_at: Instant) -> Findings:

@@ -24,7 +24,8 @@ class EyeNotes(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     """`threshold`: of the score. `box_cut`: a map value above it is part of a box. `limits`: of each measure.
 
     `asked`, `promised`, `held_out_frames`: the share of good frames flagged that was wanted, and that so many allow.
-    `scorers`: what the score is the mean of. `kinds`: kinds of defect it was taught, in the order of the graph.
+    `scorers`: what the score is the mean of, `score_means` and `score_spreads` of each on held-out good frames.
+    `kinds`: kinds of defect it was taught, in the order of the graph.
     `posing`: how the part lies, where it shows."""
 
     rows: int
@@ -33,6 +34,8 @@ class EyeNotes(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     detail: int = 0
     posing: Posing | None = None
     scorers: list[str]
+    score_means: list[float] = []
+    score_spreads: list[float] = []
     kinds: list[str] = []
     threshold: float
     box_cut: float

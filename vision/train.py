@@ -13,32 +13,37 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
-import numpy.typing as npt
 
 from ingest.messages import Findings
 from models.manifest import Manifest
-from models.shelf import save_model
+from models.shelf import retire, save_model
 from vision.card import card_of, trained_on
 from vision.conformal import ConformalCut, conformal_cut
 from vision.detail import DETAIL_FILE, detail_graph
-from vision.eye_graph import DETAIL_SCORER, WHOLE, Scales, eye_graph
+from vision.eye_graph import DETAIL_SCORER, WHOLE, eye_graph
 from vision.fitness import learn_limits
 from vision.folds import GOOD_FRAMES_MIN, TrainingFrame, assign_folds, usable_as_good
+from vision.foreign_train import train_foreign
 from vision.held_out import HeldOutEyes, learn_held_out
-from vision.inspect import PIXELS_MAX, Eyes, Sight, blank_findings, report
-from vision.notes import EYE_FILE, EyeNotes, eye_name
+from vision.inspect import Eyes, Sight, blank_findings, report
+from vision.notes import EYE_FILE, EyeNotes, eye_name, eye_of, products_of
+from vision.options import EyeOptions
+from vision.patches import learn_patches
+from vision.plugins import ModelPlugin, read_plugin
+from vision.products import ProductDecision, SharedEye, card_lines, decide_products
+from vision.scales import SPREAD_MIN, fit_scales
 from vision.teach import Scoring, decide_scoring
 from vision.training_pictures import TrainingPictures, frame_of, load_body
 
 Progress = Callable[[str], None]
 
 _BOX_ALPHA = 0.05  # one good frame in twenty may show a box: boxes say where to look, they decide nothing
-_SPREAD_MIN = np.float32(0.05)  # of an image score's parts: identical frames have no spread
 
 
 @dataclass(frozen=True, slots=True)
 class TrainedEyes:
-    """`findings`: frame_id -> out-of-fold findings of every training frame. `skipped`: camera -> why it has no eye."""
+    """`findings`: frame_id -> out-of-fold findings of every training frame, by the eye that will serve such a frame.
+    `manifests`: by `notes.eye_of`. `skipped`: camera -> why it has no eye."""
 
     findings: Mapping[str, Findings]
     manifests: Mapping[str, Manifest]
@@ -46,13 +51,15 @@ class TrainedEyes:
 
 
 def train_eyes(
-    frames: Sequence[TrainingFrame], shelf: Path, progress: Progress, pixels_max: int = PIXELS_MAX
+    frames: Sequence[TrainingFrame], shelf: Path, progress: Progress, options: EyeOptions | None = None
 ) -> TrainedEyes:
-    """Train an eye for each camera among the frames and make it live on the shelf.
+    """Train an eye for each camera among the frames, and for products that their own sees better; make them live.
 
     A camera with fewer than GOOD_FRAMES_MIN usable good frames gets none, and its findings say `model_not_ready`.
-    Deterministic: equal frames give an equal model. Raises OSError of the shelf's disk.
+    Deterministic: equal frames give an equal model. Raises BadInput for a plug-in that does not fit, OSError of the
+    shelf's disk.
     """
+    options = options or EyeOptions()
     by_camera: dict[str, list[TrainingFrame]] = defaultdict(list)
     for frame in sorted(frames, key=lambda f: (f.captured_at, f.frame_id, f.part_id)):
         by_camera[frame.camera_id].append(frame)
@@ -60,68 +67,139 @@ def train_eyes(
     manifests: dict[str, Manifest] = {}
     skipped: dict[str, str] = {}
     for camera, of_camera in sorted(by_camera.items()):
-        trained = _train_camera(camera, of_camera, shelf, progress, pixels_max)
+        trained = _train_camera(EyePlace(camera, "", shelf, progress, options), of_camera)
         if isinstance(trained, str):
             skipped[camera] = trained
             progress(f"camera {camera}: {trained}")
-            findings |= _blind(of_camera, pixels_max)
-        else:
-            manifests[camera], seen = trained
-            findings |= seen
+            findings |= _blind(of_camera, options.pixels_max)
+        for eye in [] if isinstance(trained, str) else trained:
+            manifests[eye_of(camera, eye.product)] = eye.manifest
+            findings |= eye.findings
     return TrainedEyes(findings, manifests, skipped)
 
 
-def _train_camera(
-    camera: str, frames: Sequence[TrainingFrame], shelf: Path, progress: Progress, pixels_max: int
-) -> tuple[Manifest, dict[str, Findings]] | str:
+@dataclass(frozen=True, slots=True)
+class EyePlace:
+    """Whose eye is trained, and where it goes. `product`: "" for the eye that products share, else with its `why`."""
+
+    camera: str
+    product: str
+    shelf: Path
+    progress: Progress
+    options: EyeOptions
+    why: Sequence[ProductDecision] = ()
+
+    @property
+    def whose(self) -> str:
+        return f"{self.camera}, product {self.product}" if self.product else self.camera
+
+    def say(self, what: str) -> None:
+        self.progress(f"camera {self.whose}: {what}")
+
+
+@dataclass(frozen=True, slots=True)
+class _Eye:
+    """An eye that went live. `decisions`: of the shared eye, on the products it could hand over."""
+
+    product: str
+    manifest: Manifest
+    findings: Mapping[str, Findings]
+    decisions: Sequence[ProductDecision] = ()
+
+
+def _train_camera(place: EyePlace, frames: Sequence[TrainingFrame]) -> list[_Eye] | str:
+    """The eye that products share, then one for each product that is better seen by its own; their findings count."""
     good = usable_as_good(frames)
+    shared = _train_eye(place, frames, good)
+    if isinstance(shared, str):
+        return shared
+    eyes = [shared]
+    for decision in shared.decisions:
+        if decision.own:
+            own = dataclasses.replace(place, product=decision.product, why=(decision,))
+            which = [i for i, frame in enumerate(frames) if frame.named_product == decision.product]
+            eye = _train_eye(own, [frames[i] for i in which], [good[i] for i in which])
+            if isinstance(eye, str):
+                own.say(f"{eye}; the shared eye serves it")
+            else:
+                eyes.append(eye)
+    for product in set(products_of(place.shelf, place.camera)) - {eye.product for eye in eyes}:
+        retire(place.shelf, eye_name(place.camera, product))  # of an earlier training: nothing now says it is better
+    return eyes
+
+
+def _train_eye(place: EyePlace, frames: Sequence[TrainingFrame], good: Sequence[bool]) -> _Eye | str:
     if sum(good) < GOOD_FRAMES_MIN:
         return f"no eye: {sum(good)} good frames, {GOOD_FRAMES_MIN} are needed"
-    pictures = TrainingPictures.of(frames, good, pixels_max)
+    pictures = TrainingPictures.of(frames, good, place.options.pixels_max)
     if pictures is None:
         return "no eye: the good frames cannot be read"
+    pictures = pictures.posed(frames, good, assign_folds(frames, good)[0])
+    plugin = read_plugin(place.options.plugins, place.camera) if place.options.plugins is not None else None
+    if isinstance(plugin, ModelPlugin):
+        eye = train_foreign(place.camera, frames, good, plugin, pictures, place.shelf, place.progress)
+        if eye is None:
+            return f"no eye: fewer than {GOOD_FRAMES_MIN} good frames can be read"
+        return _Eye(place.product, eye.manifest, _out_of_fold(frames, eye.sights, eye.notes))
+    if plugin is not None:
+        backbone = plugin.open(pictures.optics.rows, pictures.optics.columns)
+        pictures = dataclasses.replace(pictures, backbone=backbone)
+    return _learn(place, frames, good, pictures)
+
+
+def _learn(
+    place: EyePlace, frames: Sequence[TrainingFrame], good: Sequence[bool], pictures: TrainingPictures
+) -> _Eye | str:
     folds, number = assign_folds(frames, good)
-    pictures = pictures.posed(frames, good, folds)
     size = f"{pictures.optics.columns} x {pictures.optics.rows} pixels"
-    progress(f"camera {camera}: learning from {sum(good)} good frames at {size}")
+    place.say(f"learning from {sum(good)} good frames at {size}")
     held_out = learn_held_out(frames, good, folds, number, pictures)
     if held_out is None:
         return f"no eye: fewer than {GOOD_FRAMES_MIN} good frames can be read"
-    sights = held_out.look(frames, folds, pictures, progress)
-    return _finish(camera, frames, good, sights, held_out, shelf, progress)
+    sights = held_out.look(frames, folds, pictures, place.progress)
+    decisions = place.why
+    if not place.product:
+        of_good = [sights[i].tops for i, is_good in enumerate(good) if is_good and i in sights]
+        decisions = decide_products(frames, good, SharedEye.of(held_out, folds, of_good), pictures)
+        for decision in decisions:
+            place.say(decision.sentence)
+    patches = learn_patches(held_out.final, frames, good, pictures)
+    return _finish(place, frames, good, sights, held_out, decisions, patches)
 
 
 def _finish(
-    camera: str,
+    place: EyePlace,
     frames: Sequence[TrainingFrame],
     good: Sequence[bool],
     sights: Mapping[int, Sight],
     held_out: HeldOutEyes,
-    shelf: Path,
-    progress: Progress,
-) -> tuple[Manifest, dict[str, Findings]]:
+    decisions: Sequence[ProductDecision],
+    patches: dict[str, bytes],
+) -> _Eye:
     of_good = [sights[i] for i in range(len(frames)) if good[i] and i in sights]
-    scales = _scales([sight.tops for sight in of_good], held_out.final.optics.detail > 0)
+    scales = fit_scales([sight.tops for sight in of_good], held_out.final.optics.detail > 0)
     of_marked = [sights[i] for i, frame in enumerate(frames) if frame.marks and i in sights]
     scoring = decide_scoring(scales, held_out.taught, of_good, of_marked)
     if scoring.decision is not None:
-        progress(f"camera {camera}: marks: {scoring.decision.sentence}")
+        place.say(f"marks: {scoring.decision.sentence}")
     cut = conformal_cut([scoring.score(sight) for sight in of_good])
     notes = _notes(held_out, scoring, cut, of_good)
     about = trained_on([frame for frame, is_good in zip(frames, good, strict=True) if is_good])
     manifest = save_model(
-        shelf,
-        name=eye_name(camera),
+        place.shelf,
+        name=eye_name(place.camera, place.product),
         kind="vision",
-        files=_files(held_out, eye_graph(held_out.final, held_out.normalisers(), scales, scoring.taught)),
+        files=_files(held_out, eye_graph(held_out.final, held_out.normalisers(), scales, scoring.taught)) | patches,
         features=notes.scorers,
         threshold=cut.threshold,
         trained_on=about,
         notes=notes.to_json(),
-        card=card_of(camera, about, notes, cut, held_out, scoring.decision, _columns(of_good)),
+        card=card_of(place.whose, about, notes, cut, held_out, scoring.decision, _columns(of_good))
+        + card_lines(decisions),
     )
-    progress(f"camera {camera}: eye {manifest.version}, at most {cut.promised:.1%} of good frames flagged")
-    return manifest, _out_of_fold(frames, sights, notes, scoring)
+    place.say(f"eye {manifest.version}, at most {cut.promised:.1%} of good frames flagged")
+    scored = {index: dataclasses.replace(sight, score=scoring.score(sight)) for index, sight in sights.items()}
+    return _Eye(place.product, manifest, _out_of_fold(frames, scored, notes), decisions)
 
 
 def _files(held_out: HeldOutEyes, eye: bytes) -> dict[str, bytes]:
@@ -146,9 +224,11 @@ def _notes(held_out: HeldOutEyes, scoring: Scoring, cut: ConformalCut, of_good: 
         detail=optics.detail,
         posing=held_out.posing,
         scorers=[*held_out.final.scorers, WHOLE],
+        score_means=scoring.scales.mean.tolist(),
+        score_spreads=scoring.scales.spread.tolist(),
         kinds=list(taught.kinds) if taught is not None else [],
         threshold=cut.threshold,
-        box_cut=max(box_cut, float(_SPREAD_MIN)),
+        box_cut=max(box_cut, float(SPREAD_MIN)),
         limits=learn_limits([sight.measures for sight in of_good]),
         asked=cut.asked,
         promised=cut.promised,
@@ -156,18 +236,14 @@ def _notes(held_out: HeldOutEyes, scoring: Scoring, cut: ConformalCut, of_good: 
     )
 
 
-def _out_of_fold(
-    frames: Sequence[TrainingFrame], sights: Mapping[int, Sight], notes: EyeNotes, scoring: Scoring
-) -> dict[str, Findings]:
+def _out_of_fold(frames: Sequence[TrainingFrame], sights: Mapping[int, Sight], notes: EyeNotes) -> dict[str, Findings]:
     """frame_id -> findings by the eye that has not seen the frame's fold."""
     findings: dict[str, Findings] = {}
     for index, frame in enumerate(frames):
         seen = blank_findings(frame_of(frame, b""), frame.captured_at)
         if (sight := sights.get(index)) is not None:
-            scored = dataclasses.replace(sight, score=scoring.score(sight))
-            if not notes.kinds:
-                scored = dataclasses.replace(scored, kinds=None)
-            seen = report(seen, scored, notes, model=None)
+            named = sight if notes.kinds else dataclasses.replace(sight, kinds=None)
+            seen = report(seen, named, notes, model=None)
         findings[seen.frame_id] = seen
     return findings
 
@@ -177,12 +253,3 @@ def _blind(frames: Sequence[TrainingFrame], pixels_max: int) -> dict[str, Findin
     eyes = Eyes({}, {}, pixels_max)
     looks = [eyes.inspect(frame_of(frame, load_body(frame)), frame.captured_at) for frame in frames]
     return {look.findings.frame_id: look.findings for look in looks}
-
-
-def _scales(tops: Sequence[npt.NDArray[np.float32]], detail: bool) -> Scales:
-    every = np.stack(tops)
-    scales = Scales(every.mean(0), np.maximum(every.std(0), _SPREAD_MIN))
-    if not detail:
-        return scales
-    spread = float(np.std([scales.score(one) for one in tops]))
-    return dataclasses.replace(scales, detail_unit=max(spread, float(_SPREAD_MIN)))
