@@ -162,6 +162,38 @@ def net_nodes(pen: GraphPen, frame: str, shape: tuple[int, int], trained: Traine
 
 
 @dataclass(frozen=True, slots=True)
+class NetHead:
+    """The network as a head of an eye (vision/heads.py): what it looks at is the frame itself.
+
+    shape: (rows, columns) of the frame, as for `net_nodes`.
+    """
+
+    trained: TrainedNet
+    shape: tuple[int, int]
+
+    def nodes(self, pen: GraphPen, cells: str) -> str:
+        """From the frame, float32[rows, columns], the logits float32[1, 1, rows / 4, columns / 4]."""
+        return net_nodes(pen, cells, self.shape, self.trained)
+
+
+@dataclass(frozen=True, slots=True)
+class Nets:
+    """`final`: taught on all folds. `halves`: each taught on the folds of one half alone (`half_of`)."""
+
+    final: TrainedNet
+    halves: tuple[TrainedNet, TrainedNet]
+
+    def without(self, fold: int | None) -> TrainedNet:
+        """The network that has not seen the fold; with None the final one."""
+        return self.final if fold is None else self.halves[1 - half_of(fold)]
+
+
+def half_of(fold: int) -> int:
+    """Folds are filled largest lots first: every other one makes two halves alike."""
+    return fold % 2
+
+
+@dataclass(frozen=True, slots=True)
 class _OnnxOperators:
     """Operators whose values are names in a graph."""
 

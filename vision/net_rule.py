@@ -10,7 +10,7 @@ labelled defects overrule all painted ones.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Literal
 
 import numpy as np
@@ -41,19 +41,31 @@ class Pair:
     net: Floats
 
 
+def _none() -> Pair:
+    return Pair(np.zeros(0), np.zeros(0))
+
+
 @dataclass(frozen=True, slots=True)
 class Trial:
-    """A network taught on one half of the kinds, on held-out frames: plain, and painted with the other half."""
+    """A network taught on one half of the kinds, on held-out frames: plain, painted with the other half, and of
+    labelled defects."""
 
     good: Pair
     painted: Pair
+    labelled: Pair = field(default_factory=_none)
 
 
 def pooled(trials: Sequence[Trial]) -> Trial:
     """All trials as one; the networks differ, so each is brought to its own spread on good frames first."""
-    good = [Pair(_scaled(t.good.eye, t.good.eye), _scaled(t.good.net, t.good.net)) for t in trials]
-    painted = [Pair(_scaled(t.painted.eye, t.good.eye), _scaled(t.painted.net, t.good.net)) for t in trials]
-    return Trial(_joined(good), _joined(painted))
+    return Trial(
+        _joined([_in_spreads(trial.good, trial.good) for trial in trials]),
+        _joined([_in_spreads(trial.painted, trial.good) for trial in trials]),
+        _joined([_in_spreads(trial.labelled, trial.good) for trial in trials]),
+    )
+
+
+def _in_spreads(pair: Pair, good: Pair) -> Pair:
+    return Pair(_scaled(pair.eye, good.eye), _scaled(pair.net, good.net))
 
 
 def _joined(pairs: Sequence[Pair]) -> Pair:

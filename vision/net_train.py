@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib
+import threading
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any
@@ -25,8 +26,11 @@ _FOCUS = 1.5  # of the focal loss (Lin et al. 2017): easy background must not dr
 _PIXEL_WEIGHT, _OVERLAP_WEIGHT = 4.0, 0.3
 _PRIOR = -3.0  # logit of the share of defect cells to begin with
 _NORM_MOMENTUM, _NORM_EPSILON = 0.05, 1e-5
-_PICTURES_MIN = 8
+PICTURES_MIN = 8
 _REPORTS = 10
+_ONE_AT_A_TIME = (
+    threading.Lock()
+)  # torch's threads and randomness belong to the whole process; cameras train side by side
 
 
 def steps_for(pictures: Sequence[Grey]) -> int:
@@ -47,8 +51,8 @@ def train_net(
     equal arguments give equal weights on the same machine. Raises BadInput without torch or with too few frames.
     """
     torch = _torch()
-    if len(pictures) < _PICTURES_MIN:
-        raise BadInput(f"{len(pictures)} good frames are too few to train a network: at least {_PICTURES_MIN} needed")
+    if len(pictures) < PICTURES_MIN:
+        raise BadInput(f"{len(pictures)} good frames are too few to train a network: at least {PICTURES_MIN} needed")
     steps = steps or steps_for(pictures)
     rng, symmetry = np.random.default_rng(seed), Symmetry.of(pictures)
     with _alone(torch, seed):
@@ -69,6 +73,11 @@ def train_net(
         return learner.folded()
 
 
+def require_torch() -> None:
+    """Raises BadInput where torch is not installed: to be asked before hours are spent."""
+    _torch()
+
+
 def _torch() -> Any:
     try:
         return importlib.import_module("torch")
@@ -79,14 +88,15 @@ def _torch() -> Any:
 @contextmanager
 def _alone(torch: Any, seed: int) -> Iterator[None]:
     """One thread and our own randomness; both are put back."""
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)  # sums in one order: equal input gives equal weights
-    try:
-        with torch.random.fork_rng(devices=[]):
-            torch.manual_seed(seed)
-            yield
-    finally:
-        torch.set_num_threads(threads)
+    with _ONE_AT_A_TIME:
+        threads = torch.get_num_threads()
+        torch.set_num_threads(1)  # sums in one order: equal input gives equal weights
+        try:
+            with torch.random.fork_rng(devices=[]):
+                torch.manual_seed(seed)
+                yield
+        finally:
+            torch.set_num_threads(threads)
 
 
 def _loss(torch: Any, learner: _Learner, batch: Batch) -> Any:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
 
 import numpy as np
 import numpy.typing as npt
@@ -15,8 +16,6 @@ from vision.image import Grey, blurred
 from vision.net import STRIDE, TrainedNet, net_nodes
 from vision.net_rule import Pair, Trial
 from vision.synthetic import Kind, paint
-
-EyeScore = Callable[[Feed], float]
 
 PAINTED_MIN = 160  # painted frames: a recall of a half is then known to four points
 _BLUR_CELLS = 1.0  # as the eye smooths every map
@@ -42,25 +41,39 @@ def net_score(logits: npt.NDArray[np.float32]) -> float:
     return top_of(blurred(logits - np.median(logits), _BLUR_CELLS))
 
 
+@dataclass(frozen=True, slots=True)
+class HeldOutFeed:
+    """A frame that neither the network nor the eye has learned from. `eye_score`: what the eye says of it, and of it
+    with something painted on."""
+
+    feed: Feed
+    eye_score: Callable[[Feed], float]
+
+
 def try_net(
-    trained: TrainedNet, unseen: Sequence[Kind], feeds: Sequence[Feed], eye_score: EyeScore, seed: int
+    trained: TrainedNet,
+    unseen: Sequence[Kind],
+    good: Sequence[HeldOutFeed],
+    seed: int,
+    labelled: Sequence[HeldOutFeed] = (),
 ) -> Trial:
-    """Scores of good frames and of the same frames with one defect each of the `unseen` kinds in turn.
+    """Scores of good frames, of the same frames with one defect each of the `unseen` kinds in turn, and of frames of
+    `labelled` defects.
 
-    feeds: frames that neither the network nor the eye behind `eye_score` has learned from. Each is painted as often,
-    PAINTED_MIN paintings at least; one that nobody could see is left out.
+    Each good frame is painted as often, PAINTED_MIN paintings at least; a painting that nobody could see is left out.
     """
-    graph, rng = net_graph(trained, (feeds[0].frame.shape[0], feeds[0].frame.shape[1])), np.random.default_rng(seed)
-    painted: list[Feed] = []
-    for number in range(len(feeds) * -(-PAINTED_MIN // len(feeds))):
-        feed, other = feeds[number % len(feeds)], feeds[int(rng.integers(len(feeds)))]
-        frame, mask = paint(rng, feed.frame, other.frame, unseen[number % len(unseen)])
+    rows, columns = good[0].feed.frame.shape
+    graph, rng = net_graph(trained, (rows, columns)), np.random.default_rng(seed)
+    painted: list[HeldOutFeed] = []
+    for number in range(len(good) * -(-PAINTED_MIN // len(good))):
+        plain, other = good[number % len(good)], good[int(rng.integers(len(good)))]
+        frame, mask = paint(rng, plain.feed.frame, other.feed.frame, unseen[number % len(unseen)])
         if mask.any():
-            painted.append(Feed(frame, feed.chroma))
-    return Trial(_scores(graph, feeds, eye_score), _scores(graph, painted, eye_score))
+            painted.append(replace(plain, feed=replace(plain.feed, frame=frame)))
+    return Trial(_scores(graph, good), _scores(graph, painted), _scores(graph, labelled))
 
 
-def _scores(graph: Graph, feeds: Sequence[Feed], eye_score: EyeScore) -> Pair:
-    eye = [eye_score(feed) for feed in feeds]
-    net = [net_score(net_map(graph, feed.frame)) for feed in feeds]
+def _scores(graph: Graph, held_out: Sequence[HeldOutFeed]) -> Pair:
+    eye = [one.eye_score(one.feed) for one in held_out]
+    net = [net_score(net_map(graph, one.feed.frame)) for one in held_out]
     return Pair(np.asarray(eye, np.float64), np.asarray(net, np.float64))

@@ -16,7 +16,7 @@ from vision.image import blurred
 from vision.net import LAYERS, TrainedNet, padding_of
 from vision.net_samples import Symmetry, draw_batch
 from vision.net_train import steps_for, torch_logits, train_net
-from vision.net_trial import PAINTED_MIN, net_graph, net_map, net_score, try_net
+from vision.net_trial import PAINTED_MIN, HeldOutFeed, net_graph, net_map, net_score, try_net
 from vision.synthetic import KINDS, paint
 
 
@@ -174,9 +174,10 @@ class TestWithTorch:
 
 
 def test_a_trial_scores_good_frames_and_the_same_frames_painted() -> None:
-    feeds = [Feed(metal(i)) for i in range(20)]
-    trials = [try_net(any_net(1), KINDS[:4], feeds, lambda feed: float(feed.frame.std()), seed) for seed in (3, 3, 4)]
+    feeds = [HeldOutFeed(Feed(metal(i)), lambda feed: float(feed.frame.std())) for i in range(20)]
+    trials = [try_net(any_net(1), KINDS[:4], feeds, seed, feeds[:3]) for seed in (3, 3, 4)]
     first, again, other = trials
+    np.testing.assert_array_equal(first.labelled.net, first.good.net[:3])
     assert len(first.good.eye) == len(first.good.net) == 20
     assert PAINTED_MIN * 0.7 < len(first.painted.eye) == len(first.painted.net) <= PAINTED_MIN
     assert first.good.eye[0] == pytest.approx(float(metal(0).std()))
