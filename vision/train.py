@@ -20,12 +20,15 @@ from models.shelf import retire, save_model
 from vision.card import card_of, trained_on
 from vision.conformal import ConformalCut, conformal_cut
 from vision.detail import DETAIL_FILE, detail_graph
-from vision.eye_graph import DETAIL_SCORER, WHOLE, eye_graph
+from vision.eye_graph import DETAIL_SCORER, NET_SCORER, WHOLE, eye_graph
 from vision.fitness import learn_limits
 from vision.folds import GOOD_FRAMES_MIN, TrainingFrame, assign_folds, usable_as_good
 from vision.foreign_train import train_foreign
 from vision.held_out import HeldOutEyes, learn_held_out
 from vision.inspect import Eyes, Sight, blank_findings, report
+from vision.net import NetHead
+from vision.net_eyes import NET_FILE, card_line, try_network
+from vision.net_train import require_torch
 from vision.notes import EYE_FILE, EyeNotes, eye_name, eye_of, products_of
 from vision.options import EyeOptions
 from vision.patches import learn_patches
@@ -56,10 +59,12 @@ def train_eyes(
     """Train an eye for each camera among the frames, and for products that their own sees better; make them live.
 
     A camera with fewer than GOOD_FRAMES_MIN usable good frames gets none, and its findings say `model_not_ready`.
-    Deterministic: equal frames give an equal model. Raises BadInput for a plug-in that does not fit, OSError of the
-    shelf's disk.
+    Deterministic: equal frames give an equal model. Raises BadInput for a plug-in that does not fit or a network
+    without torch, OSError of the shelf's disk.
     """
     options = options or EyeOptions()
+    if options.net:
+        require_torch()
     by_camera: dict[str, list[TrainingFrame]] = defaultdict(list)
     for frame in sorted(frames, key=lambda f: (f.captured_at, f.frame_id, f.part_id)):
         by_camera[frame.camera_id].append(frame)
@@ -156,6 +161,8 @@ def _learn(
     held_out = learn_held_out(frames, good, folds, number, pictures)
     if held_out is None:
         return f"no eye: fewer than {GOOD_FRAMES_MIN} good frames can be read"
+    if place.options.net:
+        held_out = try_network(held_out, frames, good, folds, pictures, place.say)
     sights = held_out.look(frames, folds, pictures, place.progress)
     decisions = place.why
     if not place.product:
@@ -195,6 +202,7 @@ def _finish(
         trained_on=about,
         notes=notes.to_json(),
         card=card_of(place.whose, about, notes, cut, held_out, scoring.decision, _columns(of_good))
+        + card_line(held_out.net)
         + card_lines(decisions),
     )
     place.say(f"eye {manifest.version}, at most {cut.promised:.1%} of good frames flagged")
@@ -203,10 +211,12 @@ def _finish(
 
 
 def _files(held_out: HeldOutEyes, eye: bytes) -> dict[str, bytes]:
-    final = held_out.final
-    if not final.optics.detail:
-        return {EYE_FILE: eye}
-    return {EYE_FILE: eye, DETAIL_FILE: detail_graph(final.optics, final.heads[DETAIL_SCORER])}
+    final, files = held_out.final, {EYE_FILE: eye}
+    if final.optics.detail:
+        files[DETAIL_FILE] = detail_graph(final.optics, final.heads[DETAIL_SCORER])
+    if isinstance(net := final.heads.get(NET_SCORER), NetHead):
+        files[NET_FILE] = net.trained.to_bytes()
+    return files
 
 
 def _columns(of_good: Sequence[Sight]) -> int:
