@@ -11,7 +11,7 @@ from collections.abc import Sequence
 
 import click
 
-from api import cli_batch, cli_folder, cli_marks, cli_plant, cli_roles
+from api import cli_batch, cli_folder, cli_look, cli_marks, cli_plant, cli_roles
 from ingest.errors import BadInput, QcfuseError
 
 EXIT_FAILURE = 1
@@ -42,6 +42,7 @@ for _commands in (
     cli_plant.COMMANDS,
     cli_batch.COMMANDS,
     cli_marks.COMMANDS,
+    cli_look.COMMANDS,
 ):
     for _command in _commands:
         qcfuse.add_command(_command)

@@ -32,6 +32,21 @@ FITNESS = {
     "camera_moved": "taken after the camera moved",
 }
 
+SCORERS = {
+    "fine": "fine texture",
+    "long": "long edges",
+    "painted": "shape of a defect",
+    "detail": "small detail",
+    "backbone": "your own network",
+    "net": "trained network",
+    "whole": "the frame as a whole",
+}
+
+
+def say_scorer(scorer: str) -> str:
+    """One of the things an eye's score is made of."""
+    return SCORERS.get(scorer, scorer.replace("_", " "))
+
 
 def say_reason(reason: str) -> str:
     """`risk_over_threshold` -> `the risk is over the limit`; a word we do not know, without its underscores."""

@@ -121,6 +121,11 @@ class Eyes:
         """The eye that inspects a frame; None where there is none that opens."""
         return self._open.get(self.eye_for(frame))
 
+    @property
+    def cameras(self) -> list[str]:
+        """The eyes that opened, by `notes.eye_of`."""
+        return list(self._open)
+
     def eye_for(self, frame: Frame) -> str:
         """The product's own eye where there is one, refused or not; else the one that all products share."""
         own = eye_of(frame.camera_id, frame.product)

@@ -64,6 +64,13 @@ def eye_of(camera_id: str, product: str = "") -> str:
     return f"{camera}@{own}" if own else camera
 
 
+def cameras_with_eyes(shelf: Path) -> list[str]:
+    """The cameras that have a live eye on the shelf, their own or a product's, sorted."""
+    prefix = eye_name("")
+    eyes = {name.removeprefix(prefix).split("@")[0] for name in live_names(shelf) if name.startswith(prefix)}
+    return sorted(eye.replace("%40", "@").replace("%25", "%") for eye in eyes)
+
+
 def products_of(shelf: Path, camera_id: str) -> list[str]:
     """The products of a camera that have an eye of their own on the shelf, sorted."""
     prefix = f"{eye_name(camera_id)}@"
