@@ -10,7 +10,7 @@ from vision.conformal import ConformalCut
 from vision.eye_graph import DETAIL_SCORER
 from vision.folds import TrainingFrame
 from vision.held_out import HeldOutEyes
-from vision.normalise import Centring
+from vision.normalise import Centring, Normaliser
 from vision.notes import EyeNotes
 from vision.posing import Posing
 from vision.teach import TaughtDecision
@@ -60,15 +60,7 @@ def card_of(
         _promise(cut),
         "- Frames of one batch resemble each other: the share in a single batch scatters around this by a factor of 3.",
     ]
-    for name, normaliser in eyes.normalisers().items():
-        how = eyes.normalising[name]
-        painted = "none is painted so small" if name == DETAIL_SCORER else _listed(how.choice.painted_auroc)
-        lines.append(
-            f"- Scorer {name}: {_CENTRINGS[how.choice.centring]} (variance ratio of the median {how.median_ratio:.2f}; "
-            f"correlation with roughness: {_listed(how.choice.dependence)}; AUROC on painted defects: "
-            f"{painted}), {'by place' if normaliser.by_place else 'the same everywhere'} "
-            f"(ratio {how.place_ratio:.2f})."
-        )
+    lines += [_scorer(name, normaliser, eyes) for name, normaliser in eyes.normalisers().items()]
     lines.append(_posed(eyes.posing))
     if taught is not None and eyes.taught is not None:
         marked = ", ".join(f"{kind} on {count} frames" for kind, count in eyes.taught.marked.items())
@@ -88,6 +80,17 @@ def _posed(posing: Posing | None) -> str:
 
 def _listed(by_centring: Mapping[Centring, float]) -> str:
     return ", ".join(f"{centring} {value:.3f}" for centring, value in by_centring.items())
+
+
+def _scorer(name: str, normaliser: Normaliser, eyes: HeldOutEyes) -> str:
+    how = eyes.normalising[name]
+    painted = "none is painted so small" if name == DETAIL_SCORER else _listed(how.choice.painted_auroc)
+    return (
+        f"- Scorer {name}: {_CENTRINGS[how.choice.centring]} (variance ratio of the median {how.median_ratio:.2f}; "
+        f"correlation with roughness: {_listed(how.choice.dependence)}; AUROC on painted defects: "
+        f"{painted}), {'by place' if normaliser.by_place else 'the same everywhere'} "
+        f"(ratio {how.place_ratio:.2f})."
+    )
 
 
 def _smallest(notes: EyeNotes, frame_columns: int) -> str:

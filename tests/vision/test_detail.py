@@ -85,6 +85,19 @@ def test_the_eye_of_small_frames_has_no_detail(plates: Any) -> None:
     assert DETAIL_SCORER not in notes.scorers
 
 
+def test_a_large_picture_is_decoded_at_the_same_scale_whatever_its_kind(drawing: Any) -> None:
+    grey = cv2.resize(np.random.default_rng(0).uniform(20, 230, (60, 62)), (5001, 4803), interpolation=cv2.INTER_CUBIC)
+    pixels = np.clip(grey, 0, 255).astype(np.uint8)
+    jpeg, png, bmp = (decode(drawing.encode(pixels, kind), 30_000_000) for kind in (".jpg", ".png", ".bmp"))
+    assert jpeg.grey.shape == png.grey.shape == (2402, 2501)
+    assert (png.width, png.height) == (5001, 4803)
+    assert png.fingerprint == bmp.fingerprint
+    np.testing.assert_array_equal(png.grey, bmp.grey)
+    assert np.abs(jpeg.grey[:-1, :-1] - png.grey[:-1, :-1]).max() < 8
+    deep = decode(drawing.encode(pixels.astype(np.uint16) * 257, ".png"), 30_000_000)
+    np.testing.assert_allclose(deep.grey, png.grey, atol=0.6)
+
+
 class Castings(NamedTuple):
     """A camera of 24 megapixels over a rough surface with a hole, and its eye."""
 
