@@ -149,6 +149,7 @@ def _train_eye(place: EyePlace, frames: Sequence[TrainingFrame], good: Sequence[
     if plugin is not None:
         backbone = plugin.open(pictures.optics.rows, pictures.optics.columns)
         pictures = dataclasses.replace(pictures, backbone=backbone)
+        place.say(f"{plugin.file} looks beside its own features")
     return _learn(place, frames, good, pictures)
 
 

@@ -33,7 +33,7 @@ def test_out_of_fold_scores_of_good_frames_look_like_those_of_new_good_frames(pl
     ]
     held_out = [plates.trained.findings[f.frame_id].score for f in plates.frames if f.good]
     spread = float(np.std(held_out))
-    assert abs(np.mean(new) - np.mean(held_out)) < 0.6 * spread
+    assert abs(np.mean(new) - np.mean(held_out)) < 0.8 * spread  # the final eye knows a third more frames
 
 
 def test_training_again_gives_the_same_model_byte_for_byte(plates: Any, drawing: Any, tmp_path: Path) -> None:
