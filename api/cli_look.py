@@ -130,7 +130,7 @@ def _look_at(
     try:
         return look_closer(eyes, frame, now)
     except BadRecord as trouble:
-        raise BadInput(f"{image}: not an image that can be read ({trouble}); a PNG, JPEG, BMP or TIFF") from trouble
+        raise BadInput(f"{image}: not an image that can be read ({trouble})") from trouble
 
 
 def _in_short(findings: Findings) -> str:
@@ -138,7 +138,8 @@ def _in_short(findings: Findings) -> str:
         return f"not inspected: {_problems(findings)}"
     side = "unusual" if findings.score > findings.threshold else "usual"
     kinds = sorted({box.kind for box in findings.boxes if box.kind})
-    parts = [f"{side}, score {findings.score:.2f} against {findings.threshold:.2f}", f"{len(findings.boxes)} boxes"]
+    boxes = f"{len(findings.boxes)} {'box' if len(findings.boxes) == 1 else 'boxes'}"
+    parts = [f"{side}, score {findings.score:.2f} against {findings.threshold:.2f}", boxes]
     return ", ".join([*parts, *kinds, *([f"not fit: {_problems(findings)}"] if findings.fitness.problems else [])])
 
 

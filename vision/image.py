@@ -283,14 +283,14 @@ def coloured(grey: Grey, chroma: Grey | None) -> npt.NDArray[np.uint8]:
 def write_text(pixels: npt.NDArray[np.uint8], text: str, x: int, y: int, colour: tuple[int, int, int]) -> None:
     """Plain characters, TEXT_ROWS high, their upper left corner at (x, y), on a dark rim so that they show on any
     ground. pixels: uint8[rows, columns, 3]."""
-    plain, foot = text.encode("ascii", "replace").decode(), (x, y + TEXT_ROWS - 4)
-    for shade, thick in (((0, 0, 0), 3), (colour, 1)):
-        cv2.putText(pixels, plain, foot, cv2.FONT_HERSHEY_SIMPLEX, _TEXT_SCALE, shade, thick, cv2.LINE_AA)
+    plain, foot = text.encode("ascii", "replace").decode(), y + TEXT_ROWS - 4
+    rim = [(across, down, (0, 0, 0)) for across in (-1, 0, 1) for down in (-1, 0, 1)]
+    for across, down, shade in (*rim, (0, 0, colour)):  # thicker letters would be wider ones, not a rim
+        start = (x + across, foot + down)
+        cv2.putText(pixels, plain, start, cv2.FONT_HERSHEY_SIMPLEX, _TEXT_SCALE, shade, 1, cv2.LINE_AA)
 
 
 def text_columns(text: str) -> int:
     """How wide `write_text` writes it."""
-    (columns, _), _ = cv2.getTextSize(
-        text.encode("ascii", "replace").decode(), cv2.FONT_HERSHEY_SIMPLEX, _TEXT_SCALE, 3
-    )
-    return int(columns)
+    plain = text.encode("ascii", "replace").decode()
+    return int(cv2.getTextSize(plain, cv2.FONT_HERSHEY_SIMPLEX, _TEXT_SCALE, 1)[0][0]) + 2

@@ -50,7 +50,7 @@ def draw_overlay(
     for number, box in enumerate(findings.boxes, start=1):
         _outline(canvas, box, scale_x, scale_y)
         _label(canvas, box_label(number, box), int(box.x * scale_x), int(box.y * scale_y), scale_y * box.height)
-    parts = [canvas, _legend(findings, heatmap is not None)]
+    parts = [canvas, _legend(findings, heatmap is not None, bool(compared))]
     parts += [_strip(number, comparison) for number, comparison in enumerate(compared, start=1)]
     return encode_png(_stacked(parts))
 
@@ -106,11 +106,14 @@ def _label(canvas: Pixels, text: str, x: int, y: int, high: float) -> None:
     write_text(canvas, text, left + 2, max(top, 0) + 2, _BOX_COLOUR)
 
 
-def _legend(findings: Findings, heated: bool) -> Pixels:
+def _legend(findings: Findings, heated: bool, compared: bool) -> Pixels:
     """What the colours mean, and what the eye said."""
     lines = [_said(findings)]
     if findings.boxes:
         lines.append("boxes: strongest first, score in units of the box limit")
+    if compared:
+        lines.append("beside each the good patches nearest to it, and their distance")
+        lines.append("in units of what is usual among good parts")
     wide = max(text_columns(line) for line in lines) + 2 * _MARGIN
     bar_note = "red: odd, from half the box limit to twice"
     wide = max(wide, text_columns(bar_note) + 3 * _MARGIN + 100)

@@ -18,7 +18,7 @@ from tests.api.factory import make_verdict, publish
 
 ROLES = ["vision", "fusion", "api", "plc"]
 FOLDERS = ["simulate", "train", "replay", "evaluate", "bench"]
-COMMANDS = ["demo", "up", *FOLDERS, *ROLES, "settings", "topics", "tail", "mode", "token", "report", "marks"]
+COMMANDS = ["demo", "up", *FOLDERS, *ROLES, "settings", "topics", "tail", "mode", "token", "report", "marks", "look"]
 
 
 def test_every_command_of_the_contract_is_listed_and_has_help(capsys: pytest.CaptureFixture[str]) -> None:
