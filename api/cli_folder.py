@@ -82,8 +82,13 @@ def teach(
 
 
 def eye_options(settings: Settings, plugins: Path | None, net: bool) -> EyeOptions:
-    """Raises BadInput when the folder of plug-ins that was named is not there."""
+    """Raises BadInput when the folder of plug-ins that was named is not there, or torch for a network."""
     from vision.options import EyeOptions
+
+    if net:
+        from vision.net_train import require_torch
+
+        require_torch()
 
     usual = Path(settings.home) / "plugins"
     folder = _existing(plugins) if plugins is not None else usual if usual.is_dir() else None

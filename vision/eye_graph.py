@@ -28,7 +28,7 @@ from vision.summary import WholeFrame
 EYE_OUTPUTS = ("score", "map", "tops", "typical")
 TAUGHT_OUTPUTS = ("kinds", "taught")
 TOP_CELLS = 10  # a scorer's score is the mean of its highest cells: one alone is noise, many miss small defects
-BACKBONE_SCORER = "backbone"
+BACKBONE_SCORER, NET_SCORER = "backbone", "net"
 FINE_SCORER, LONG_SCORER, PAINTED_SCORER = "fine", "long", "painted"
 DETAIL_SCORER = DETAIL  # its map comes in, made in tiles
 DETAIL_TOP_CELLS = 1  # what is small lies in one cell of the working grid, and that is the highest of many
@@ -197,6 +197,8 @@ def _cells(looks: Looks, scorer: str, scale: CellScale, backbone: Backbone | Non
         return looks.scaled(scale)
     if scorer == BACKBONE_SCORER and backbone is not None:
         return looks.cells(backbone.source)
+    if scorer == NET_SCORER:
+        return looks.frame  # it makes its features itself
     return looks.cells(LONG if scorer == LONG_SCORER else looks.optics.fine)
 
 

@@ -6,6 +6,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
 import numpy as np
+import numpy.typing as npt
 
 from models.open import Graph
 from vision.choose import Choice, choose_centring
@@ -13,8 +14,10 @@ from vision.detail import detail_graph, detail_map
 from vision.eye_graph import (
     BACKBONE_SCORER,
     DETAIL_SCORER,
+    EYE_OUTPUTS,
     FINE_SCORER,
     LONG_SCORER,
+    NET_SCORER,
     PAINTED_SCORER,
     Memory,
     Scales,
@@ -28,6 +31,8 @@ from vision.heads import Head, KnnHead
 from vision.image import Grey, Picture
 from vision.inspect import Sight, see
 from vision.looks import Optics
+from vision.net import NetHead, Nets
+from vision.net_rule import NetDecision
 from vision.normalise import MapStatistics, Normaliser
 from vision.painted import fit_layers
 from vision.posing import Posing
@@ -70,6 +75,7 @@ class HeldOutEyes:
     posing: Posing | None
     _fold_eyes: Sequence[Graph] = field(repr=False)
     _detail: DetailEyes | None = field(repr=False)
+    net: NetDecision | None = None
 
     def normalisers(self) -> dict[str, Normaliser]:
         return {name: one.normaliser() for name, one in self.normalising.items()}
@@ -92,22 +98,34 @@ class HeldOutEyes:
 
     def see(self, index: int, fold: int, picture: Picture, feed: Feed) -> Sight:
         """What the eye that has not seen `fold` says of frame `index`; the feed may have been painted on since."""
-        if self._detail is not None:
-            feed = replace(feed, detail=self._detail.look(index, fold, picture))
+        feed = self.fed(index, fold, picture, feed)
         return see(picture, feed, self._fold_eyes[fold].run(feed.inputs))
+
+    def fed(self, index: int, fold: int, picture: Picture, feed: Feed) -> Feed:
+        """All that the eye that has not seen `fold` takes of frame `index`."""
+        return feed if self._detail is None else replace(feed, detail=self._detail.look(index, fold, picture))
+
+    def tops(self, fold: int, feed: Feed) -> npt.NDArray[np.float32]:
+        """What its score is made of, float32[scorers + 1]."""
+        return self._fold_eyes[fold].run(feed.inputs)[EYE_OUTPUTS.index("tops")]
 
 
 def learn_held_out(
-    frames: Sequence[TrainingFrame], good: Sequence[bool], folds: Sequence[int], number: int, pictures: TrainingPictures
+    frames: Sequence[TrainingFrame],
+    good: Sequence[bool],
+    folds: Sequence[int],
+    number: int,
+    pictures: TrainingPictures,
+    nets: Nets | None = None,
 ) -> HeldOutEyes | None:
-    """None when fewer than GOOD_FRAMES_MIN good frames can be read."""
+    """None when fewer than GOOD_FRAMES_MIN good frames can be read. nets: where a network is one of the scorers."""
     candidates = [index for index, is_good in enumerate(good) if is_good]
     drawn = draw_evenly(frames, candidates, _MEMORY_FRAMES_MAX)
     samples = draw_samples(frames, drawn, folds, pictures, _SEED)
     if samples is None or len(samples.good) < GOOD_FRAMES_MIN or not _enough(samples, number):
         return None
-    final = _memorise(samples, pictures, None)
-    memories = [_memorise(samples, pictures, fold) for fold in range(number)]
+    final = _memorise(samples, pictures, None, nets)
+    memories = [_memorise(samples, pictures, fold, nets) for fold in range(number)]
     raw = [Graph.open(raw_graph(memory)) for memory in memories]
     normal = draw_evenly(frames, candidates, _NORMAL_FRAMES_MAX)
     detail = DetailEyes.of(memories) if pictures.optics.detail else None
@@ -170,7 +188,7 @@ def _enough(samples: Samples, folds: int) -> bool:
     return all(sum(sample.fold != fold for sample in samples.good) >= 2 for fold in range(folds))
 
 
-def _memorise(samples: Samples, pictures: TrainingPictures, without_fold: int | None) -> Memory:
+def _memorise(samples: Samples, pictures: TrainingPictures, without_fold: int | None, nets: Nets | None) -> Memory:
     rng = np.random.default_rng(_SEED)
     good = [sample for sample in samples.good if sample.fold != without_fold]
     painted = [sample for sample in samples.painted if sample.fold != without_fold]
@@ -179,6 +197,8 @@ def _memorise(samples: Samples, pictures: TrainingPictures, without_fold: int | 
         for name in (FINE_SCORER, LONG_SCORER, *((BACKBONE_SCORER,) if samples.backbone is not None else ()))
     }
     heads[PAINTED_SCORER] = fit_layers(*classes_of(painted))
+    if nets is not None:
+        heads[NET_SCORER] = NetHead(nets.without(without_fold), (pictures.optics.rows, pictures.optics.columns))
     if pictures.optics.detail:
         heads[DETAIL_SCORER] = KnnHead.fit(np.concatenate([sample.cells[DETAIL_SCORER] for sample in good]), rng)
     whole = WholeFrame.fit(np.stack([sample.summary for sample in good]))
