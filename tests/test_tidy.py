@@ -31,6 +31,7 @@ IMPORTS_ENDS = {
     "api/bench.py": "the bench is a command that trains, then runs the roles it measures",
     "api/demo.py": "the demo is the command that runs simulate, train and up, one after the other",
     "api/up.py": "`qcfuse up` runs the roles",
+    "fusion/teach.py": "teaching is training an eye anew",
     "fusion/train_eyes.py": "training the judge begins with training the eyes",
 }
 
@@ -61,7 +62,7 @@ LONGER = {
     "fusion/replay.py:replay_folder": "opens all that a replay needs, in the order it is closed again",
     "ingest/simulate/housings.py:draw_housings": "one part from blank to finished, station by station",
     "models/shelf.py:save_model": "its many named arguments are the manifest's fields",
-    "vision/train.py:_finish": "one eye from its banks to the shelf",
+    "vision/foreign_train.py:train_foreign": "one model from its file to the shelf, step by step",
 }
 HARD_FILE_LINES, HARD_FUNCTION_LINES = 400, 60
 
