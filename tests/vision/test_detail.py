@@ -11,6 +11,7 @@ import numpy.typing as npt
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from hypothesis.extra import numpy as hnp
 
 from ingest.errors import ModelRefused
 from ingest.messages import Findings, Instant
@@ -19,7 +20,8 @@ from models.places import version_folder
 from models.shelf import save_model
 from vision.bank import CELL, fine_source
 from vision.detail import DETAIL_FILE, TILE_SIDE, TilePlan, detail_graph, detail_map
-from vision.eye_graph import DETAIL_SCORER
+from vision.export import GraphPen
+from vision.eye_graph import DETAIL_SCORER, WHOLE, Scales
 from vision.heads import KnnHead
 from vision.image import DETAIL_PIXELS, LARGE_PIXELS, Picture, decode, detail_scale, working_size
 from vision.inspect import Eyes, eye_feed
@@ -85,6 +87,19 @@ def test_the_eye_of_small_frames_has_no_detail(plates: Any) -> None:
     assert DETAIL_SCORER not in notes.scorers
 
 
+@given(hnp.arrays(np.float32, 5, elements=st.floats(-20, 20, width=32)), st.floats(0.125, 2, width=32))
+def test_detail_counts_alone_where_a_mean_would_hide_it_and_the_graph_counts_so_too(
+    tops: npt.NDArray[np.float32], unit: float
+) -> None:
+    scales = Scales(np.linspace(0, 1, 5, dtype=np.float32), np.linspace(0.5, 2, 5, dtype=np.float32), unit)
+    pen = GraphPen()
+    pen.output(scales.nodes(pen, pen.input("tops", (5,))), "score", ())
+    score = float(Graph.open(pen.finish("score")).run({"tops": tops})[0])
+    assert score == pytest.approx(scales.score(tops), abs=1e-4)
+    scaled = (tops - scales.mean) / scales.spread
+    assert score == pytest.approx(max(float(scaled.mean()), unit * float(scaled[3])), abs=1e-4)
+
+
 def test_a_large_picture_is_decoded_at_the_same_scale_whatever_its_kind(drawing: Any) -> None:
     grey = cv2.resize(np.random.default_rng(0).uniform(20, 230, (60, 62)), (5001, 4803), interpolation=cv2.INTER_CUBIC)
     pixels = np.clip(grey, 0, 255).astype(np.uint8)
@@ -146,12 +161,34 @@ def test_eight_pixels_in_24_million_are_found_and_boxed_where_they_are(castings:
 
 
 @pytest.mark.slow
+def test_an_eye_in_colour_looks_at_detail_too(tmp_path: Path, drawing: Any) -> None:
+    def body(seed: int, spotted: bool = False) -> bytes:
+        rng = np.random.default_rng(seed)
+        grain = cv2.GaussianBlur(rng.normal(0, 30, (1000, 1400)), (0, 0), 1.2)[..., None]
+        pixels = np.array([60.0, 110.0, 170.0]) * rng.uniform(0.95, 1.05) + grain
+        if spotted:
+            pixels[420:426, 900:906] = 20
+        coloured: bytes = drawing.encode(np.clip(pixels, 0, 255).astype(np.uint8))
+        return coloured
+
+    bodies = [body(seed) for seed in range(12)]
+    train_eyes([drawing.training_frame(n, lambda n=n: bodies[n], True) for n in range(12)], tmp_path, lambda _: None)
+    notes = open_eye(tmp_path, "top")[1]
+    assert notes.colour
+    assert notes.detail == 4
+    eyes = Eyes.open(tmp_path, ["top"])
+    good, bad = (eyes.inspect(drawing.frame(body(900, spotted)), NOW).findings for spotted in (False, True))
+    assert (good.score or 9) <= (good.threshold or 0) < (bad.score or 0)
+
+
+@pytest.mark.slow
 def test_at_working_size_alone_they_do_not_show(castings: Castings) -> None:
     model, notes = open_eye(castings.shelf, "top")
     tops = []
     for spot in (None, (4100, 1900)):
         picture = decode(castings.body(900, spot), 30_000_000)
         tops.append(model.run(EYE_FILE, eye_feed(picture, model, notes).inputs)[2])
+    assert notes.scorers[-2:] == [DETAIL_SCORER, WHOLE]  # where the scales look for it
     gained = dict(zip(notes.scorers, tops[1] - tops[0], strict=True))
     assert gained.pop(DETAIL_SCORER) > 3
     assert all(abs(gain) < 0.1 for gain in gained.values())
