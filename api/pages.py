@@ -36,6 +36,7 @@ _environment.filters |= {
     "source": words.say_source,
     "cause": words.say_cause,
     "problem": words.say_problem,
+    "scorer": words.say_scorer,
     "percent": words.say_percent,
     "time": words.say_time,
     "decision": lambda decision: words.DECISIONS.get(decision, decision),

@@ -70,14 +70,14 @@ def _resized(plane: npt.NDArray[np.float32], rows: int, columns: int, enlarged: 
     if not enlarged:
         return fit_to(plane, rows, columns)
     down = np.arange(rows) * plane.shape[0] // rows
-    return np.asarray(plane[down][:, np.arange(columns) * plane.shape[1] // columns], np.float32)
+    return np.ascontiguousarray(plane[down][:, np.arange(columns) * plane.shape[1] // columns])
 
 
 def _heated(canvas: Pixels, heat: npt.NDArray[np.float32]) -> Pixels:
     """Red over what is odd, from half of the box threshold on."""
     share = _STRENGTH * np.clip(heat / HEATMAP_MIDDLE - 0.5, 0, 1.5)[:, :, None] / 1.5
     red = np.array([0, 0, 255], np.float32)
-    return np.asarray((1 - share) * canvas + share * red, np.uint8)
+    return np.ascontiguousarray((1 - share) * canvas + share * red, np.uint8)
 
 
 def _outline(canvas: Pixels, box: Box, across: float, down: float) -> None:

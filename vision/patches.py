@@ -61,7 +61,7 @@ class GoodPatch:
 
     place: PatchPlace
     times: float
-    pixels: Pixels = field(repr=False)
+    pixels: Pixels = field(repr=False, compare=False)
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,7 +69,7 @@ class Comparison:
     """The oddest place of a box, uint8[PATCH, PATCH, 3], beside the good patches nearest to it, nearest first."""
 
     box: Box
-    odd: Pixels = field(repr=False)
+    odd: Pixels = field(repr=False, compare=False)
     good: Sequence[GoodPatch]
 
 

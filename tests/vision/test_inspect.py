@@ -10,10 +10,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from ingest.messages import Findings, Instant
+from ingest.messages import Instant
 from vision.image import decode
 from vision.inspect import Eyes
-from vision.overlay import draw_overlay
 from vision.regions import HEATMAP_MIDDLE
 
 NOW = Instant(1_700_000_100_000)
@@ -134,15 +133,3 @@ def test_the_heatmap_has_its_middle_at_the_box_threshold(eyes: Eyes, drawing: An
     assert grey.max() == pytest.approx(min(255, best.score * HEATMAP_MIDDLE), abs=1)
     x, y = np.array([best.x, best.y]) // 4
     assert grey[y : y + best.height // 4, x : x + best.width // 4].max() == grey.max()
-
-
-def test_the_overlay_draws_red_where_the_heatmap_is_hot_and_leaves_the_rest_grey(eyes: Eyes, drawing: Any) -> None:
-    body = drawing.encode(drawing.draw(601, True))
-    look = eyes.inspect(drawing.frame(body), NOW)
-    drawn = cv2.imdecode(np.frombuffer(draw_overlay(body, look.findings, look.heatmap, 10**6), np.uint8), 1).astype(int)
-    redness = drawn[:, :, 2] - drawn[:, :, 0]
-    assert drawn.shape == (96, 128, 3)
-    assert redness[55, 75] > 60
-    assert redness[80, 10] == 0
-    plain: Findings = look.findings
-    assert draw_overlay(body, plain, None, 10**6) != draw_overlay(body, plain, look.heatmap, 10**6)
