@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 import pytest
@@ -143,6 +144,13 @@ class TestWithTorch:
         first, second, third = (train_net(pictures, seed, lambda _: None, steps=3) for seed in (1, 1, 2))
         assert first.to_bytes() == second.to_bytes()
         assert first.to_bytes() != third.to_bytes()
+
+    def test_cameras_that_train_side_by_side_get_the_weights_they_get_alone(self) -> None:
+        pictures = [metal(i) for i in range(8)]
+        alone = [train_net(pictures, seed, lambda _: None, steps=2).to_bytes() for seed in (1, 2)]
+        with ThreadPoolExecutor(2) as pool:
+            beside = pool.map(lambda seed: train_net(pictures, seed, lambda _: None, steps=2).to_bytes(), (1, 2))
+        assert list(beside) == alone
 
     def test_training_leaves_torch_as_it_was(self) -> None:
         torch = pytest.importorskip("torch")
