@@ -17,7 +17,7 @@ from ingest.settings import Settings
 from tests.api.factory import make_verdict, publish
 
 ROLES = ["vision", "fusion", "api", "plc"]
-FOLDERS = ["simulate", "train", "replay", "evaluate", "bench"]
+FOLDERS = ["simulate", "train", "teach", "replay", "evaluate", "bench"]
 COMMANDS = ["demo", "up", *FOLDERS, *ROLES, "settings", "topics", "tail", "mode", "token", "report", "marks", "look"]
 
 

@@ -12,8 +12,11 @@ import numpy.typing as npt
 import pytest
 
 from api.cli import run
+from api.pages import render
+from api.store_rows import PartRecord, Person
 from api.words import SCORERS, say_scorer
 from ingest.messages import Findings, Instant, json_decoder
+from tests.api.factory import make_findings
 from vision.folds import TrainingFrame
 from vision.train import train_eyes
 
@@ -164,3 +167,31 @@ def test_scores_are_optional_on_the_wire(folder: Path, capsys: pytest.CaptureFix
     plain = json.loads(capsys.readouterr().out)
     del plain["scores"]
     assert json_decoder(Findings).decode(json.dumps(plain)).scores == {}
+
+
+def test_the_part_page_says_what_a_score_is_made_of_the_most_unusual_first() -> None:
+    seen = make_findings("P1", scores={"fine": 3.14, "whole": -0.2, "long": 5.0})
+    page = render(
+        "part.html",
+        person=Person("anna", "viewer"),
+        here="part",
+        may_stop=False,
+        may_resume=False,
+        plant="demo",
+        part_id="P1",
+        record=PartRecord((), (), (), (seen,), (), ()),
+        case=None,
+        verdict=None,
+        verdicts=[],
+        causes=[],
+        codes=[],
+        marks_needed=10,
+        drawings=[],
+        sentences=[],
+        may_review=False,
+        frames=[seen],
+        recorded={seen.frame_id: []},
+        may_use=lambda _: True,
+    )
+    places = [page.index(text) for text in ("long edges", "+5.0", "fine texture", "+3.1", "frame as a whole", "-0.2")]
+    assert places == sorted(places)
