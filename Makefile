@@ -4,7 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 RUN := OMP_NUM_THREADS=1 OPENBLAS_NUM_THREADS=1
 
-.PHONY: demo test check format bench results services pictures clean lock
+.PHONY: demo test check format bench bench-vision results results-vision services pictures clean lock
 
 demo: $(VENV)/.ready         ## simulate a plant, train on it, stream parts through the whole road, serve the screen
 	@$(BIN)/qcfuse demo
@@ -28,6 +28,12 @@ bench: $(VENV)/.ready        ## parts per second, latency, CPU per stage, ratio 
 
 results: $(VENV)/.ready-dev  ## train, replay and evaluate on the shared real data; rewrites the README's table
 	@$(RUN) $(BIN)/python tests/bench/results.py
+
+results-vision: $(VENV)/.ready-dev  ## train eyes on real tiles and simulated cameras, judge the rest; rewrites the README's tables
+	@$(RUN) $(BIN)/python tests/bench/results_vision.py
+
+bench-vision: $(VENV)/.ready-dev  ## CPU of a look step by step, two processes, Anomalib where installed; rewrites the README's table
+	@$(RUN) $(BIN)/python tests/bench/bench_vision.py
 
 services:                    ## install what the tests need beside Python: Java and Maven, PostgreSQL, Chromium (Debian, root)
 	@deploy/services/install
