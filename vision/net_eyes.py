@@ -17,7 +17,7 @@ from vision.feed import Feed
 from vision.folds import TrainingFrame, draw_evenly
 from vision.held_out import HeldOutEyes, learn_held_out
 from vision.image import Grey
-from vision.net import Nets, half_of
+from vision.net import Nets, TrainedNet, half_of
 from vision.net_rule import HALVES, NetDecision, Trial, decide_net, pooled
 from vision.net_train import PICTURES_MIN, train_net
 from vision.net_trial import HeldOutFeed, try_net
@@ -27,13 +27,13 @@ from vision.training_pictures import TrainingPictures
 Say = Callable[[str], None]
 
 NET_FILE = "net.npz"  # the weights beside the eye that holds them, for the record
-_FRAMES_MAX = 400  # good frames taught and judged: more cost memory, not steps
+FRAMES_MAX = 400  # good frames taught and judged: more cost memory, not steps
 _LABELLED_MAX = 200
 _SEEDS = (0, 1), (2, 3), 4  # of the networks that decide, of those out of fold, of the final one
 
 
 @dataclass(frozen=True, slots=True)
-class _Held:
+class Held:
     """A frame as the eyes take it, its fold, and its batch."""
 
     feed: Feed
@@ -57,14 +57,14 @@ def try_network(
 
     eyes: learned without it. Takes minutes and needs torch (BadInput without); equal frames, equal eyes.
     """
-    shown = _held(eyes, frames, [i for i, is_good in enumerate(good) if is_good], _FRAMES_MAX, folds, pictures)
+    shown = hold(eyes, frames, [i for i, is_good in enumerate(good) if is_good], FRAMES_MAX, folds, pictures)
     fewest = min(sum(one.half == half for one in shown) for half in (0, 1))
     if fewest < PICTURES_MIN:
         why = f"{fewest} good frames in half of the folds are too few to teach one, {PICTURES_MIN} are needed"
         decision = NetDecision(False, why, "nothing", 0.0, 0.0, (0.0, 0.0))
     else:
         defects = [i for i, frame in enumerate(frames) if frame.good is False and not good[i]]
-        decision = _decide(eyes, shown, _held(eyes, frames, defects, _LABELLED_MAX, folds, pictures), say)
+        decision = try_halves(eyes, shown, hold(eyes, frames, defects, _LABELLED_MAX, folds, pictures), say).decision
     say(f"network {'kept' if decision.kept else 'left out'}: {decision.why}")
     if decision.kept:
         with_net = learn_held_out(frames, good, folds, eyes.folds, pictures, _teach(shown, say))
@@ -73,42 +73,53 @@ def try_network(
     return replace(eyes, net=decision)
 
 
-def _held(
+def hold(
     eyes: HeldOutEyes,
     frames: Sequence[TrainingFrame],
     candidates: Sequence[int],
     most: int,
     folds: Sequence[int],
     pictures: TrainingPictures,
-) -> list[_Held]:
+) -> list[Held]:
+    """At most `most` of the candidates (indices into frames), of those that can be read."""
     held = []
     for index in draw_evenly(frames, candidates, most):
         if (loaded := pictures.load(frames[index])) is not None:
             feed = eyes.fed(index, folds[index], *loaded)
-            held.append(_Held(feed, folds[index], frames[index].batch_id))
+            held.append(Held(feed, folds[index], frames[index].batch_id))
     return held
 
 
-def _decide(eyes: HeldOutEyes, good: Sequence[_Held], labelled: Sequence[_Held], say: Say) -> NetDecision:
+@dataclass(frozen=True, slots=True)
+class Tried:
+    """What the rule says, and the two networks that it says it by: each taught on HALVES of the kinds."""
+
+    decision: NetDecision
+    nets: tuple[TrainedNet, ...]
+
+
+def try_halves(eyes: HeldOutEyes, good: Sequence[Held], labelled: Sequence[Held], say: Say) -> Tried:
+    """Teach the two that decide, and judge them. good: PICTURES_MIN of each half at least."""
     scales = fit_scales([eyes.tops(one.fold, one.feed) for one in good], eyes.final.optics.detail > 0)
+    nets: list[TrainedNet] = []
     trials: list[Trial] = []
-    judged: list[_Held] = []
+    judged: list[Held] = []
     for half, kinds in enumerate(HALVES):
         say(f"network {half + 1} of the two that decide: taught {', '.join(kinds)}, judged on the other kinds and lots")
-        net = train_net(_pictures(good, half), _SEEDS[0][half], say, kinds=kinds)
+        nets.append(train_net(_pictures(good, half), _SEEDS[0][half], say, kinds=kinds))
         others = [one for one in good if one.half != half]
         to_judge = [_scored(eyes, scales, one) for one in others]
         defects = [_scored(eyes, scales, one) for one in labelled if one.half != half]
-        trials.append(try_net(net, HALVES[1 - half], to_judge, half, defects))
+        trials.append(try_net(nets[half], HALVES[1 - half], to_judge, half, defects))
         judged += others
     both = pooled(trials)
     batches = [one.batch for one in judged]
     if len(set(batches)) == 1:
         batches = [f"run {one.fold}" for one in judged]  # as the folds of one lot are cut
-    return decide_net(both.good, batches, both.painted, both.labelled)
+    return Tried(decide_net(both.good, batches, both.painted, both.labelled), tuple(nets))
 
 
-def _scored(eyes: HeldOutEyes, scales: Scales, one: _Held) -> HeldOutFeed:
+def _scored(eyes: HeldOutEyes, scales: Scales, one: Held) -> HeldOutFeed:
     return HeldOutFeed(one.feed, partial(_eye_score, eyes, scales, one.fold))
 
 
@@ -117,7 +128,7 @@ def _eye_score(eyes: HeldOutEyes, scales: Scales, fold: int, feed: Feed) -> floa
     return scales.score(eyes.tops(fold, feed))
 
 
-def _teach(good: Sequence[_Held], say: Say) -> Nets:
+def _teach(good: Sequence[Held], say: Say) -> Nets:
     halves = []
     for half, seed in enumerate(_SEEDS[1]):
         say(f"network {half + 1} of the two for scores out of fold")
@@ -126,7 +137,7 @@ def _teach(good: Sequence[_Held], say: Say) -> Nets:
     return Nets(train_net([one.feed.frame for one in good], _SEEDS[2], say), (halves[0], halves[1]))
 
 
-def _pictures(good: Sequence[_Held], half: int) -> list[Grey]:
+def _pictures(good: Sequence[Held], half: int) -> list[Grey]:
     return [one.feed.frame for one in good if one.half == half]
 
 
