@@ -37,6 +37,7 @@ from vision.products import ProductDecision, SharedEye, card_lines, decide_produ
 from vision.scales import SPREAD_MIN, fit_scales
 from vision.teach import Scoring, decide_scoring
 from vision.training_pictures import TrainingPictures, frame_of, load_body
+from vision.weak_spots import find_weak_spots, weak_lines
 
 Progress = Callable[[str], None]
 
@@ -172,13 +173,14 @@ def _learn(
         for decision in decisions:
             place.say(decision.sentence)
     patches = learn_patches(held_out.final, frames, good, pictures)
-    return _finish(place, frames, good, sights, held_out, decisions, patches)
+    return _finish(place, frames, good, pictures, sights, held_out, decisions, patches)
 
 
 def _finish(
     place: EyePlace,
     frames: Sequence[TrainingFrame],
     good: Sequence[bool],
+    pictures: TrainingPictures,
     sights: Mapping[int, Sight],
     held_out: HeldOutEyes,
     decisions: Sequence[ProductDecision],
@@ -192,6 +194,7 @@ def _finish(
         place.say(f"marks: {scoring.decision.sentence}")
     cut = conformal_cut([scoring.score(sight) for sight in of_good])
     notes = _notes(held_out, scoring, cut, of_good)
+    weak = find_weak_spots(frames, good, pictures, held_out, sights, lambda sight: scoring.score(sight) > cut.threshold)
     about = trained_on([frame for frame, is_good in zip(frames, good, strict=True) if is_good])
     manifest = save_model(
         place.shelf,
@@ -203,6 +206,7 @@ def _finish(
         trained_on=about,
         notes=notes.to_json(),
         card=card_of(place.whose, about, notes, cut, held_out, scoring.decision, _columns(of_good))
+        + weak_lines(weak)
         + card_line(held_out.net)
         + card_lines(decisions),
     )

@@ -1,0 +1,45 @@
+"""What a card says of where its eye fails."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from tests.vision.conftest import CAMERA, plate_frames
+from vision.train import train_eyes
+from vision.weak_spots import PaintedDefect, WeakSpots, weak_lines
+
+
+def painted(kind: str, side: float, found: int, of: int) -> list[PaintedDefect]:
+    return [PaintedDefect(kind, side, number < found) for number in range(of)]
+
+
+def test_the_kind_found_least_is_named_first() -> None:
+    spots = WeakSpots([*painted("blob", 20, 9, 10), *painted("dent", 20, 1, 10)], [])
+    assert spots.recalls() == {"dent": 0.1, "blob": 0.9}
+    assert "finds 50%, by kind, the least first: dent 10%, blob 90%" in weak_lines(spots)
+
+
+def test_the_smallest_size_is_the_one_from_which_on_all_larger_are_found_half_of_the_time() -> None:
+    small, middle, large = painted("blob", 5, 9, 10), painted("blob", 10, 2, 10), painted("blob", 20, 8, 10)
+    assert WeakSpots([*small, *middle, *large], []).smallest_side() == 16
+    assert WeakSpots([*small, *large], []).smallest_side() == 4
+
+
+def test_sizes_of_which_few_were_painted_say_nothing() -> None:
+    assert WeakSpots(painted("blob", 20, 4, 4), []).smallest_side() is None
+    assert "No size" in weak_lines(WeakSpots(painted("blob", 20, 4, 4), []))
+
+
+def test_without_anything_tried_the_card_says_nothing() -> None:
+    assert weak_lines(WeakSpots([], [])) == ""
+
+
+@pytest.mark.slow
+def test_the_card_of_a_trained_eye_says_where_it_fails_and_how_many_labelled_defects_it_flags(tmp_path: Path) -> None:
+    train_eyes(plate_frames(good=48, bad=8), tmp_path, lambda _: None)
+    card = (tmp_path / f"vision-{CAMERA}" / "1" / "card.md").read_text("utf-8")
+    assert "Where it fails: of " in card
+    assert "a side (of a square of its area)" in card or "No size" in card
+    assert "Of 8 training frames of parts labelled as defective" in card
