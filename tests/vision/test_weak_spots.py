@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import pytest
 
-from tests.vision.conftest import CAMERA, plate_frames
 from vision.train import train_eyes
 from vision.weak_spots import PaintedDefect, WeakSpots, weak_lines
 
@@ -37,9 +37,11 @@ def test_without_anything_tried_the_card_says_nothing() -> None:
 
 
 @pytest.mark.slow
-def test_the_card_of_a_trained_eye_says_where_it_fails_and_how_many_labelled_defects_it_flags(tmp_path: Path) -> None:
-    train_eyes(plate_frames(good=48, bad=8), tmp_path, lambda _: None)
-    card = (tmp_path / f"vision-{CAMERA}" / "1" / "card.md").read_text("utf-8")
+def test_the_card_of_a_trained_eye_says_where_it_fails_and_how_many_labelled_defects_it_flags(
+    tmp_path: Path, drawing: Any
+) -> None:
+    train_eyes(drawing.plate_frames(good=48, bad=8), tmp_path, lambda _: None)
+    card = (tmp_path / "vision-top" / "1" / "card.md").read_text("utf-8")
     assert "Where it fails: of " in card
     assert "a side (of a square of its area)" in card or "No size" in card
     assert "Of 8 training frames of parts labelled as defective" in card
