@@ -168,7 +168,7 @@ def _learn(
     sights = held_out.look(frames, folds, pictures, place.progress)
     decisions = place.why
     if not place.product:
-        of_good = [sights[i].tops for i, is_good in enumerate(good) if is_good and i in sights]
+        of_good = {i: sights[i].tops for i, is_good in enumerate(good) if is_good and i in sights}
         decisions = decide_products(frames, good, SharedEye.of(held_out, folds, of_good), pictures)
         for decision in decisions:
             place.say(decision.sentence)
