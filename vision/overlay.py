@@ -140,12 +140,11 @@ def _said(findings: Findings) -> str:
 def _strip(number: int, comparison: Comparison) -> Pixels:
     """The odd patch, then the good ones, each with its words under it."""
     odd = _tile(comparison.odd, box_label(number, comparison.box), "", _BOX_COLOUR)
-    return np.concatenate([odd, *(_good_tile(place, patch) for place, patch in enumerate(comparison.good))], axis=1)
+    return np.concatenate([odd, *(_good_tile(patch) for patch in comparison.good)], axis=1)
 
 
-def _good_tile(place: int, patch: GoodPatch) -> Pixels:
-    head = "nearest good" if place == 0 else ""
-    return _tile(patch.pixels, f"{patch.times:.1f} x usual", f"{head} {patch.place.part_id}".strip(), _GOOD_COLOUR)
+def _good_tile(patch: GoodPatch) -> Pixels:
+    return _tile(patch.pixels, f"{patch.times:.1f} x usual", patch.place.part_id, _GOOD_COLOUR)
 
 
 def _tile(patch: Pixels, first: str, second: str, colour: Colour) -> Pixels:
