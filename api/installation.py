@@ -15,7 +15,7 @@ from api.road import (
     Heartbeat,
     RoleHealth,
     heartbeats,
-    incidents_of_cameras,
+    incidents_told,
     notices_of_roles,
     role_health,
     troubles_of_roles,
@@ -77,11 +77,11 @@ class Installation:
     def notices(self) -> list[str]:
         """What the roles at work say is wrong, in sentences: they go on, but not as well as they could."""
         told = notices_of_roles(self._fresh_beats())
-        return told + [what for one in self.camera_incidents() if isinstance(what := one.get("what"), str)]
+        return told + [what for one in self.incidents() if isinstance(what := one.get("what"), str)]
 
-    def camera_incidents(self) -> list[dict[str, Any]]:
-        """What is going wrong with cameras now, as the judges at work tell it."""
-        return incidents_of_cameras(self._fresh_beats())
+    def incidents(self) -> list[dict[str, Any]]:
+        """What is going wrong now, as the judges at work tell it."""
+        return incidents_told(self._fresh_beats())
 
     def _fresh_beats(self) -> list[Heartbeat]:
         return [beat for beat in heartbeats(self.settings) if self.now() - beat.at <= self.settings.stale_ms]

@@ -67,15 +67,15 @@ def notices_of_roles(beats: Iterable[Heartbeat]) -> list[str]:
     return sorted(sentence for sentence in told if not sentence.endswith(": "))
 
 
-def incidents_of_cameras(beats: Iterable[Heartbeat]) -> list[dict[str, Any]]:
-    """What the judges say is going wrong with cameras, the oldest first; one that two still tell of, once."""
-    found: dict[tuple[str, str, str], dict[str, Any]] = {}
+def incidents_told(beats: Iterable[Heartbeat]) -> list[dict[str, Any]]:
+    """What the judges say is going wrong, the oldest first; one that two still tell of, once."""
+    found: dict[tuple[str, ...], dict[str, Any]] = {}
     for beat in sorted(beats, key=lambda beat: beat.at):
         told = beat.state.get("incidents")
         for incident in told if isinstance(told, list) else []:
             if isinstance(incident, dict):
-                key = tuple(str(incident.get(name, "")) for name in ("line_id", "camera_id", "incident"))
-                found[key[0], key[1], key[2]] = incident
+                key = tuple(str(incident.get(name, "")) for name in ("line_id", "camera_id", "incident", "cause"))
+                found[key] = incident
     return sorted(found.values(), key=lambda incident: str(incident.get("since", "")))
 
 

@@ -180,16 +180,17 @@ def promote(request: Request, name: str, version: str) -> Response:
 
 @router.get("/api/incidents")
 def incidents(request: Request, cursor: str = "") -> Response:
-    """What is going wrong now: the road's own troubles, what roles take note of, and the cameras' incidents."""
+    """What is going wrong now: the road's own troubles, what roles take note of, and the incidents of
+    cameras, channels, tools and lots."""
     require(request, "read")
     read_cursor(cursor)
     here = installation(request)
-    cameras = here.camera_incidents()
-    of_cameras = {one.get("what") for one in cameras}
+    told_by_judges = here.incidents()
+    already = {one.get("what") for one in told_by_judges}
     told = [("road", what) for what in here.troubles()]
-    told += [("notice", what) for what in here.notices() if what not in of_cameras]
+    told += [("notice", what) for what in here.notices() if what not in already]
     items: list[dict[str, Any]] = [{"kind": kind, "what": what} for kind, what in told]
-    items += [{"kind": "camera", **one} for one in cameras]
+    items += [{"kind": "camera" if one.get("camera_id") else "process", **one} for one in told_by_judges]
     return list_response([msgspec.json.encode(item) for item in items], None)
 
 

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import msgspec
 
-from api.road import Heartbeat, incidents_of_cameras
+from api.road import Heartbeat, incidents_told
 from fusion.incidents import Incident
 from ingest.messages import Instant
 from ingest.role import wall_ms
@@ -24,9 +24,9 @@ def beat(pid: int, at: int, *incidents: Incident) -> Heartbeat:
 
 def test_an_incident_that_two_workers_tell_of_is_told_once_as_the_newer_tells_it() -> None:
     more = DIRT.concerning("P3")
-    (told,) = incidents_of_cameras([beat(2, 2000, more), beat(1, 1000, DIRT)])
+    (told,) = incidents_told([beat(2, 2000, more), beat(1, 1000, DIRT)])
     assert told["parts"] == ["P1", "P2", "P3"]
-    assert incidents_of_cameras([Heartbeat("fusion", Instant(1), {"incidents": "none"}), beat(1, 1)]) == []
+    assert incidents_told([Heartbeat("fusion", Instant(1), {"incidents": "none"}), beat(1, 1)]) == []
 
 
 def test_a_cameras_incident_is_listed_with_its_measure_and_shown_as_a_notice(live: Live) -> None:
