@@ -23,7 +23,8 @@ MODEL_NAME = "fusion"
 @dataclass(frozen=True, slots=True)
 class Judgement:
     """The judge's part of a verdict. `base_risk`: risk without history, what enters the history; None when no model
-    spoke. `blob`: the JSON that `evidence_ref` points to (`fusion/exhibit.py`)."""
+    spoke. `blob`: the JSON that `evidence_ref` points to (`fusion/exhibit.py`). `reading`: what the models said, also
+    where the decision may not use it."""
 
     decision: Decision
     risk: float | None
@@ -36,6 +37,7 @@ class Judgement:
     audit: bool
     base_risk: float | None
     blob: bytes
+    reading: Reading | None = None
 
 
 class Judge:
@@ -64,6 +66,10 @@ class Judge:
     def ready(self, line_id: str, gate_id: str) -> bool:
         """Is there a model for this gate?"""
         return (line_id, gate_id) in self._gates
+
+    def gate(self, line_id: str, gate_id: str) -> GateJudge | None:
+        """The trained judge of a gate, None without one."""
+        return self._gates.get((line_id, gate_id))
 
     def history_seed(self, line_id: str) -> Mapping[str, bytes]:
         """What training saw of a line, for `History.seed` of a history that has never begun; may be empty."""
@@ -95,6 +101,7 @@ class Judge:
             audit=call.audit,
             base_risk=reading.base_risk if reading is not None else None,
             blob=exhibit(evidence, self._plan, gate, spoke, causes),
+            reading=reading,
         )
 
     def _standing(self, evidence: Evidence, reading: Reading | None) -> Standing:

@@ -12,9 +12,11 @@ import msgspec
 
 from fusion.camera_watch import PROBLEMS, CameraWatch
 from fusion.history import HistoryView
+from fusion.incidents import Incident
 from fusion.judge import Judge, Judgement
 from fusion.paced_history import PacedHistory
 from fusion.promises import Promises
+from fusion.watch import Judged, begin_watches
 from ingest.assemble import Assembler
 from ingest.blobs import blob_name
 from ingest.changelog import SEPARATOR, changes, finish, restore, state_key
@@ -53,6 +55,7 @@ class Partition:
         self.sequences: dict[tuple[str, str], int] = {}
         self.histories: dict[str, PacedHistory] = {}
         self.cameras = CameraWatch(plan, Promises(Path(settings.shelf)).of)
+        self.watches = begin_watches(plan, settings)
         self._mode_of = mode_of
         self._now = now
         self._sequences_changed: set[tuple[str, str]] = set()
@@ -65,6 +68,8 @@ class Partition:
             rulings = self.advance(logged_at - 1)
             self.history(message.line_id).label(message)
             self.cameras.label(message)
+            for watch in self.watches.values():
+                watch.label(message, logged_at)
             return rulings
         if isinstance(message, Findings):
             message = self.cameras.take(message, self._earlier_problems(message))
@@ -116,6 +121,9 @@ class Partition:
             closing.part.entered = True
             history.enter(evidence, judgement.base_risk)
         revision = self.join.published(closing, digest, judgement.decision == "pass")
+        gate = self.judge.gate(evidence.line_id, evidence.gate_id)
+        for watch in self.watches.values():
+            watch.judged(Judged(evidence, judgement, gate, closing.first, Instant(closing.at)))
         return self._verdict(closing, judgement, summary, revision, mode)
 
     def _view(self, closing: Closing, history: PacedHistory) -> HistoryView:
@@ -148,6 +156,11 @@ class Partition:
         )  # fmt: skip
         return Ruling(verdict, judgement.blob)
 
+    def incidents(self) -> list[Incident]:
+        """What is going wrong now on the lines of this partition, the oldest first."""
+        watched = [one for watch in self.watches.values() for one in watch.incidents()]
+        return sorted([*self.cameras.incidents(), *watched], key=lambda one: one.since)
+
     def history(self, line_id: str) -> PacedHistory:
         """The history of a line; a new one begins with what training saw."""
         history = self.histories.get(line_id)
@@ -164,6 +177,8 @@ class Partition:
         for line_id, history in self.histories.items():
             out += [(state_key(line_id, "history", key), body) for key, body in history.changes()]
         out += [(state_key(line_id, "camera", rest), body) for line_id, rest, body in self.cameras.changes()]
+        for kind, watch in self.watches.items():
+            out += [(state_key(line_id, kind, rest), body) for line_id, rest, body in watch.changes()]
         for line_id, gate_id in sorted(self._sequences_changed):
             out.append((state_key(line_id, "sequence", gate_id), str(self.sequences[(line_id, gate_id)]).encode()))
         self._sequences_changed.clear()
@@ -179,6 +194,8 @@ class Partition:
                 self.histories.setdefault(line_id, PacedHistory(self.plan, line_id)).restore(rest, body)
             elif kind == "camera":
                 self.cameras.restore(line_id, rest, body)
+            elif kind in self.watches:
+                self.watches[kind].restore(line_id, rest, body)
             elif kind == "sequence" and body is not None:
                 self.sequences[(line_id, rest)] = int(body)
         finish(self.join)

@@ -176,7 +176,7 @@ class FusionWorker:
         for post in self.posts.values():
             counts.update(post.partition.join.counts)
             counts.update(post.partition.cameras.counts)
-        incidents = [one for post in self.posts.values() for one in post.partition.cameras.incidents()]
+        incidents = [one for post in self.posts.values() for one in post.partition.incidents()]
         catching_up = sorted(number for number, post in self.posts.items() if post.catching_up)
         return {
             "partitions": sorted(self.posts),
