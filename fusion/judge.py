@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal
 
@@ -37,7 +37,7 @@ class Judgement:
     audit: bool
     base_risk: float | None
     blob: bytes
-    reading: Reading | None = None
+    reading: Reading | None = field(default=None, compare=False)  # follows from the rest
 
 
 class Judge:
