@@ -21,6 +21,7 @@ def training_frames(
     if refused := [row for row in folder.dead_letters if row.file == "marks.csv"]:
         progress(f"marks.csv: {len(refused)} bad rows, the first at row {refused[0].row}: {refused[0].detail}")
     outcomes = _outcomes(labels, marks)
+    codes = {told.defect.part_id: told.defect.defect_code for told in labels if told.defect.outcome == "defect"}
     by_camera: dict[str, list[TrainingFrame]] = {}
     for row in folder.frames():
         frame, part = row.frame, parts.get(row.frame.part_id)
@@ -41,6 +42,7 @@ def training_frames(
                 good=good,
                 marks=() if good else marks.get((frame.part_id, frame.frame_id), ()),
                 named_product=frame.product,
+                defect_code="" if good else codes.get(frame.part_id, ""),
             )
         )
     return by_camera

@@ -20,7 +20,7 @@ class TrainingFrame:
 
     `good`: True or False where the part was labelled, None where not. `marks`: where people saw defects in it.
     `product`: as the part was booked in the end; `named_product`: as the frame itself said, which is all that serving
-    will know.
+    will know. `defect_code`: what the defect of a part labelled as defective was called.
     """
 
     frame_id: str
@@ -35,6 +35,7 @@ class TrainingFrame:
     good: bool | None
     marks: tuple[Mark | MaskFile, ...] = ()
     named_product: str = ""
+    defect_code: str = ""
 
 
 def usable_as_good(frames: Sequence[TrainingFrame]) -> list[bool]:

@@ -37,10 +37,11 @@ class PaintedDefect:
 
 @dataclass(frozen=True, slots=True)
 class WeakSpots:
-    """`labelled`: of the frames of parts labelled as defective, whether each was flagged."""
+    """`labelled`: of the frames of parts labelled as defective, whether each was flagged, by `defect_code` ("" where
+    nobody said)."""
 
     painted: Sequence[PaintedDefect]
-    labelled: Sequence[bool]
+    labelled: Mapping[str, Sequence[bool]]
 
     def recalls(self) -> dict[str, float]:
         """Kind -> share of its painted defects that were found, the least found first."""
@@ -87,8 +88,11 @@ def find_weak_spots(
             sight = eyes.see(index, folds[index], picture, replace(feed, frame=changed))
             scale = (picture.width * picture.height / changed.size) ** 0.5
             painted.append(PaintedDefect(kind, scale * float(mask.sum()) ** 0.5, flags(sight)))
-    bad = [i for i, frame in enumerate(frames) if frame.good is False and i in sights]
-    return WeakSpots(painted, [flags(sights[i]) for i in bad])
+    labelled: dict[str, list[bool]] = defaultdict(list)
+    for i, frame in enumerate(frames):
+        if frame.good is False and i in sights:
+            labelled[frame.defect_code].append(flags(sights[i]))
+    return WeakSpots(painted, labelled)
 
 
 def weak_lines(spots: WeakSpots) -> str:
@@ -108,8 +112,15 @@ def weak_lines(spots: WeakSpots) -> str:
             "defect is found at least half of the time."
         )
     if spots.labelled:
+        every = [found for of_code in spots.labelled.values() for found in of_code]
         lines.append(
-            f"- Of {len(spots.labelled)} training frames of parts labelled as defective, which it did not learn "
-            f"as good, it flags {sum(spots.labelled)}; whether the defect shows in them is not known."
+            f"- Of {len(every)} training frames of parts labelled as defective, which it did not learn as good, it "
+            f"flags {sum(every)}; whether the defect shows in them is not known. {_by_code(spots.labelled)}"
         )
     return "".join(f"{line}\n" for line in lines)
+
+
+def _by_code(labelled: Mapping[str, Sequence[bool]]) -> str:
+    """Flagged of labelled by defect code, the least found first."""
+    by_share = sorted(labelled.items(), key=lambda item: (np.mean(item[1]), item[0]))
+    return "By code: " + ", ".join(f"{code or 'without'} {sum(of)} of {len(of)}" for code, of in by_share) + "."
