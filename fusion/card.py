@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from sklearn.metrics import average_precision_score, roc_auc_score
 
 from fusion.calibrate import expected_calibration_error
+from fusion.families import named
 from fusion.fit_risk import BLOCKS, FOLDS
 from fusion.train_gate import FittedGate
 from ingest.plan import Plan
@@ -44,11 +45,11 @@ def _gate_lines(gate: FittedGate, plan: Plan) -> list[str]:
     ]
     if choice.conflict:
         lines.append("Both limits cannot be held: the review share gives way.")
-    lines += ["", "| sources | family | parts | defects | AUC | log-loss |", "|---|---|---|---|---|---|"]
-    for model, family in zip(notes.risk, gate.families, strict=True):
-        named = ", ".join(model.sources) or "none (attributes and history)"
+    lines += ["", "| sources | families | parts | defects | AUC | log-loss |", "|---|---|---|---|---|---|"]
+    for model, recipe in zip(notes.risk, gate.recipes, strict=True):
+        sources, families = ", ".join(model.sources) or "none (attributes and history)", named(recipe)
         lines.append(
-            f"| {named} | {family} | {model.parts} | {model.defects} | {model.auc:.3f} | {model.log_loss:.4f} |"
+            f"| {sources} | {families} | {model.parts} | {model.defects} | {model.auc:.3f} | {model.log_loss:.4f} |"
         )
     if notes.origins is not None:
         taught = ", ".join(
@@ -69,8 +70,8 @@ def _failings(gates: Sequence[FittedGate], batches: int) -> list[str]:
         where = f"{gate.notes.spec.line_id}/{gate.notes.spec.gate_id}"
         for model in gate.notes.risk:
             if model.auc < WEAK_AUC:
-                named = ", ".join(model.sources) or "no sources"
-                lines.append(f"- {where} with {named} alone: AUC {model.auc:.3f}, little better than guessing.")
+                sources = ", ".join(model.sources) or "no sources"
+                lines.append(f"- {where} with {sources} alone: AUC {model.auc:.3f}, little better than guessing.")
         if gate.notes.origins is None:
             lines.append(f"- {where}: too few cause codes; causes are counterfactual only.")
     return lines

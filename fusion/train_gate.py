@@ -10,10 +10,11 @@ import numpy as np
 import numpy.typing as npt
 
 from fusion.decide import ThresholdChoice, choose_threshold
+from fusion.families import Recipe, named
 from fusion.features import FeatureSpec, Floats, Norms, RowBuilder, feature_columns, is_summary
 from fusion.fit_features import fit_fill, fit_norms, fit_spec, keep_informative, raw_rows
 from fusion.fit_origins import FittedOrigins, fit_origins
-from fusion.fit_risk import TREES, TREES_THIN, Examples, Family, FittedRisk, choose_family, fit_risk, lots
+from fusion.fit_risk import TREES, TREES_THIN, Examples, FittedRisk, choose_recipe, fit_risk, lots
 from fusion.gate import GateArrays, GateNotes
 from fusion.history import HistoryView
 from fusion.origins import classes_of
@@ -53,7 +54,7 @@ class GateTraining:
     defect: npt.NDArray[np.float64]
     groups: npt.NDArray[np.intp]
     base: list[Trained] = field(default_factory=list)
-    family: Family | None = None
+    recipe: Recipe | None = None
 
     @property
     def learnable(self) -> bool:
@@ -98,7 +99,7 @@ class FittedGate:
     notes: GateNotes
     files: Mapping[str, bytes]
     choice: ThresholdChoice
-    families: Sequence[Family]
+    recipes: Sequence[Recipe]
     out_of_fold: tuple[npt.NDArray[np.float64], npt.NDArray[np.bool_]]
 
 
@@ -135,7 +136,7 @@ def finish_gate(
         arrays=f"{prefix}-arrays.npz",
         history=f"{prefix}-history.msgpack",
     )
-    return FittedGate(notes, files, choice, [t.fitted.family for t in trained], (risk, defect))
+    return FittedGate(notes, files, choice, [t.fitted.recipe for t in trained], (risk, defect))
 
 
 def speaking_risks(trained: Sequence[Trained], usable: Sequence[Sources]) -> list[float | None]:
@@ -158,7 +159,7 @@ def _train_subsets(
     progress: Progress,
 ) -> list[Trained]:
     trained: list[Trained] = []
-    family = training.family
+    recipe = training.recipe
     features = training.builder.derive(training.raw)
     for sources in subsets:
         if sources in ready:
@@ -172,18 +173,20 @@ def _train_subsets(
         examples = Examples(filled[rows], training.defect[rows] == 1.0, training.groups[rows])
         if not examples.learnable or not taken.any():
             continue
-        if family is None:  # chosen once, on the most evidence; the rest follow
-            family = training.family = choose_family(examples)
+        if recipe is None:  # chosen once, on the most evidence; the rest follow
+            recipe = training.recipe = choose_recipe(examples)
         main = not trained and (history or not training.spec.attributes)  # without attributes base models serve as risk
-        fitted = fit_risk(examples, family, TREES if main else TREES_THIN)
+        fitted = fit_risk(examples, recipe, TREES if main else TREES_THIN)
         risk = np.full(len(training.cases), np.nan)
         risk[rows] = fitted.out_of_fold
         if np.any(there & ~labelled):
             risk[there & ~labelled] = fitted.predict(filled[there & ~labelled])
         trained.append(Trained(sources, fitted, examples, risk))
-        named = ", ".join(sorted(sources)) or "no sources"
+        with_sources = ", ".join(sorted(sources)) or "no sources"
         kind = "risk" if history else "base risk"
-        progress(f"  {kind}: {fitted.family} on {int(rows.sum())} parts with {named}: AUC {fitted.auc:.3f} by lot")
+        progress(
+            f"  {kind}: {named(recipe)} on {int(rows.sum())} parts with {with_sources}: AUC {fitted.auc:.3f} by lot"
+        )
     return trained
 
 

@@ -10,7 +10,8 @@ import msgspec
 import numpy as np
 import pytest
 
-from fusion.fit_risk import BOOSTED_ROWS_MIN, Examples, Family, families, fit_risk, folds, lots
+from fusion.families import Recipe, families, named, recipes
+from fusion.fit_risk import Examples, fit_risk, folds, is_better, lots
 from fusion.history import HistoryView
 from fusion.train import fit_gates
 from fusion.train_cases import collect_cases, history_views, label_of
@@ -30,12 +31,12 @@ def closing(evidence: Evidence, at: int, first: bool = True) -> Closing:
     return Closing(evidence, at, False, first, None, None)  # type: ignore[arg-type]
 
 
-@pytest.mark.parametrize("family", families(BOOSTED_ROWS_MIN))
-def test_onnx_scores_as_the_model_that_was_fitted(tmp_path: Path, family: Family) -> None:
+@pytest.mark.parametrize("recipe", [*[(family,) for family in families()], recipes(families())[-1]], ids=named)
+def test_onnx_scores_as_the_model_that_was_fitted(tmp_path: Path, recipe: Recipe) -> None:
     rng = np.random.default_rng(0)
     features = rng.normal(size=(300, 6)).astype(np.float32)
     defect = features[:, 0] * features[:, 1] > 1.0
-    fitted = fit_risk(Examples(features, defect, np.arange(300) // 20), family)
+    fitted = fit_risk(Examples(features, defect, np.arange(300) // 20), recipe, trees=60)
     save_model(
         tmp_path, name="fusion", kind="fusion", files={"m.onnx": fitted.onnx}, features=[], threshold=None,
         trained_on=TrainedOn(), notes={}, card="",
@@ -53,6 +54,17 @@ def test_a_lot_is_wholly_in_one_fold() -> None:
     examples = Examples(np.zeros((200, 2), np.float32), rng.random(200) < 0.2, groups)
     for train, test in folds(examples, 5):
         assert not set(groups[train]) & set(groups[test])
+
+
+def test_a_loss_that_is_lower_by_luck_is_not_better() -> None:
+    groups = np.arange(200) // 10
+    standing = np.full(200, 0.3)
+    everywhere, in_one_lot = standing - 0.01, np.where(groups == 3, 0.0, standing)
+    assert is_better(everywhere, standing, groups)
+    assert is_better(in_one_lot, standing, groups)
+    lucky = np.where(groups == 3, 0.0, standing) + np.where(groups == 4, 0.18, 0.0)
+    assert not is_better(lucky, standing, groups)
+    assert not is_better(standing, standing, groups)
 
 
 def test_few_batches_become_blocks_of_time() -> None:

@@ -1,0 +1,100 @@
+"""Risk models as ONNX: forests, boosting and lines through their converters, blends as one graph."""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+from onnx import ModelProto, TensorProto, compose, helper, numpy_helper
+from onnxmltools.convert import convert_lightgbm
+from onnxmltools.convert.common.data_types import FloatTensorType as BoosterTensor
+from skl2onnx import convert_sklearn
+from skl2onnx.common.data_types import FloatTensorType
+
+from fusion.calibrate import SCORE_CLIP
+from fusion.families import Family, Recipe
+from fusion.risk import INPUT
+
+_OPSET = 17
+_BOOSTER_OPSET = 15
+_ONNX_ML = 3
+_IR = 8  # what onnxruntime opens since 2021
+
+
+def export(recipe: Recipe, models: Sequence[Any], width: int) -> bytes:
+    """ONNX with one input `x` float32[n, width] and one output: float32[n, 2] of class probabilities."""
+    graphs = [_graph(family, model, width) for family, model in zip(recipe, models, strict=True)]
+    return bytes((graphs[0] if len(graphs) == 1 else _blend(graphs)).SerializeToString())
+
+
+def _graph(family: Family, model: Any, width: int) -> ModelProto:
+    if family == "quantile_line":
+        line: ModelProto = model.to_onnx(INPUT, _OPSET)
+        return line
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # the converters' own deprecations are not ours to fix
+        if family == "lightgbm":
+            tensor = BoosterTensor([None, width])
+            graph = convert_lightgbm(model, initial_types=[(INPUT, tensor)], zipmap=False, target_opset=_BOOSTER_OPSET)
+        else:
+            graph = export_trees(model, width)
+    return _only_probabilities(graph)
+
+
+def export_trees(model: Any, width: int) -> Any:
+    """A scikit-learn forest as an ONNX graph."""
+    return convert_sklearn(
+        model,
+        initial_types=[(INPUT, FloatTensorType([None, width]))],
+        options={id(model): {"zipmap": False}},
+        target_opset={"": _OPSET, "ai.onnx.ml": _ONNX_ML},
+    )
+
+
+def probabilities_only(graph: Any) -> bytes:
+    """Drop every output but the probabilities, so that nothing else is computed."""
+    return bytes(_only_probabilities(graph).SerializeToString())
+
+
+def _only_probabilities(graph: Any) -> Any:
+    kept = next(output for output in graph.graph.output if "prob" in output.name)
+    del graph.graph.output[:]
+    graph.graph.output.append(kept)
+    return graph
+
+
+def _blend(graphs: Sequence[ModelProto]) -> ModelProto:
+    """One graph that asks each of several and averages their logits, as `blended` does."""
+    parts = [compose.add_prefix(graph, f"m{i}_", rename_inputs=False) for i, graph in enumerate(graphs)]
+    constants = {
+        "second": np.array([1], dtype=np.int64),
+        "least": np.float32(SCORE_CLIP),
+        "most": np.float32(1.0 - SCORE_CLIP),
+        "one": np.float32(1.0),
+    }
+    nodes = [node for part in parts for node in part.graph.node]
+    for i, part in enumerate(parts):
+        nodes.append(helper.make_node("Gather", [part.graph.output[0].name, "second"], [f"said{i}"], axis=1))
+    nodes += [
+        helper.make_node("Concat", [f"said{i}" for i in range(len(parts))], ["said"], axis=1),
+        helper.make_node("Clip", ["said", "least", "most"], ["clipped"]),
+        helper.make_node("Sub", ["one", "clipped"], ["rest"]),
+        helper.make_node("Div", ["clipped", "rest"], ["odds"]),
+        helper.make_node("Log", ["odds"], ["logits"]),
+        helper.make_node("ReduceMean", ["logits"], ["logit"], axes=[1], keepdims=1),
+        helper.make_node("Sigmoid", ["logit"], ["bad"]),
+        helper.make_node("Sub", ["one", "bad"], ["good"]),
+        helper.make_node("Concat", ["good", "bad"], ["probabilities"], axis=1),
+    ]
+    whole = helper.make_graph(
+        nodes,
+        "blend",
+        list(parts[0].graph.input),
+        [helper.make_tensor_value_info("probabilities", TensorProto.FLOAT, [None, 2])],
+        [tensor for part in parts for tensor in part.graph.initializer]
+        + [numpy_helper.from_array(np.asarray(value), name) for name, value in constants.items()],
+    )
+    imports = [helper.make_opsetid("", _OPSET), helper.make_opsetid("ai.onnx.ml", _ONNX_ML)]
+    return helper.make_model(whole, opset_imports=imports, ir_version=_IR)
