@@ -65,18 +65,25 @@ def train(
 @click.option("--marks", "marks", type=FOLDER, help="A folder of marks beside it, as `qcfuse marks --out` writes it.")
 @click.option("--camera", "cameras", multiple=True, help="Only this camera; may be given several times.")
 @click.option("--until", type=TIME, help="Only parts that began before this time.")
+@click.option("--eye-plugins", "plugins", type=FOLDER, help="Own backbones and models; default: plugins in the home.")
+@click.option("--net", is_flag=True, help="Also try a network on painted defects (needs torch: qcfuse[train]).")
 @with_settings
 def teach(
-    settings: Settings, directory: Path, marks: Path | None, cameras: tuple[str, ...], until: Instant | None
+    settings: Settings,
+    directory: Path,
+    marks: Path | None,
+    cameras: tuple[str, ...],
+    until: Instant | None,
+    plugins: Path | None,
+    net: bool,
 ) -> None:
     """Teach the eyes from marks: train those cameras' eyes anew, and use them where they find more at equal alarms."""
     _existing(directory)
     from fusion.teach import teach_folder
 
     shelf = Path(settings.shelf)
-    found = teach_folder(
-        directory, marks, cameras, shelf, until, settings, progress, eye_options(settings, None, False)
-    )
+    options = eye_options(settings, plugins, net)
+    found = teach_folder(directory, marks, cameras, shelf, until, settings, progress, options)
     for sentence in found:
         click.echo(sentence)
 

@@ -143,6 +143,8 @@ def _train_eye(place: EyePlace, frames: Sequence[TrainingFrame], good: Sequence[
     pictures = pictures.posed(frames, good, assign_folds(frames, good)[0])
     plugin = read_plugin(place.options.plugins, place.camera) if place.options.plugins is not None else None
     if isinstance(plugin, ModelPlugin):
+        if place.options.net:
+            place.say(f"{plugin.file} is a whole model of your own: --net does not apply")
         eye = train_foreign(place.camera, frames, good, plugin, pictures, place.shelf, place.progress)
         if eye is None:
             return f"no eye: fewer than {GOOD_FRAMES_MIN} good frames can be read"
