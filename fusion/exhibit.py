@@ -77,4 +77,7 @@ def _risk(gate: GateJudge | None, reading: Reading | None) -> dict[str, Any] | N
     if gate is None or reading is None:
         return None
     estimate = reading.estimate
-    return {"risk": estimate.risk, "low": estimate.low, "high": estimate.high, "threshold": gate.threshold}
+    told = {"risk": estimate.risk, "low": estimate.low, "high": estimate.high, "threshold": gate.threshold}
+    if estimate.correction is None:
+        return told
+    return {**told, "own_logit": estimate.own, "correction": msgspec.to_builtins(estimate.correction)}

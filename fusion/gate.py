@@ -13,6 +13,7 @@ from fusion.causes import CauseFinder
 from fusion.counterfactual import Counterfactual
 from fusion.features import FeatureRow, FeatureSpec, Floats, Norms, RowBuilder, feature_columns
 from fusion.history import HistoryView
+from fusion.lot_spread import LotSpread
 from fusion.origins import OriginModel, Origins
 from fusion.risk import Estimate, RiskModels, SubsetModel
 from fusion.witness import Witness
@@ -27,7 +28,9 @@ NOTES_VERSION = 1  # of the meaning of features and notes; another one must be r
 
 
 class GateNotes(msgspec.Struct, frozen=True, kw_only=True):
-    """What the manifest holds of one gate. `arrays`: an .npz of `GateArrays`; `history`: file of the seed."""
+    """What the manifest holds of one gate. `arrays`: an .npz of `GateArrays`; `history`: file of the seed.
+    `provisional`: the defect rate assumed by a gate that learned without labels, 0 for one that learned from them.
+    `lot_spread`: how far its training lots lay from their risks."""
 
     spec: FeatureSpec
     threshold: float
@@ -36,6 +39,8 @@ class GateNotes(msgspec.Struct, frozen=True, kw_only=True):
     origins: OriginModel | None
     arrays: str
     history: str
+    provisional: float = 0.0
+    lot_spread: LotSpread = LotSpread()
 
 
 class FusionNotes(msgspec.Struct, frozen=True, kw_only=True):
@@ -84,6 +89,8 @@ class GateJudge:
     def __init__(self, notes: GateNotes, arrays: GateArrays, opened: OpenModel, plan: Plan) -> None:
         spec, fill = notes.spec, arrays.norms.fill
         self.threshold = notes.threshold
+        self.model = opened.model_name.sha256
+        self.lot_spread = notes.lot_spread
         self.builder = RowBuilder(spec, arrays.norms)
         self.feature_names = [column.name for column in feature_columns(spec)]
         self.history_seed: Mapping[str, bytes] = msgspec.msgpack.decode(
@@ -102,10 +109,11 @@ class GateJudge:
         """The risk of one part; None when no model speaks for what it came with."""
         row = self.builder.row(evidence, history)
         product_known = self.builder.product_known(evidence.product)
-        estimate = self._risk.estimate(row, widen=bool(row.outside) or not product_known)
+        told = history.recalibration if history.recalibration and history.recalibration.model == self.model else None
+        estimate = self._risk.estimate(row, bool(row.outside) or not product_known, told)
         if estimate is None:
             return None
-        base = estimate if self._same else self._base.estimate(row, widen=False)
+        base = estimate if self._same and told is None else self._base.estimate(row, widen=False)
         blind = bool(self.builder.spec.sources) and not row.usable
         return Reading(row, estimate, base.risk if base is not None else None, product_known, blind)
 

@@ -14,6 +14,7 @@ from typing import TypeVar
 
 import msgspec
 
+from fusion.recalibrate import Recalibration
 from ingest.evidence import Evidence
 from ingest.messages import Defect
 from ingest.plan import Plan
@@ -32,12 +33,14 @@ class HistoryView(msgspec.Struct, frozen=True):
     """What history said when a part was first judged; kept with the gate so that revisions use the same.
 
     `risk`, `rate`: entity -> log of (shrunk decayed mean of the entity / mean of the line), 0 where nothing is known.
-    `parts`: how many parts of the line have entered.
+    `parts`: how many parts of the line have entered. `recalibration`: what released labels said then of the model's
+    risks (`fusion/recalibrate.py`), None while they stand as they are.
     """
 
     risk: dict[str, float] = {}
     rate: dict[str, float] = {}
     parts: int = 0
+    recalibration: Recalibration | None = None
 
 
 class _Tally(msgspec.Struct, array_like=True):

@@ -16,6 +16,7 @@ from fusion.incidents import Incident
 from fusion.judge import Judge, Judgement
 from fusion.paced_history import PacedHistory
 from fusion.promises import Promises
+from fusion.recalibrate_watch import CALIBRATION, RecalibrationWatch
 from fusion.watch import Judged, begin_watches
 from ingest.assemble import Assembler
 from ingest.blobs import blob_name
@@ -56,6 +57,8 @@ class Partition:
         self.histories: dict[str, PacedHistory] = {}
         self.cameras = CameraWatch(plan, Promises(Path(settings.shelf)).of)
         self.watches = begin_watches(plan, settings)
+        self.calibration = RecalibrationWatch(plan)
+        self.watches[CALIBRATION] = self.calibration
         self._mode_of = mode_of
         self._now = now
         self._sequences_changed: set[tuple[str, str]] = set()
@@ -130,7 +133,12 @@ class Partition:
         """What history said at this attempt's first look: a revision uses the same."""
         if closing.attempt.history:
             return msgspec.json.decode(closing.attempt.history, type=HistoryView)
-        view = history.view(closing.evidence)
+        evidence = closing.evidence
+        view = history.view(evidence)
+        gate = self.judge.gate(evidence.line_id, evidence.gate_id)
+        if gate is not None:
+            told = self.calibration.at(evidence.line_id, evidence.gate_id, gate.model, int(evidence.event_at))
+            view = msgspec.structs.replace(view, recalibration=told)
         closing.attempt.history = msgspec.json.encode(view)
         return view
 

@@ -12,6 +12,7 @@ import numpy.typing as npt
 
 from fusion.calibrate import SCORE_CLIP, Calibration, logit
 from fusion.features import FeatureRow, FeatureSpec, Floats, feature_columns
+from fusion.recalibrate import Recalibration
 from fusion.subsets import Sources, speaking_subset
 from models.open import OpenModel
 
@@ -35,12 +36,15 @@ class SubsetModel(msgspec.Struct, frozen=True, kw_only=True):
 
 @dataclass(frozen=True, slots=True)
 class Estimate:
-    """Calibrated probability that the part is defective, with its 90 % interval. `model`: which subset spoke."""
+    """Calibrated probability that the part is defective, with its 90 % interval. `model`: which subset spoke; `own`:
+    the logit of risk by the model's own calibration, before any correction from labels; `correction`: that one."""
 
     risk: float
     low: float
     high: float
     model: int
+    own: float = math.nan
+    correction: Recalibration | None = None
 
 
 class RiskModels:
@@ -68,8 +72,9 @@ class RiskModels:
         calibration = self.models[model].calibration
         return np.asarray(calibration.slope * logit(self.scores(model, features)) + calibration.intercept)
 
-    def estimate(self, row: FeatureRow, widen: bool) -> Estimate | None:
-        """The risk of one part; `widen`: training never saw its like, so the interval is opened."""
+    def estimate(self, row: FeatureRow, widen: bool, correction: Recalibration | None = None) -> Estimate | None:
+        """The risk of one part; `widen`: training never saw its like, so the interval is opened; `correction`: what
+        released labels say of this model's risks."""
         model = self.speaking(row.usable)
         if model is None:
             return None
@@ -79,9 +84,14 @@ class RiskModels:
         place = math.log(clipped / (1.0 - clipped))
         centre = calibration.slope * place + calibration.intercept
         more = WIDEN_LOGIT if widen else 0.0
-        low = min(_between(place, calibration.nodes, calibration.low), centre) - more
-        high = max(_between(place, calibration.nodes, calibration.high), centre) + more
-        return Estimate(_sigmoid(centre), _sigmoid(low), _sigmoid(high), model)
+        below = max(centre - _between(place, calibration.nodes, calibration.low), 0.0) + more
+        above = max(_between(place, calibration.nodes, calibration.high) - centre, 0.0) + more
+        own = centre
+        if correction is not None:
+            centre, unsure = correction.corrected(own), correction.half_width(own)
+            below, above = math.hypot(below, unsure), math.hypot(above, unsure)
+        low, high = _sigmoid(centre - below), _sigmoid(centre + above)
+        return Estimate(_sigmoid(centre), low, high, model, own, correction)
 
 
 def _sigmoid(value: float) -> float:

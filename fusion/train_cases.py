@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 from fusion.history import HistoryView
@@ -66,30 +66,36 @@ def collect_cases(closings: Iterable[Closing], labels: Sequence[Released], plan:
         line_id, gate_id, part_id, attempt = key
         following = first.get((line_id, gate_id, part_id, attempt + 1))
         label = label_of(of_part.get((line_id, part_id), ()), closed_at, following[1] if following else None)
-        defect, causes = _at_gate(label, last[key], plan)
+        booked = booked_values(last[key])
+        defect, causes = outcome_at_gate(label, line_id, gate_id, booked, plan) if label is not None else (None, ())
         cases.append(Case(last[key], evidence, closed_at, defect, causes))
     return cases
 
 
-def _at_gate(label: Defect | None, evidence: Evidence, plan: Plan) -> tuple[bool | None, tuple[str, ...]]:
-    """Was the part defective when it stood at this gate, and why? What went wrong behind the gate was still to come."""
-    if label is None:
-        return None, ()
+def booked_values(evidence: Evidence) -> set[str]:
+    """The attribute values of a part as `attribute=value`."""
+    return {f"{name}={value}" for (_, name), value in evidence.attributes.items()}
+
+
+def outcome_at_gate(
+    label: Defect, line_id: str, gate_id: str, booked: Collection[str], plan: Plan
+) -> tuple[bool, tuple[str, ...]]:
+    """Was the part defective when it stood at this gate, and why? What went wrong behind the gate was still to come.
+    `booked`: `booked_values` of the part."""
     if label.outcome != "defect":
         return False, ()
-    causes = tuple(cause for cause in label.causes if not _lies_behind(cause, evidence, plan))
+    causes = tuple(cause for cause in label.causes if not _lies_behind(cause, line_id, gate_id, booked, plan))
     return (True, causes) if causes or not label.causes else (False, ())
 
 
-def _lies_behind(cause: str, evidence: Evidence, plan: Plan) -> bool:
+def _lies_behind(cause: str, line_id: str, gate_id: str, booked: Collection[str], plan: Plan) -> bool:
     """Does a cause name a station, camera or booked attribute that the part meets only behind this gate?"""
-    line = plan.line(evidence.line_id)
-    gate = next((g for g in line.gates if g.gate_id == evidence.gate_id), None) if line else None
+    line = plan.line(line_id)
+    gate = next((g for g in line.gates if g.gate_id == gate_id), None) if line else None
     if line is None or gate is None:
         return False
     reached = line.order(gate.after)
     cameras = {f"camera:{c.camera_id}": line.order(c.station_id) for c in line.cameras}
-    booked = {f"{name}={value}" for (_, name), value in evidence.attributes.items()}
     for side in cause.split(PAIR):
         if side in cameras:
             behind = cameras[side] > reached

@@ -17,6 +17,7 @@ from fusion.fit_origins import FittedOrigins, fit_origins
 from fusion.fit_risk import TREES, TREES_THIN, Examples, FittedRisk, choose_recipe, fit_risk, lots
 from fusion.gate import GateArrays, GateNotes
 from fusion.history import HistoryView
+from fusion.lot_spread import fit_lot_spread
 from fusion.origins import classes_of
 from fusion.risk import SubsetModel, taken_columns
 from fusion.subsets import Sources, speaking_subset, wanted_subsets
@@ -121,7 +122,7 @@ def finish_gate(
     choice = choose_threshold(risk, defect, training.plan)
     origins = _train_origins(training, f"{prefix}-origins.onnx")
     files = {
-        f"{prefix}-arrays.npz": _arrays(training).pack(),
+        f"{prefix}-arrays.npz": gate_arrays(training).pack(),
         f"{prefix}-history.msgpack": msgspec.msgpack.encode(seed),
     }
     if origins is not None:
@@ -135,6 +136,7 @@ def finish_gate(
         origins=origins.model if origins is not None else None,
         arrays=f"{prefix}-arrays.npz",
         history=f"{prefix}-history.msgpack",
+        lot_spread=fit_lot_spread(risk, defect, training.groups[judged]),
     )
     return FittedGate(notes, files, choice, [t.fitted.recipe for t in trained], (risk, defect))
 
@@ -201,7 +203,8 @@ def _train_origins(training: GateTraining, file: str) -> FittedOrigins | None:
     return fit_origins(filled, classes, training.groups[at], summary, file)
 
 
-def _arrays(training: GateTraining) -> GateArrays:
+def gate_arrays(training: GateTraining) -> GateArrays:
+    """What serving needs besides models: golden cycles, ranges, reference parts, bands."""
     good = np.flatnonzero(training.defect != 1.0)
     sources = np.array([len(usable) for usable in training.usable])
     most = good[sources[good] == sources[good].max()]

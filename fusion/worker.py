@@ -186,6 +186,7 @@ class FusionWorker:
             "modes": {line.line_id: self.modes.of(line.line_id) for line in self.plan.lines},
             "model": self.judge.model.version if self.judge.model else None,
             "problem": self.judge.problem,
+            "calibration": [one for post in self.posts.values() for one in post.partition.calibration.figures()],
             "incidents_open": len(incidents),
             "incidents": [one.told() for one in sorted(incidents, key=lambda one: one.since)[:INCIDENTS_TOLD]],
         }

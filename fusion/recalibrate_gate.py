@@ -1,0 +1,96 @@
+"""The labels of one gate's model by lot, the corrections they asked for, and the incident while they ask for one."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+import msgspec
+
+from fusion.calibrate import sigmoid
+from fusion.incidents import Incident
+from fusion.lot_spread import LotSpread
+from fusion.recalibrate import Counts, LotLabels, Recalibration, fit_recalibration, onset, rejected
+from ingest.messages import Instant
+
+CORRECTIONS_MAX = 32  # the latest are kept: a part that is judged late uses the one of its own time
+LOTS_MAX = 120  # twice as many as an onset is looked for among
+STEP = 0.05  # logits: a correction that changes by less is not worth another record
+
+
+class GateMemory(msgspec.Struct):
+    """State of one gate and model. `begun`: event time of its first part; `start`: lots that began before it are not
+    asked any more; `since`: where the incident began, None while none is open. Times in ms since 1970."""
+
+    model: str
+    spread: LotSpread
+    begun: int
+    start: int = 0
+    since: int | None = None
+    corrections: list[Recalibration] = []
+    incident: Incident | None = None
+
+    def at(self, until: int) -> Recalibration | None:
+        """The correction that rests on labels released before `until`; None: risks stand as they are."""
+        known = [one for one in self.corrections if one.since <= until]
+        return known[-1] if known and known[-1].labels else None
+
+    @property
+    def current(self) -> Recalibration | None:
+        """The latest correction."""
+        return self.corrections[-1] if self.since is not None and self.corrections else None
+
+
+def step(memory: GateMemory, lots: Mapping[str, LotLabels], until: int, line_id: str, gate_id: str) -> None:
+    """Labels released before `until` were counted: open, follow or close the incident, and correct anew."""
+    counts = Counts.of(lots, memory.start)
+    if not counts.at:
+        return
+    begins = onset(counts, memory.current, memory.spread)
+    if begins is not None:
+        counts = counts.since(begins)
+        memory.start = counts.at[0]
+        memory.since = memory.start if memory.since is None else memory.since
+    if memory.since is None:
+        return
+    if begins is None and not rejected(counts, memory.spread):
+        memory.since = memory.incident = None
+        _record(memory, Recalibration(model=memory.model, since=until))
+        return
+    correction = fit_recalibration(counts, memory.spread, memory.model, until)
+    if begins is not None or _differs(memory.current, correction):
+        _record(memory, correction)
+    memory.incident = _incident(memory, counts, line_id, gate_id)
+
+
+def _record(memory: GateMemory, correction: Recalibration) -> None:
+    memory.corrections = [*memory.corrections, correction][-CORRECTIONS_MAX:]
+
+
+def _differs(before: Recalibration | None, after: Recalibration) -> bool:
+    """Does it move a labelled risk by a STEP, or know it a tenth better?"""
+    if before is None:
+        return True
+    places = (after.low, after.pivot, after.high)
+    moved = max(abs(before.corrected(own) - after.corrected(own)) for own in places)
+    return moved >= STEP or after.half_width(after.pivot) < 0.9 * before.half_width(after.pivot)
+
+
+def _incident(memory: GateMemory, counts: Counts, line_id: str, gate_id: str) -> Incident:
+    since, correction = memory.since, memory.corrections[-1]
+    assert since is not None
+    parts, bad = float(counts.parts.sum()), float(counts.defects.sum())
+    expected = float(counts.parts.sum(axis=0) @ sigmoid(counts.own))
+    ratio = bad / max(expected, 1e-9)
+    what = (
+        f"Risks of gate {gate_id} mean {ratio:.1f} times what they say since {Instant(since).isoformat()}: {bad:.0f} "
+        f"of {parts:.0f} labelled parts were defects, {expected:.1f} were expected. Recalibrated from "
+        f"{correction.labels} labels of {correction.lots} lots; if it lasts, train the model again."
+    )
+    figures = {
+        "ratio": ratio, "observed": bad, "expected": expected, "labels": parts, "lots": float(len(counts.at)),
+        "shift": correction.shift, "tilt": correction.tilt, "since_correction": float(correction.since),
+    }  # fmt: skip
+    return Incident(
+        line_id=line_id, incident="miscalibrated", cause=f"gate_id={gate_id}", since=since,
+        parts_count=int(parts), what=what, measure={name: round(value, 4) for name, value in figures.items()},
+    )  # fmt: skip
