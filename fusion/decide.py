@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal
@@ -112,8 +113,10 @@ class ThresholdChoice:
     conflict: bool
 
 
-def choose_threshold(risk: npt.NDArray[np.float64], defect: npt.NDArray[np.bool_], plan: Plan) -> ThresholdChoice:
-    """Threshold of least expected cost under `escape_rate_max`, then under `review_share_max`.
+def choose_threshold(
+    risk: npt.NDArray[np.float64], defect: npt.NDArray[np.bool_], plan: Plan, at_most: float = math.inf
+) -> ThresholdChoice:
+    """Threshold of least expected cost under `escape_rate_max`, then under `review_share_max`; none above `at_most`.
 
     `risk`: float[n], calibrated, of parts the model was not trained on; `defect`: bool[n]. Escapes are counted per made
     part as the larger of what was seen and what the risks themselves expect, so that luck does not buy a threshold.
@@ -127,6 +130,7 @@ def choose_threshold(risk: npt.NDArray[np.float64], defect: npt.NDArray[np.bool_
     review = np.arange(n + 1) / n
     cost = plan.objective.escape_cost * escape + plan.objective.review_cost * review
     splits = np.concatenate([[True], ranked[1:] < ranked[:-1], [True]])  # equal risks fall on one side together
+    splits &= np.append(ranked, -math.inf) < at_most
     allowed = splits & (escape <= plan.constraints.escape_rate_max)
     if not allowed.any():
         allowed = splits & (review == 1.0)
@@ -134,7 +138,8 @@ def choose_threshold(risk: npt.NDArray[np.float64], defect: npt.NDArray[np.bool_
     conflict = not both.any()
     # when the share must give way, the fewest reviews that hold the escape bound
     best = int(np.flatnonzero(allowed)[0]) if conflict else int(np.flatnonzero(both)[np.argmin(cost[both])])
-    return ThresholdChoice(_between(ranked, best), escape[best], review[best], cost[best], conflict)
+    threshold = min(_between(ranked, best), at_most)
+    return ThresholdChoice(threshold, float(escape[best]), float(review[best]), float(cost[best]), conflict)
 
 
 def _between(ranked: npt.NDArray[np.float64], reviewed: int) -> float:
