@@ -7,12 +7,13 @@ from collections.abc import Sequence
 from sklearn.metrics import average_precision_score, roc_auc_score
 
 from fusion.calibrate import expected_calibration_error
+from fusion.certificate import say_rate
+from fusion.cold_start_card import cold_card
 from fusion.families import named
 from fusion.fit_risk import BLOCKS, FOLDS
 from fusion.train_gate import FittedGate
 from ingest.plan import Plan
 
-FEW_LOTS = 50  # below this no promise about escapes can be certified
 WEAK_AUC = 0.7
 
 
@@ -27,13 +28,15 @@ def write_card(gates: Sequence[FittedGate], plan: Plan, parts: int, batches: int
     ]
     for gate in gates:
         lines += ["", *_gate_lines(gate, plan)]
-    lines += ["", "## Where it fails", "", *_failings(gates, batches)]
+    lines += ["", "## Where it fails", "", *_failings(gates)]
     return "\n".join(lines) + "\n"
 
 
 def _gate_lines(gate: FittedGate, plan: Plan) -> list[str]:
     risk, defect = gate.out_of_fold
     notes, choice = gate.notes, gate.choice
+    if notes.provisional:
+        return cold_card(gate, plan)
     lines = [
         f"## Line {notes.spec.line_id}, gate {notes.spec.gate_id}",
         "",
@@ -43,8 +46,10 @@ def _gate_lines(gate: FittedGate, plan: Plan) -> list[str]:
         f"(at most {plan.constraints.escape_rate_max}), reviews {choice.review_share:.3f} "
         f"(at most {plan.constraints.review_share_max}), {choice.cost_per_part:.2f} {plan.objective.currency} a part.",
     ]
-    if choice.conflict:
-        lines.append("Both limits cannot be held: the review share gives way.")
+    if notes.conflict:
+        lines.append(notes.conflict)
+    if notes.certificate is not None:
+        lines.append(f"Certificate: {notes.certificate.say()}")
     lines += ["", "| sources | families | parts | defects | AUC | log-loss |", "|---|---|---|---|---|---|"]
     for model, recipe in zip(notes.risk, gate.recipes, strict=True):
         sources, families = ", ".join(model.sources) or "none (attributes and history)", named(recipe)
@@ -62,14 +67,14 @@ def _gate_lines(gate: FittedGate, plan: Plan) -> list[str]:
     return lines
 
 
-def _failings(gates: Sequence[FittedGate], batches: int) -> list[str]:
+def _failings(gates: Sequence[FittedGate]) -> list[str]:
     lines = ["- Defects unlike any labelled one: the risk of what training never saw is not known."]
-    if batches < FEW_LOTS:
-        lines.append(f"- {batches} batches: too few to certify an escape rate (at least {FEW_LOTS}).")
     for gate in gates:
         where = f"{gate.notes.spec.line_id}/{gate.notes.spec.gate_id}"
+        if (certificate := gate.notes.certificate) is not None and not certificate.holds_what_is_asked:
+            lines.append(f"- {where}: at most {say_rate(certificate.asked)} escapes cannot be certified.")
         for model in gate.notes.risk:
-            if model.auc < WEAK_AUC:
+            if model.auc < WEAK_AUC and not gate.notes.provisional:
                 sources = ", ".join(model.sources) or "no sources"
                 lines.append(f"- {where} with {sources} alone: AUC {model.auc:.3f}, little better than guessing.")
         if gate.notes.origins is None:

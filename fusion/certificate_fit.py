@@ -143,48 +143,42 @@ def _by_spread(seen: Doubles, total: float, variation: float) -> Doubles:
     return np.asarray(shape * share / (1.0 - share) / total)
 
 
-def certify(labelled: Labelled, choice: ThresholdChoice, plan: Plan, line_id: str, gate_id: str) -> _Certified:
-    """The certificate of a threshold, and the threshold itself: lowered where that certifies what the plan asks within
-    its review share (the escape bound comes first)."""
-    mark, asked = plan_mark(plan, line_id, gate_id), plan.constraints.escape_rate_max
-    why = _refusal(labelled)
+def certify(labelled: Labelled, plan: Plan, line_id: str, gate_id: str) -> tuple[ThresholdChoice, Certificate]:
+    """The plan's threshold, and what is certified at it: lowered where that certifies what the plan asks within its
+    review share (the escape bound comes first)."""
+    asked, lots = plan.constraints.escape_rate_max, len(np.unique(labelled.lot))
+    choice = choose_threshold(labelled.risk, labelled.defect, plan)
+    why = _refusal(labelled, lots)
     bound = fit_bound(labelled) if not why else None
-    limit = bound.limit(asked) if bound is not None else None
-    if limit is not None and choice.threshold > limit:
-        lower = choose_threshold(labelled.risk, labelled.defect, plan, at_most=limit)
-        choice = choice if lower.conflict else lower
-    promise, more = None, None
+    promise, more, spread = None, max(LOTS_MIN - lots, 0) or None, LotSpread(0.0, 0.0)
     if bound is not None:
-        at = bound.escapes(choice.threshold)
-        promise, more, why = _promise(bound, at, asked, float(labelled.defect.mean()))
-    return _Certified(
-        choice,
-        Certificate(
-            asked=asked,
-            promise=promise,
-            threshold=choice.threshold,
-            parts=len(labelled.risk),
-            lots=len(np.unique(labelled.lot)),
-            escapes=int(np.sum(labelled.defect & (labelled.risk < choice.threshold))),
-            lot_sd=round(bound.spread.sd, 3) if bound is not None else 0.0,
-            lot_sd_high=round(bound.spread.high, 3) if bound is not None else 0.0,
-            more_lots=more if bound is not None else max(LOTS_MIN - len(np.unique(labelled.lot)), 0) or None,
-            why=why,
-            without={source: round(share, 4) for source, share in labelled.without.items()},
-            rests_on=mark,
-        ),
+        choice, spread = _lowered(choice, bound.limit(asked), labelled, plan), bound.spread
+        promise, more, why = _promise(bound, bound.escapes(choice.threshold), asked, float(labelled.defect.mean()))
+    return choice, Certificate(
+        asked=asked,
+        promise=promise,
+        threshold=choice.threshold,
+        parts=len(labelled.risk),
+        lots=lots,
+        escapes=int(np.sum(labelled.defect & (labelled.risk < choice.threshold))),
+        lot_sd=round(spread.sd, 3),
+        lot_sd_high=round(spread.high, 3),
+        more_lots=more,
+        why=why,
+        without={source: round(share, 4) for source, share in labelled.without.items()},
+        rests_on=plan_mark(plan, line_id, gate_id),
     )
 
 
-@dataclass(frozen=True, slots=True)
-class _Certified:
-    choice: ThresholdChoice
-    certificate: Certificate
+def _lowered(choice: ThresholdChoice, limit: float | None, labelled: Labelled, plan: Plan) -> ThresholdChoice:
+    if limit is None or choice.threshold <= limit:
+        return choice
+    lower = choose_threshold(labelled.risk, labelled.defect, plan, at_most=limit)
+    return choice if lower.conflict else lower
 
 
-def _refusal(labelled: Labelled) -> str:
+def _refusal(labelled: Labelled, lots: int) -> str:
     """Why nothing can be certified at all; "" where it can be tried."""
-    lots = len(np.unique(labelled.lot))
     if lots < LOTS_MIN:
         return f"{lots} lots are too few to know how much lots differ; {LOTS_MIN} at least, {LOTS_MIN - lots} more."
     if labelled.share < LABELLED_MIN:

@@ -104,13 +104,29 @@ def drawn_for_audit(plan: Plan, model: ModelName, evidence: Evidence) -> bool:
 @dataclass(frozen=True, slots=True)
 class ThresholdChoice:
     """The threshold and what it did on the risks it was chosen on. `conflict`: escape bound and review share cannot
-    both be held there; the share gave way."""
+    both be held there; the share gave way. `escape_rate_at_share`: what would have escaped within the review share."""
 
     threshold: float
     escape_rate: float
     review_share: float
     cost_per_part: float
     conflict: bool
+    escape_rate_at_share: float = 0.0
+
+    def say_conflict(self, plan: Plan) -> str:
+        """Two sentences for who answers for the plan; "" without a conflict."""
+        if not self.conflict:
+            return ""
+        limits = plan.constraints
+        said = (
+            f"The plan's limits cannot both be held: at most {100 * limits.escape_rate_max:.3g} % escapes takes "
+            f"{self.review_share:.0%} reviews ({limits.review_share_max:.0%} allowed; the share gives way), and "
+            f"{limits.review_share_max:.0%} reviews would let {100 * self.escape_rate_at_share:.2g} % escape."
+        )
+        if self.cost_per_part > plan.objective.review_cost:
+            all_cost = f"{plan.objective.review_cost:.2f} {plan.objective.currency}"
+            said += f" To review every part would cost less: {all_cost} a part, not {self.cost_per_part:.2f}."
+        return said
 
 
 def choose_threshold(
@@ -139,7 +155,8 @@ def choose_threshold(
     # when the share must give way, the fewest reviews that hold the escape bound
     best = int(np.flatnonzero(allowed)[0]) if conflict else int(np.flatnonzero(both)[np.argmin(cost[both])])
     threshold = min(_between(ranked, best), at_most)
-    return ThresholdChoice(threshold, float(escape[best]), float(review[best]), float(cost[best]), conflict)
+    told = float(escape[int(plan.constraints.review_share_max * n)])
+    return ThresholdChoice(threshold, float(escape[best]), float(review[best]), float(cost[best]), conflict, told)
 
 
 def _between(ranked: npt.NDArray[np.float64], reviewed: int) -> float:

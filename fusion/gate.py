@@ -10,7 +10,9 @@ import msgspec
 import numpy as np
 
 from fusion.causes import CauseFinder
+from fusion.certificate import Certificate
 from fusion.counterfactual import Counterfactual
+from fusion.drift_signals import DriftNotes, DriftReference
 from fusion.features import FeatureRow, FeatureSpec, Floats, Norms, RowBuilder, feature_columns
 from fusion.history import HistoryView
 from fusion.lot_spread import LotSpread
@@ -30,7 +32,8 @@ NOTES_VERSION = 1  # of the meaning of features and notes; another one must be r
 class GateNotes(msgspec.Struct, frozen=True, kw_only=True):
     """What the manifest holds of one gate. `arrays`: an .npz of `GateArrays`; `history`: file of the seed.
     `provisional`: the defect rate assumed by a gate that learned without labels, 0 for one that learned from them.
-    `lot_spread`: how far its training lots lay from their risks."""
+    `lot_spread`: how far its training lots lay from their risks. `conflict`: why the plan's limits cannot both be held,
+    "" where they can. `drift`: how its channels and cameras were, None where training was too short to tell."""
 
     spec: FeatureSpec
     threshold: float
@@ -41,6 +44,9 @@ class GateNotes(msgspec.Struct, frozen=True, kw_only=True):
     history: str
     provisional: float = 0.0
     lot_spread: LotSpread = LotSpread()
+    certificate: Certificate | None = None
+    conflict: str = ""
+    drift: DriftNotes | None = None
 
 
 class FusionNotes(msgspec.Struct, frozen=True, kw_only=True):
@@ -89,8 +95,11 @@ class GateJudge:
     def __init__(self, notes: GateNotes, arrays: GateArrays, opened: OpenModel, plan: Plan) -> None:
         spec, fill = notes.spec, arrays.norms.fill
         self.threshold = notes.threshold
+        self.certificate, self.conflict = notes.certificate, notes.conflict
+        self.provisional = notes.provisional > 0.0
         self.model = opened.model_name.sha256
         self.lot_spread = notes.lot_spread
+        self.drift = DriftReference.open(notes.drift, opened) if notes.drift is not None else None
         self.builder = RowBuilder(spec, arrays.norms)
         self.feature_names = [column.name for column in feature_columns(spec)]
         self.history_seed: Mapping[str, bytes] = msgspec.msgpack.decode(
@@ -122,6 +131,10 @@ class GateJudge:
         place = self._channel_at.get((station_id, channel))
         bands = self._golden[self.builder.product_at(product)]
         return None if place is None else bands[place]
+
+    def caveats(self, reading: Reading) -> tuple[str, ...]:
+        """Reasons that go with any decision and make none: what is to be known of how the risk came about."""
+        return ("provisional",) if self.provisional else ()
 
     def causes(self, evidence: Evidence, reading: Reading) -> list[Cause]:
         """Why this part is at risk, ranked."""

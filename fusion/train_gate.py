@@ -9,7 +9,9 @@ import msgspec
 import numpy as np
 import numpy.typing as npt
 
-from fusion.decide import ThresholdChoice, choose_threshold
+from fusion.certificate_fit import Labelled, certify
+from fusion.drift_fit import fit_drift
+from fusion.decide import ThresholdChoice
 from fusion.families import Recipe, named
 from fusion.features import FeatureSpec, Floats, Norms, RowBuilder, feature_columns, is_summary
 from fusion.fit_features import fit_fill, fit_norms, fit_spec, keep_informative, raw_rows
@@ -119,7 +121,9 @@ def finish_gate(
     judged = np.array([risk is not None for risk in risks]) & ~np.isnan(training.defect)
     risk = np.array([risks[i] for i in np.flatnonzero(judged)], dtype=np.float64)
     defect = training.defect[judged] == 1.0
-    choice = choose_threshold(risk, defect, training.plan)
+    labelled = Labelled.of(risk, defect, training.groups, judged, training.usable, training.spec.sources)
+    choice, certificate = certify(labelled, training.plan, training.spec.line_id, training.spec.gate_id)
+    progress(f"  {certificate.say()}")
     origins = _train_origins(training, f"{prefix}-origins.onnx")
     files = {
         f"{prefix}-arrays.npz": gate_arrays(training).pack(),
@@ -127,6 +131,10 @@ def finish_gate(
     }
     if origins is not None:
         files[origins.model.file] = origins.onnx
+    flagged = [None if said is None else said >= choice.threshold for said in risks]
+    drift = fit_drift(evidence, training.raw, flagged, training.spec, f"{prefix}-drift.npz")
+    if drift is not None:
+        files[drift.file] = drift.packed
     risk_models = _shelved(trained, f"{prefix}-risk", True, files)
     notes = GateNotes(
         spec=training.spec,
@@ -137,6 +145,9 @@ def finish_gate(
         arrays=f"{prefix}-arrays.npz",
         history=f"{prefix}-history.msgpack",
         lot_spread=fit_lot_spread(risk, defect, training.groups[judged]),
+        drift=drift.notes if drift is not None else None,
+        certificate=certificate,
+        conflict=choice.say_conflict(training.plan),
     )
     return FittedGate(notes, files, choice, [t.fitted.recipe for t in trained], (risk, defect))
 
@@ -203,9 +214,10 @@ def _train_origins(training: GateTraining, file: str) -> FittedOrigins | None:
     return fit_origins(filled, classes, training.groups[at], summary, file)
 
 
-def gate_arrays(training: GateTraining) -> GateArrays:
-    """What serving needs besides models: golden cycles, ranges, reference parts, bands."""
-    good = np.flatnonzero(training.defect != 1.0)
+def gate_arrays(training: GateTraining, usual: npt.NDArray[np.bool_] | None = None) -> GateArrays:
+    """What serving needs besides models: golden cycles, ranges, reference parts, bands. `usual`: bool[n], the parts
+    that stand for good ones where labels do not say."""
+    good = np.flatnonzero(training.defect != 1.0 if usual is None else usual & (training.defect != 1.0))
     sources = np.array([len(usable) for usable in training.usable])
     most = good[sources[good] == sources[good].max()]
     chosen = np.sort(np.random.default_rng(0).permutation(most)[:REFERENCE_ROWS])
