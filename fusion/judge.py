@@ -95,7 +95,7 @@ class Judge:
             risk_low=spoke.estimate.low if spoke else None,
             risk_high=spoke.estimate.high if spoke else None,
             threshold=threshold,
-            reasons=list(call.reasons),
+            reasons=[*call.reasons, *(gate.caveats(spoke) if gate is not None and spoke is not None else ())],
             causes=causes,
             model=self.model if spoke else None,
             audit=call.audit,

@@ -1,7 +1,7 @@
 """`qcfuse train`: a replay folder in, eyes and a fusion model on the shelf out.
 
 The folder runs through the very code that serves: eyes give out-of-fold findings, the join makes evidence, the row
-builder makes rows. A gate with too few labelled defects gets no model, and says so.
+builder makes rows. A gate with too few labelled defects starts cold: it ranks what is unusual, and says so.
 """
 
 from __future__ import annotations
@@ -12,6 +12,7 @@ from pathlib import Path
 import msgspec
 
 from fusion.card import write_card
+from fusion.cold_start_fit import PARTS_MIN, ColdTraining, begin_cold, finish_cold
 from fusion.features import feature_columns
 from fusion.fit_risk import DEFECTS_MIN
 from fusion.gate import NOTES_VERSION, FusionNotes
@@ -53,7 +54,10 @@ def train_folder(
     progress(f"{len(cases)} cases, {sum(case.defect is not None for case in cases)} with a label")
     gates = fit_gates(cases, labels, folder.plan, progress)
     if not gates:
-        progress(f"no gate has {DEFECTS_MIN} labelled defects: no risk model; every part will be cannot_tell")
+        progress(
+            f"no gate has {DEFECTS_MIN} labelled defects, nor {PARTS_MIN} parts with sensors or findings to tell what "
+            "is usual: no risk model; every part will be cannot_tell"
+        )
         return None
     manifest = save_fusion(gates, cases, folder.plan, shelf)
     progress(f"fusion {manifest.version} is live on {shelf}")
@@ -61,18 +65,23 @@ def train_folder(
 
 
 def fit_gates(cases: list[Case], labels: list[Released], plan: Plan, progress: Progress) -> list[FittedGate]:
-    """Every gate that has enough labels, in the order of the plan."""
+    """Every gate in the order of the plan; one without enough labels starts cold, one without enough parts has none."""
     by_gate: dict[GateKey, list[Case]] = {}
     for case in cases:
         by_gate.setdefault((case.evidence.line_id, case.evidence.gate_id), []).append(case)
     begun = {key: begin_gate(by_gate[key], plan, progress) for key in _gate_keys(plan) if key in by_gate}
     fitted: list[FittedGate] = []
     for line in plan.lines:
-        of_line = {key: gate for key, gate in begun.items() if key[0] == line.line_id and gate.learnable}
-        views, seed = _line_history(of_line, labels, plan, line.line_id)
-        for training in of_line.values():
-            asked = [views[case.key] for case in training.cases]
-            fitted.append(finish_gate(training, asked, seed, f"g{len(fitted)}", progress))
+        of_line = {key: gate for key, gate in begun.items() if key[0] == line.line_id}
+        cold = {key: begin_cold(gate, progress) for key, gate in of_line.items() if not gate.learnable}
+        views, seed = _line_history(of_line, cold, labels, plan, line.line_id)
+        for key, training in of_line.items():
+            prefix = f"g{len(fitted)}"
+            if training.learnable:
+                asked = [views[case.key] for case in training.cases]
+                fitted.append(finish_gate(training, asked, seed, prefix, progress))
+            elif (unlabelled := cold[key]) is not None:
+                fitted.append(finish_cold(unlabelled, seed, prefix))
     return fitted
 
 
@@ -81,12 +90,18 @@ def _gate_keys(plan: Plan) -> list[GateKey]:
 
 
 def _line_history(
-    gates: Mapping[GateKey, GateTraining], labels: list[Released], plan: Plan, line_id: str
+    gates: Mapping[GateKey, GateTraining],
+    cold: Mapping[GateKey, ColdTraining | None],
+    labels: list[Released],
+    plan: Plan,
+    line_id: str,
 ) -> tuple[dict[CaseKey, HistoryView], dict[str, bytes]]:
+    """A part enters at the first gate it reaches, as in service: where that has no model, without a risk."""
     cases = [case for gate in gates.values() for case in gate.cases]
-    base_risks = {
-        case.key: risk for gate in gates.values() for case, risk in zip(gate.cases, gate.base_risks(), strict=True)
-    }
+    base_risks: dict[CaseKey, float | None] = {}
+    for key, gate in gates.items():
+        speaking = cold.get(key) or gate
+        base_risks |= {case.key: risk for case, risk in zip(gate.cases, speaking.base_risks(), strict=True)}
     views, history = history_views(cases, base_risks, labels, plan, line_id)
     return views, history.snapshot()
 

@@ -18,9 +18,12 @@ class Owners(PlanStruct, frozen=True, kw_only=True):
 
 
 class Objective(PlanStruct, frozen=True, kw_only=True):
+    """`defect_rate_assumed`: stands in for what labels would tell, until there are enough of them (a cold start)."""
+
     escape_cost: float
     review_cost: float
     currency: str
+    defect_rate_assumed: float = 0.02
 
 
 class Constraints(PlanStruct, frozen=True, kw_only=True):

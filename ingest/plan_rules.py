@@ -43,6 +43,9 @@ def _limits(plan: Plan) -> Iterator[Problem]:
     for steps, share in shares.items():
         if not 0.0 <= share <= 1.0:
             yield steps, f"{steps[-1]} is a share between 0 and 1, not {share:g}"
+    if not 0.0 < plan.objective.defect_rate_assumed < 0.5:
+        told = plan.objective.defect_rate_assumed
+        yield ("objective", "defect_rate_assumed"), f"defect_rate_assumed is a share between 0 and 0.5, not {told:g}"
     above_zero = {
         ("constraints", "latency_ms_max"): plan.constraints.latency_ms_max,
         ("objective", "escape_cost"): plan.objective.escape_cost,

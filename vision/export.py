@@ -26,8 +26,8 @@ class GraphPen:
         self._outputs: list[onnx.ValueInfoProto] = []
         self._opset = OPSET
 
-    def input(self, name: str, shape: Sequence[int]) -> str:
-        """A float32 input of a fixed shape."""
+    def input(self, name: str, shape: Sequence[int | None]) -> str:
+        """A float32 input; None is any length."""
         self._inputs.append(helper.make_tensor_value_info(name, TensorProto.FLOAT, list(shape)))
         return name
 

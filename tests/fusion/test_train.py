@@ -126,10 +126,11 @@ def test_a_part_does_not_see_its_own_base_risk(plan: Plan) -> None:
     assert any(views[case.key] != changed[case.key] for case in cases[21:])
 
 
-def test_too_few_defects_teach_nothing(plan: Plan) -> None:
+def test_too_few_defects_teach_no_risk_but_what_is_usual(plan: Plan) -> None:
     cases, labels = cases_of(80)
     few = [dataclasses.replace(case, defect=i < 7, causes=()) for i, case in enumerate(cases)]
-    assert fit_gates(few, labels, plan, lambda _: None) == []
+    (gate,) = fit_gates(few, labels, plan, lambda _: None)
+    assert gate.notes.provisional == plan.objective.defect_rate_assumed
 
 
 def test_the_card_says_how_good_on_what_and_where_it_fails(shelf: Path) -> None:
