@@ -10,8 +10,9 @@ import numpy as np
 import numpy.typing as npt
 
 from fusion.certificate_fit import Labelled, certify
-from fusion.drift_fit import fit_drift
 from fusion.decide import ThresholdChoice
+from fusion.drift_fit import fit_drift
+from fusion.drift_signals import DriftNotes
 from fusion.families import Recipe, named
 from fusion.features import FeatureSpec, Floats, Norms, RowBuilder, feature_columns, is_summary
 from fusion.fit_features import fit_fill, fit_norms, fit_spec, keep_informative, raw_rows
@@ -131,10 +132,6 @@ def finish_gate(
     }
     if origins is not None:
         files[origins.model.file] = origins.onnx
-    flagged = [None if said is None else said >= choice.threshold for said in risks]
-    drift = fit_drift(evidence, training.raw, flagged, training.spec, f"{prefix}-drift.npz")
-    if drift is not None:
-        files[drift.file] = drift.packed
     risk_models = _shelved(trained, f"{prefix}-risk", True, files)
     notes = GateNotes(
         spec=training.spec,
@@ -145,7 +142,7 @@ def finish_gate(
         arrays=f"{prefix}-arrays.npz",
         history=f"{prefix}-history.msgpack",
         lot_spread=fit_lot_spread(risk, defect, training.groups[judged]),
-        drift=drift.notes if drift is not None else None,
+        drift=train_drift(training, risks, choice.threshold, prefix, files),
         certificate=certificate,
         conflict=choice.say_conflict(training.plan),
     )
@@ -212,6 +209,19 @@ def _train_origins(training: GateTraining, file: str) -> FittedOrigins | None:
     filled = np.where(np.isnan(features), training.fill, features)
     summary = np.array([is_summary(column) for column in feature_columns(training.spec)])
     return fit_origins(filled, classes, training.groups[at], summary, file)
+
+
+def train_drift(
+    training: GateTraining, risks: Sequence[float | None], threshold: float, prefix: str, files: dict[str, bytes]
+) -> DriftNotes | None:
+    """Put the gate's drift reference among its files; None where its history is too short for one."""
+    evidence = [case.evidence for case in training.cases]
+    flagged = [None if risk is None else risk >= threshold for risk in risks]
+    fitted = fit_drift(evidence, training.raw, flagged, training.spec, f"{prefix}-drift.npz")
+    if fitted is None:
+        return None
+    files[fitted.notes.file] = fitted.packed
+    return fitted.notes
 
 
 def gate_arrays(training: GateTraining, usual: npt.NDArray[np.bool_] | None = None) -> GateArrays:

@@ -51,4 +51,6 @@ class Watch(Protocol):
 
 def begin_watches(plan: Plan, settings: Settings) -> dict[str, Watch]:
     """Every watch by the kind of its records in `qc.state`."""
-    return {}
+    from fusion.drift_watch import DriftWatch  # watches are made of this file's types
+
+    return {"drift": DriftWatch()}
