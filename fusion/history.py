@@ -29,18 +29,33 @@ LOG_RATIO_MAX = 4.0  # exp(4): an entity 55 times worse than its line says no mo
 T = TypeVar("T")
 
 
+class Counted(msgspec.Struct, frozen=True, array_like=True):
+    """What a history's means of one entity rest on, decayed as they are: a part HALF_LIFE_PARTS ago counts half.
+
+    `parts` with a risk, whose risks sum to `risk`; `labels` released and the `defects` among them; `expected`: the
+    defects that the line's own rate would have given.
+    """
+
+    parts: float = 0.0
+    risk: float = 0.0
+    labels: float = 0.0
+    defects: float = 0.0
+    expected: float = 0.0
+
+
 class HistoryView(msgspec.Struct, frozen=True):
     """What history said when a part was first judged; kept with the gate so that revisions use the same.
 
     `risk`, `rate`: entity -> log of (shrunk decayed mean of the entity / mean of the line), 0 where nothing is known.
     `parts`: how many parts of the line have entered. `recalibration`: what released labels said then of the model's
-    risks (`fusion/recalibrate.py`), None while they stand as they are.
+    risks (`fusion/recalibrate.py`), None while they stand as they are. `counts`: entity -> what its means rest on.
     """
 
     risk: dict[str, float] = {}
     rate: dict[str, float] = {}
     parts: int = 0
     recalibration: Recalibration | None = None
+    counts: dict[str, Counted] = {}
 
 
 class _Tally(msgspec.Struct, array_like=True):
@@ -103,6 +118,7 @@ class History:
         """What is known now of this part's entities."""
         risk: dict[str, float] = {}
         rate: dict[str, float] = {}
+        counts: dict[str, Counted] = {}
         mean_risk = self._line.risk / self._line.parts if self._line.parts > 0 else 0.0
         mean_rate = self._line.defects / self._line.labels if self._line.labels > 0 else 0.0
         for entity in entities_of(evidence, self._plan):
@@ -112,7 +128,8 @@ class History:
             fade = self._fade(tally)
             risk[entity] = _log_ratio(tally.risk * fade, tally.parts * fade, mean_risk)
             rate[entity] = _log_ratio(tally.defects * fade, tally.labels * fade, mean_rate)
-        return HistoryView(risk=risk, rate=rate, parts=self._line.at)
+            counts[entity] = _counted(tally, fade, mean_rate)
+        return HistoryView(risk=risk, rate=rate, parts=self._line.at, counts=counts)
 
     def enter(self, evidence: Evidence, base_risk: float | None) -> None:
         """Count a part, once, with its first verdict. Without a base risk it only waits for its label."""
@@ -240,6 +257,12 @@ def _advance(tally: _Tally, clock: int) -> None:
     tally.parts *= fade
     tally.defects *= fade
     tally.labels *= fade
+
+
+def _counted(tally: _Tally, fade: float, line_rate: float) -> Counted:
+    """Rounded: it is kept with every open part."""
+    figures = (tally.parts, tally.risk, tally.labels, tally.defects, tally.labels * line_rate)
+    return Counted(*(round(figure * fade, 3) for figure in figures))
 
 
 def _log_ratio(total: float, weight: float, mean: float) -> float:

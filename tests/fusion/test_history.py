@@ -73,6 +73,19 @@ def test_a_label_counts_when_it_is_released_and_once(plan: Plan, make: Make) -> 
     assert once.rate["tool_id=T0"] > 0.2
 
 
+def test_a_view_says_what_its_means_rest_on(plan: Plan, make: Make) -> None:
+    history = History(plan, "L1")
+    for number in range(80):
+        history.enter(make(number, tool=f"T{number % 2}", lot="S"), 0.1 if number % 2 else 0.02)
+        history.label(defect(number, "defect" if number % 8 == 0 else "ok"))
+    counted = history.view(make(99, tool="T0", lot="S")).counts["tool_id=T0"]
+    assert counted.parts == pytest.approx(40, rel=0.02)
+    assert counted.risk == pytest.approx(0.8, rel=0.02)
+    assert counted.labels == pytest.approx(40, rel=0.02)
+    assert counted.defects == pytest.approx(10, rel=0.02)
+    assert counted.expected == pytest.approx(5, rel=0.02)
+
+
 def test_a_corrected_label_takes_the_first_one_back(plan: Plan, make: Make) -> None:
     wrong, right = History(plan, "L1"), History(plan, "L1")
     for history in (wrong, right):
