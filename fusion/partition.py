@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
@@ -11,6 +11,7 @@ from typing import Literal
 import msgspec
 
 from fusion.camera_watch import PROBLEMS, CameraWatch
+from fusion.certificate_standing import SourceWatch, Standing, standings
 from fusion.history import HistoryView
 from fusion.incidents import Incident
 from fusion.judge import Judge, Judgement
@@ -56,7 +57,8 @@ class Partition:
         self.sequences: dict[tuple[str, str], int] = {}
         self.histories: dict[str, PacedHistory] = {}
         self.cameras = CameraWatch(plan, Promises(Path(settings.shelf)).of)
-        self.watches = begin_watches(plan, settings)
+        self.sources = SourceWatch()
+        self.watches = begin_watches(plan, settings) | {"sources": self.sources}
         self.calibration = RecalibrationWatch(plan)
         self.watches[CALIBRATION] = self.calibration
         self._mode_of = mode_of
@@ -168,6 +170,10 @@ class Partition:
         """What is going wrong now on the lines of this partition, the oldest first."""
         watched = [one for watch in self.watches.values() for one in watch.incidents()]
         return sorted([*self.cameras.incidents(), *watched], key=lambda one: one.since)
+
+    def certificates(self, line_ids: Collection[str]) -> list[Standing]:
+        """How the certificates of these lines' gates stand now."""
+        return standings(self.plan, self.judge, line_ids, self.incidents(), self.sources, self._mode_of)
 
     def history(self, line_id: str) -> PacedHistory:
         """The history of a line; a new one begins with what training saw."""

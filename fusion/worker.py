@@ -11,6 +11,7 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from fusion.certificate_standing import Standing
 from fusion.judge import Judge
 from fusion.modes import Modes
 from fusion.partition import Partition, Ruling
@@ -30,6 +31,7 @@ from ingest.settings import Settings
 INPUTS = ("sensors", "findings", "production", "defects")  # the order at one moment, as in a replay
 CYCLE_RECORDS = 200  # records of one cycle: bounds how long an order to stop may wait
 WAIT_S = 0.1
+CERTIFICATES_TOLD = 60  # gates; a heartbeat must stay small
 INCIDENTS_TOLD = 20  # the oldest; a heartbeat must stay small, and nobody reads more
 WRITERS = 4  # files written at once: a disk takes several as fast as one
 
@@ -187,9 +189,17 @@ class FusionWorker:
             "model": self.judge.model.version if self.judge.model else None,
             "problem": self.judge.problem,
             "calibration": [one for post in self.posts.values() for one in post.partition.calibration.figures()],
+            "certificates": [one.told() for one in self._certificates()[:CERTIFICATES_TOLD]],
             "incidents_open": len(incidents),
             "incidents": [one.told() for one in sorted(incidents, key=lambda one: one.since)[:INCIDENTS_TOLD]],
         }
+
+    def _certificates(self) -> list[Standing]:
+        """How the certificates of the lines in our hands stand."""
+        of: dict[int, list[str]] = defaultdict(list)
+        for line in self.plan.lines:
+            of[partition_of(line.line_id.encode(), self._partitions)].append(line.line_id)
+        return [one for number, post in self.posts.items() for one in post.partition.certificates(of[number])]
 
     def use(self, judge: Judge) -> None:
         """Another model went live: judge with it from the next record on."""
