@@ -1,0 +1,158 @@
+"""What training leaves the scan of a line: natural rates and spreads, and the limits that its own history asks for.
+
+Limits: the line's parts are run through the scan again and again with defects drawn anew from what is natural (every
+value's effect drawn from its doubt, values of lots and batches as if never seen). The highest statistic of each stretch
+has a Gumbel tail; the limit is where it is reached FALSE_PER_PARTS times a part.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+
+from fusion.scan_glr import Rows, best_since, screen
+from fusion.scan_memory import ATTRIBUTES_MAX
+from fusion.scan_rates import (
+    ALL,
+    LIMIT_WITHOUT_HISTORY,
+    NONE,
+    RATE_MAX,
+    RATE_MIN,
+    Levels,
+    Natural,
+    Numbers,
+    ScanNotes,
+    attribute_of,
+    fit_natural,
+)
+
+FALSE_PER_PARTS = 2e-6  # of each of the two signals: together less than half of one in 100 000 parts
+NULL_PARTS = 40_000  # drawn per signal
+STRETCH = 2000  # parts whose highest statistic is one observation
+LOOK_PARTS = 500
+MEMORY_PARTS = 8192  # of the drawn stream: longer windows are fewer and hold no higher maxima
+TRANSIENT_PARTS = 0.2  # a value that history saw during less of its length may never come again
+TRIED = 3  # levels per look whose onset is sought row by row, as in service
+LIMIT_MIN = 7.0
+PARTS_MIN, DEFECTS_MIN = 200, 10  # history with less says too little of what is natural
+
+
+def fit_scan(levels: Sequence[Sequence[str]], outcome: Numbers, flagged: Numbers, seed: int = 0) -> ScanNotes | None:
+    """From a line's parts in their order. `outcome`: 1 defect, 0 good, the base risk where there is no label;
+    `flagged`: 1 or 0. None when history is too short."""
+    if len(levels) < PARTS_MIN or outcome.sum() < DEFECTS_MIN:
+        return None
+    table, names = level_table(levels)
+    defects, flags = fit_natural(table, names, outcome), fit_natural(table, names, flagged)
+    rng = np.random.default_rng(seed)
+    return ScanNotes(
+        defects=defects,
+        flags=flags,
+        defects_limit=null_limit(table, names, defects, rng),
+        flags_limit=null_limit(table, names, flags, rng),
+    )
+
+
+def level_table(levels: Sequence[Sequence[str]]) -> tuple[Levels, list[str]]:
+    """int32[n, a] of level numbers, NONE where a part lacks one; and the levels' names.
+
+    A column holds values of one attribute that exclude each other: the tools of one station, where parts book a tool
+    at each of several. A value stays in the column where it was first seen, but where two of a part then collide.
+    """
+    names: list[str] = ["", "-"]
+    numbers: dict[str, int] = {}
+    home: dict[str, int] = {}
+    owners: list[str] = []  # column -> attribute
+    placed: list[dict[int, int]] = []
+    for row in levels:
+        used: dict[int, int] = {}
+        for level in row[:ATTRIBUTES_MAX]:
+            attribute = attribute_of(level)
+            column = home.get(level, -1)
+            if column < 0 or column in used:
+                free = (k for k, owner in enumerate(owners) if owner == attribute and k not in used)
+                column = next(free, len(owners))
+                if column == len(owners):
+                    owners.append(attribute)
+                home.setdefault(level, column)
+                if level not in numbers:
+                    numbers[level] = len(names)
+                    names.append(level)
+            used[column] = numbers[level]
+        placed.append(used)
+    table = np.full((len(levels), max(1, len(owners))), NONE, dtype=np.int32)
+    for place, used in enumerate(placed):
+        table[place, list(used)] = list(used.values())
+    return table, names
+
+
+def null_limit(table: Levels, names: Sequence[str], natural: Natural, rng: np.random.Generator) -> float:
+    """The limit of one signal, nats."""
+    rows = _null_rows(table, names, natural, rng)
+    highest = []
+    for begin in range(0, len(rows.observed), STRETCH):
+        looks = range(begin + LOOK_PARTS, min(begin + STRETCH, len(rows.observed)) + 1, LOOK_PARTS)
+        highest.append(max((_highest(_until(rows, end)) for end in looks), default=0.0))
+    if len(highest) < 2:
+        return LIMIT_WITHOUT_HISTORY
+    scale = max(1.0, float(np.std(highest)) * 6**0.5 / np.pi)  # e^-h is the tail of a likelihood ratio
+    location = float(np.mean(highest)) - 0.5772 * scale
+    limit = location - scale * float(np.log(-np.log1p(-FALSE_PER_PARTS * STRETCH)))
+    return round(max(LIMIT_MIN, limit), 2)
+
+
+def _highest(rows: Rows) -> float:
+    """The highest statistic of a look, as the search has it."""
+    screened = screen(rows)
+    first = np.argsort(-screened.statistic, kind="stable")[:TRIED]
+    return max(best_since(rows.only(rows.carrying(int(level)))).statistic for level in first)
+
+
+def _until(rows: Rows, end: int) -> Rows:
+    at = np.arange(len(rows.observed))
+    return rows.only((at < end) & (at >= end - MEMORY_PARTS))
+
+
+def _null_rows(table: Levels, names: Sequence[str], natural: Natural, rng: np.random.Generator) -> Rows:
+    """The line's parts, repeated, with outcomes drawn from what is natural. Transient values are new in each round."""
+    n, rounds = len(table), max(1, -(-NULL_PARTS // len(table)))
+    doubts = np.array([natural.variance, 0.0, *(natural.doubt_of(name) for name in names[2:])])
+    effects = np.array([1.0, 1.0, *(natural.effect_of(name) for name in names[2:])])
+    passing = _transient(table, len(names))
+    unseen = np.array([0.0, 0.0, *(natural.spread.get(attribute_of(name), 0.0) for name in names[2:])])
+    width = int(passing.sum())
+    count = len(names) + width * rounds
+    places = np.zeros(len(names), dtype=np.int32)
+    places[passing] = np.arange(width)
+    all_doubts = np.concatenate([doubts, np.tile(unseen[passing], rounds)])
+    known = np.concatenate([effects, np.ones(width * rounds)])
+    noise = np.ones(count)
+    wide = all_doubts > 0
+    noise[wide] = rng.gamma(1.0 / all_doubts[wide], all_doubts[wide])
+    pieces = []
+    for one in range(rounds):
+        piece = table.copy()
+        moved = passing[piece]
+        piece[moved] = len(names) + one * width + places[piece[moved]]
+        pieces.append(piece)
+    levels = np.concatenate(pieces)[: max(n, NULL_PARTS)]
+    expected = np.clip(natural.rate * np.prod(known[levels], axis=1), RATE_MIN, RATE_MAX)
+    actual = np.clip(expected * np.prod(noise[levels], axis=1) * noise[ALL], 0.0, RATE_MAX)
+    everything = np.full((len(levels), 1), ALL, dtype=np.int32)
+    return Rows(
+        np.hstack([everything, levels]).astype(np.int32), rng.random(len(levels)) < actual, expected,
+        np.arange(len(levels)), all_doubts,
+    )  # fmt: skip
+
+
+def _transient(table: Levels, count: int) -> np.ndarray[tuple[int], np.dtype[np.bool_]]:
+    """Levels that were there during a short time only: lots, batches."""
+    first, last = np.full(count, len(table)), np.full(count, -1)
+    at = np.arange(len(table))
+    for column in table.T:
+        np.minimum.at(first, column, at)
+        np.maximum.at(last, column, at)
+    short: np.ndarray[tuple[int], np.dtype[np.bool_]] = (last - first) < TRANSIENT_PARTS * len(table)
+    short[[ALL, NONE]] = False
+    return short

@@ -1,0 +1,150 @@
+"""The statistic: of every level, over many windows up to now, how much likelier a raised rate is than the natural one.
+
+Binomial likelihood ratio (Kulldorff, A spatial scan statistic, 1997; Poisson where rates are small), divided by the
+overdispersion that natural spread brings: var(O) = E (1 - p) + v E^2.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+
+from fusion.scan_rates import ALL, NONE, RATE_MAX, RATE_MIN, Levels, Numbers
+
+Mask = npt.NDArray[np.bool_]
+
+WINDOW_MIN = 64  # parts of the shortest window
+WINDOW_STEP = 2**0.5  # the next window is longer by this: an onset between two costs at most a tenth of the statistic
+OBSERVED_MIN = 4  # fewer defects or flags are nothing to call people for
+RATIO_MIN = 1.5  # a smaller excess is not worth an incident, and no natural rate is known better
+
+
+@dataclass(frozen=True, slots=True)
+class Rows:
+    """Parts that are counted, the oldest first. `levels`: int32[m, 1 + a], column 0 ALL, NONE in empty places;
+    `observed`: bool[m]; `expected`: float64[m], rate in control; `position`: int64[m] in the line's order;
+    `doubts`: float64[levels], variance of the natural log rate."""
+
+    levels: Levels
+    observed: Mask
+    expected: Numbers
+    position: npt.NDArray[np.int64]
+    doubts: Numbers
+
+    def only(self, mask: Mask) -> Rows:
+        return Rows(self.levels[mask], self.observed[mask], self.expected[mask], self.position[mask], self.doubts)
+
+    def expecting(self, expected: Numbers) -> Rows:
+        """The same parts with other rates expected of them."""
+        return Rows(self.levels, self.observed, expected, self.position, self.doubts)
+
+    def carrying(self, *sides: int) -> Mask:
+        """Which parts carry all of these levels."""
+        mask = np.ones(len(self.observed), dtype=np.bool_)
+        for side in sides:
+            if side != ALL:
+                mask &= (self.levels == side).any(axis=1)
+        return mask
+
+
+@dataclass(frozen=True, slots=True)
+class Screened:
+    """Per level, its best window: `statistic` in nats, `window` as how many of the latest rows."""
+
+    statistic: Numbers
+    window: npt.NDArray[np.int64]
+
+
+def window_sizes(rows: int) -> npt.NDArray[np.int64]:
+    """Windows of the latest 64, 91, 128 ... rows, and of all."""
+    sizes, size = [], float(WINDOW_MIN)
+    while size < rows:
+        sizes.append(round(size))
+        size *= WINDOW_STEP
+    return np.array([*sizes, rows], dtype=np.int64)
+
+
+def screen(rows: Rows) -> Screened:
+    """The best window of every level, by the spread of the level alone (others add to it: `natural_variance`)."""
+    count, m = len(rows.doubts), len(rows.observed)
+    if m == 0:
+        return Screened(np.zeros(count), np.zeros(count, dtype=np.int64))
+    sizes = window_sizes(m)
+    segment = np.searchsorted(sizes, np.arange(m, 0, -1)).astype(np.int32)
+    flat = segment[:, None] * np.int32(count) + rows.levels
+    shape, places = (len(sizes), count), len(sizes) * count
+    weights = np.broadcast_to(rows.expected[:, None], flat.shape).ravel()
+    parts = np.bincount(flat.ravel(), minlength=places).reshape(shape).cumsum(axis=0).astype(np.float64)
+    observed = np.bincount(flat[rows.observed].ravel(), minlength=places).reshape(shape).cumsum(axis=0).astype(float)
+    expected = np.bincount(flat.ravel(), weights, places).reshape(shape).cumsum(axis=0)
+    statistic = log_ratio(observed, expected, parts) / overdispersion(
+        expected, parts, rows.doubts[None, :] + np.where(np.arange(count) == ALL, 0.0, rows.doubts[ALL])
+    )
+    statistic[:, NONE] = 0.0
+    best = statistic.argmax(axis=0)
+    return Screened(statistic[best, np.arange(count)], sizes[best])
+
+
+def log_ratio(observed: Numbers, expected: Numbers, parts: Numbers) -> Numbers:
+    """Log likelihood ratio of the rate seen against the rate expected, in nats; 0 where the excess is too small to
+    matter (RATIO_MIN, OBSERVED_MIN). All of one shape."""
+    mean = np.clip(expected / np.maximum(parts, 1.0), RATE_MIN, RATE_MAX)
+    seen = np.clip(observed / np.maximum(parts, 1.0), 0.0, 1.0)
+    raised = (seen >= RATIO_MIN * mean) & (observed >= OBSERVED_MIN)
+    if not raised.any():
+        return np.zeros_like(expected)
+    out = np.zeros_like(expected)
+    o, n, p, q = observed[raised], parts[raised], mean[raised], seen[raised]
+    rest = np.where(q < 1.0, np.log1p(-np.minimum(q, 1.0 - 1e-12)) - np.log1p(-p), 0.0)
+    out[raised] = o * np.log(q / p) + (n - o) * rest
+    return out
+
+
+def overdispersion(expected: Numbers, parts: Numbers, variance: Numbers) -> Numbers:
+    """How many times the binomial's the variance of a count is, where log rates vary by `variance`."""
+    mean = np.clip(expected / np.maximum(parts, 1.0), 0.0, RATE_MAX)
+    return 1.0 + variance * expected / (1.0 - mean)
+
+
+def natural_variance(rows: Rows) -> float:
+    """Variance of the mean log rate of these parts: each value they carry adds its own by the square of its share, so
+    that a window of few lots, or of one campaign, must stand out more."""
+    if not len(rows.observed):
+        return 0.0
+    share = np.bincount(rows.levels.ravel(), minlength=len(rows.doubts)) / len(rows.observed)
+    share[NONE] = 0.0
+    return float((share**2 * rows.doubts).sum())
+
+
+@dataclass(frozen=True, slots=True)
+class Since:
+    """The best onset of one set of parts. `row`: the first of them; `statistic`: its `log_ratio` for natural spread."""
+
+    row: int
+    log_ratio: float
+    statistic: float
+    observed: int
+    expected: float
+    parts: int
+
+    @property
+    def ratio(self) -> float:
+        return self.observed / max(self.expected, 1e-9)
+
+
+def best_since(rows: Rows) -> Since:
+    """The onset that maximises the likelihood ratio over every row (all of `rows` carry the level)."""
+    if not len(rows.observed):
+        return Since(0, 0.0, 0.0, 0, 0.0, 0)
+    observed = rows.observed[::-1].cumsum()[::-1].astype(np.float64)
+    expected = rows.expected[::-1].cumsum()[::-1]
+    parts = np.arange(len(observed), 0, -1, dtype=np.float64)
+    ratios = log_ratio(observed, expected, parts)
+    at = int(ratios.argmax())
+    late = rows.only(np.arange(len(observed)) >= at)
+    spread = float(overdispersion(expected[at : at + 1], parts[at : at + 1], np.array([natural_variance(late)]))[0])
+    return Since(
+        at, float(ratios[at]), float(ratios[at]) / spread, int(observed[at]), float(expected[at]), int(parts[at])
+    )

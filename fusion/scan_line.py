@@ -1,0 +1,141 @@
+"""The scan of one line, by blocks of event time: parts and labels wait until a part of a block further on is judged.
+
+So what it says does not depend on the order of judging, and a part sees the incidents as of the block before its own,
+as it sees history (`fusion/paced_history.py`).
+"""
+
+from __future__ import annotations
+
+import msgspec
+
+from fusion.incidents import Incident
+from fusion.paced_history import BLOCK_MS, WAITING_MAX
+from fusion.scan_looks import Look, ScanBook
+from fusion.scan_memory import ScanMemory, ScanPart
+from fusion.scan_rates import ScanNotes
+from fusion.scan_words import name_of
+
+LOOK_PARTS = 256  # from one look to the next: some 30 us of a look's 8 ms per part
+CAUSES_KEPT = 16  # latest changes of what is open, for parts that are judged late
+_WAITING = "w:"
+_BOOK = "book"
+
+
+class _Waiting(msgspec.Struct, array_like=True, order=True):
+    """A part (`label` -1) or a label that is not counted yet; ordered by time, a part before its label."""
+
+    at: int
+    label: int
+    part_id: str
+    levels: list[str] = []
+    risk: int = -1
+    flag: int = -1
+
+
+class _Book(msgspec.Struct, array_like=True):
+    """What is kept beside the parts. `counted`: parts in all; `causes`: (from this time on, the causes open)."""
+
+    counted: int = 0
+    scan: ScanBook = msgspec.field(default_factory=ScanBook)
+    causes: list[tuple[int, list[str]]] = []
+
+
+_PACK = msgspec.msgpack.Encoder()
+_UNPACK = msgspec.msgpack.Decoder(_Waiting)
+_UNPACK_BOOK = msgspec.msgpack.Decoder(_Book)
+
+
+class ScanLine:
+    """One line. `notes`: what training left, of the model that judged last; `quiet`: see `Look`."""
+
+    def __init__(self, line_id: str) -> None:
+        self.line_id = line_id
+        self.notes: ScanNotes | None = None
+        self.quiet = False
+        self.memory = ScanMemory()
+        self._book = _Book()
+        self._book_changed = False
+        self._waiting: dict[str, _Waiting] = {}
+        self._changed: dict[str, None] = {}
+        self._settled_to = 0
+
+    def enter(self, part: ScanPart) -> None:
+        """A part was judged for the first time at the line's last gate."""
+        self._wait(_Waiting(part.at, -1, part.part_id, part.levels, part.risk, part.flag))
+
+    def label(self, part_id: str, label: int, at: int) -> None:
+        """A label was released: 1 defect, 0 good."""
+        self._wait(_Waiting(at, label, part_id))
+
+    def incidents(self) -> list[Incident]:
+        return [one.told(self.line_id) for one in self._book.scan.open]
+
+    def causes_at(self, event_at: int) -> list[str]:
+        """The causes of the incidents that were open as of the block before that of this moment."""
+        until = block_before(event_at)
+        self.settle(until)
+        return next((causes for since, causes in reversed(self._book.causes) if since <= until), [])
+
+    def settle(self, until: int) -> None:
+        """Count all that waits from before `until` (ms since 1970), in the order of time."""
+        if until <= self._settled_to:
+            return
+        self._settled_to = until
+        for entry, key in sorted((entry, key) for key, entry in self._waiting.items() if entry.at < until):
+            self._count(key, entry)
+
+    def _wait(self, entry: _Waiting) -> None:
+        key = f"{_WAITING}{entry.at}:{entry.label}:{entry.part_id}"
+        self._waiting[key] = entry
+        self._changed[key] = None
+        if len(self._waiting) > WAITING_MAX:
+            self._count(*min(self._waiting.items(), key=lambda item: item[1]))
+
+    def _count(self, key: str, entry: _Waiting) -> None:
+        del self._waiting[key]
+        self._changed[key] = None
+        if entry.label >= 0:
+            self.memory.label(entry.part_id, entry.label)
+        elif not self.memory.knows(entry.part_id):
+            self.memory.enter(ScanPart(entry.at, entry.part_id, entry.levels, entry.risk, entry.flag))
+            self._book.counted += 1
+            self._book_changed = True
+            if self._book.counted % LOOK_PARTS == 0:
+                self._look(entry.at)
+
+    def _look(self, at: int) -> None:
+        if not Look(self.memory, self._book.scan, self.notes, self.quiet).take():
+            return
+        causes = sorted(name for one in self._book.scan.open if (name := name_of(one.cause)))
+        if causes != (self._book.causes[-1][1] if self._book.causes else []):
+            since = (at // BLOCK_MS + 1) * BLOCK_MS  # whoever has this block settled sees it
+            self._book.causes = [*self._book.causes, (since, causes)][-CAUSES_KEPT:]
+
+    # -- state ---------------------------------------------------------------------------------------------------------
+
+    def changes(self) -> list[tuple[str, bytes | None]]:
+        """Changelog since the last call: (key, value), None for a key that is gone."""
+        out = [(key, _PACK.encode(self._waiting[key]) if key in self._waiting else None) for key in self._changed]
+        self._changed.clear()
+        out += self.memory.changes()
+        if self._book_changed:
+            out.append((_BOOK, _PACK.encode(self._book)))
+            self._book_changed = False
+        return out
+
+    def restore(self, key: str, value: bytes | None) -> None:
+        """Put one entry of the changelog back; the last one of a key counts."""
+        if key == _BOOK:
+            self._book = _UNPACK_BOOK.decode(value) if value else _Book()
+        elif key.startswith(_WAITING):
+            if value is None:
+                self._waiting.pop(key, None)
+            else:
+                self._waiting[key] = _UNPACK.decode(value)
+        else:
+            self.memory.restore(key, value)
+
+
+def block_before(event_at: int) -> int:
+    """The end of what a part of this moment may see: what happened in blocks before the one before its own."""
+    return (event_at // BLOCK_MS - 1) * BLOCK_MS
