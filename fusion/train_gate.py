@@ -10,14 +10,16 @@ import numpy as np
 import numpy.typing as npt
 
 from fusion.certificate_fit import Labelled, certify
+from fusion.counterfactual import Counterfactual
 from fusion.decide import ThresholdChoice
 from fusion.drift_fit import fit_drift
 from fusion.drift_signals import DriftNotes
 from fusion.families import Recipe, named
 from fusion.features import FeatureSpec, Floats, Norms, RowBuilder, feature_columns, is_summary
 from fusion.fit_features import fit_fill, fit_norms, fit_spec, keep_informative, raw_rows
-from fusion.fit_origins import FittedOrigins, fit_origins
+from fusion.fit_origins import FittedOrigins, fit_origins, learnable
 from fusion.fit_risk import TREES, TREES_THIN, Examples, FittedRisk, choose_recipe, fit_risk, lots
+from fusion.fit_shares import held_out_shares, rows_of
 from fusion.gate import GateArrays, GateNotes
 from fusion.history import HistoryView
 from fusion.lot_spread import fit_lot_spread
@@ -111,8 +113,7 @@ def finish_gate(
     training: GateTraining, views: Sequence[HistoryView], seed: Mapping[str, bytes], prefix: str, progress: Progress
 ) -> FittedGate:
     """Fit what takes history among its inputs. `views`: of each case; `prefix`: of this gate's files."""
-    evidence = [case.evidence for case in training.cases]
-    training.raw = raw_rows(evidence, views, training.builder)
+    training.raw = raw_rows([case.evidence for case in training.cases], views, training.builder)
     wanted = wanted_subsets(training.spec.sources, training.usable)
     # without attributes there is nothing to have a history of: the base models are the models
     has_history = bool(training.spec.attributes)
@@ -125,9 +126,10 @@ def finish_gate(
     labelled = Labelled.of(risk, defect, training.groups, judged, training.usable, training.spec.sources)
     choice, certificate = certify(labelled, training.plan, training.spec.line_id, training.spec.gate_id)
     progress(f"  {certificate.say()}")
-    origins = _train_origins(training, f"{prefix}-origins.onnx")
+    arrays = gate_arrays(training)
+    origins = _train_origins(training, trained, arrays.reference, f"{prefix}-origins.onnx")
     files = {
-        f"{prefix}-arrays.npz": gate_arrays(training).pack(),
+        f"{prefix}-arrays.npz": arrays.pack(),
         f"{prefix}-history.msgpack": msgspec.msgpack.encode(seed),
     }
     if origins is not None:
@@ -200,15 +202,28 @@ def _train_subsets(
     return trained
 
 
-def _train_origins(training: GateTraining, file: str) -> FittedOrigins | None:
+def _train_origins(
+    training: GateTraining, trained: Sequence[Trained], reference: Floats, file: str
+) -> FittedOrigins | None:
     at = [i for i, case in enumerate(training.cases) if case.defect]
     classes = [classes_of(training.cases[i].causes, training.cases[i].evidence.attributes, training.spec) for i in at]
-    if not at:
+    if not learnable(classes) or not trained:
         return None
-    features = training.builder.derive(training.raw[at])
-    filled = np.where(np.isnan(features), training.fill, features)
+    features = training.builder.derive(training.raw)
+    main = trained[0].fitted
+    counterfactual = Counterfactual(training.builder, reference)
+    shares = held_out_shares(
+        counterfactual,
+        rows_of(training.raw, features, training.usable),
+        training.defect,
+        training.groups,
+        training.fill,
+        main.recipe,
+        main.calibration,
+    )
+    filled = np.where(np.isnan(features[at]), training.fill, features[at])
     summary = np.array([is_summary(column) for column in feature_columns(training.spec)])
-    return fit_origins(filled, classes, training.groups[at], summary, file)
+    return fit_origins(filled, shares, counterfactual.entities, classes, training.groups[at], summary, file)
 
 
 def train_drift(
