@@ -1,121 +1,126 @@
-"""Causes: what counterfactuals find and what labels taught, merged, ranked, each with sentences a person can check."""
+"""Causes: what counterfactuals find, what labels taught and what incidents tie to a part, ranked, each with sentences a
+person can check."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
 from typing import Literal
 
-from fusion.counterfactual import Counterfactual, Undone
+from fusion.counterfactual import Counterfactual, Scorer, Undoing
 from fusion.features import FeatureRow, FeatureSpec, value_of
-from fusion.origins import PAIR, Origin, Origins
-from fusion.risk import RiskModels
+from fusion.good_only import GoodOnly
+from fusion.origins import PAIR, UNKNOWN, Origins
+from fusion.suspects import OpenCause, Suspect, lifted, merged, standing_out
 from fusion.witness import Witness
 from ingest.evidence import Evidence
 from ingest.messages import Cause
 
 CAUSES_MAX = 5
 SHARE_MIN = 0.03  # less than this is noise of the draws
-STANDS_OUT = 0.15  # undoing the best entity takes away less than this of the risk: nothing stands out
-TOGETHER = 0.6  # undoing either of two takes away this much: they act together
-COMPARABLE = 0.7
 
 Kind = Literal["attribute", "channel", "camera", "combination", "unknown"]
 
 
-@dataclass(frozen=True, slots=True)
-class _Suspect:
-    """A cause in CONTRACT's words with its sides as entities, and how sure we are."""
-
-    cause: str
-    sides: tuple[str, ...]
-    share: float
-    told: str = ""
-
-
 class CauseFinder:
-    """Names the causes of one flagged part at one gate."""
+    """Names the causes of one flagged part at one gate. `labels`: False when the gate's models saw no label."""
 
     def __init__(
-        self, spec: FeatureSpec, counterfactual: Counterfactual, origins: Origins | None, witness: Witness
+        self,
+        spec: FeatureSpec,
+        counterfactual: Counterfactual,
+        origins: Origins | None,
+        witness: Witness,
+        labels: bool = True,
     ) -> None:
-        self._spec = spec
         self._counterfactual = counterfactual
+        self._good_only = GoodOnly(counterfactual.in_control, counterfactual.entities, counterfactual.reference)
         self._origins = origins
         self._witness = witness
+        self._labels = labels
+        self._slots = {f"attr:{slot.label}": slot for slot in spec.attributes}
 
-    def find(self, evidence: Evidence, row: FeatureRow, models: RiskModels, model: int) -> list[Cause]:
-        """Ranked causes; shares sum to at most 1. `unknown` when nothing stands out."""
-        undone = self._counterfactual.undo(row, models, model)
-        suspects = self._standing_out(undone, evidence)
-        trust = 0.0
-        taught: list[Origin] = []
-        if self._origins is not None:
-            trust = self._origins.model.trust
-            taught = self._origins.of(row.features, evidence.attributes)
-        merged: dict[str, _Suspect] = {}
-        for suspect in suspects:
-            _add(merged, suspect, 1.0 - trust)
-        for origin in taught:
-            told = f"{origin.probability:.0%} likely by {origin.learned_from} labelled defects of this cause"
-            sides = tuple(f"attr:{s[1:]}" if s.startswith("@") else s for s in origin.sides)
-            _add(merged, _Suspect(origin.cause, sides, origin.probability, told), trust)
-        ranked = sorted(merged.values(), key=lambda s: (-s.share, s.cause))
+    def find(
+        self,
+        evidence: Evidence,
+        row: FeatureRow,
+        models: Scorer,
+        model: int | None,
+        incidents: Sequence[OpenCause] = (),
+        novel: bool = False,
+    ) -> list[Cause]:
+        """Ranked causes; shares sum to at most 1. `unknown` when nothing stands out.
+
+        `model`: the one that spoke for this part, None when none did; `incidents`: what the line's open incidents
+        blame; `novel`: training never saw the like of this part.
+        """
+        named = self._naming(evidence)
+        if model is None or novel or row.outside or not self._labels:
+            suspects = self._good_only.suspects(row, named.get)
+        else:
+            suspects = self._explained(evidence, row, models, model, named)
+        by_cause = {cause: entity for entity, cause in named.items()}
+        suspects = lifted(suspects, incidents, by_cause)
+        ranked = sorted(suspects, key=lambda s: (-s.share, s.cause))
         kept = [s for s in ranked if s.share >= SHARE_MIN][:CAUSES_MAX] or ranked[:1]
-        return [self._told(suspect, evidence, row) for suspect in kept]
+        return [self._told(suspect, by_cause, evidence, row) for suspect in kept]
 
-    def _standing_out(self, undone: Sequence[Undone], evidence: Evidence) -> list[_Suspect]:
-        if not undone or undone[0].share < STANDS_OUT:
-            return [_Suspect("unknown", (), 1.0)]
-        singles = [
-            _Suspect(cause, (found.entity,), found.share)
-            for found in undone
-            if (cause := self._named(found.entity, evidence)) is not None
+    def _explained(
+        self, evidence: Evidence, row: FeatureRow, models: Scorer, model: int, named: Mapping[str, str]
+    ) -> list[Suspect]:
+        """What undoing finds, and what labels taught of parts on which undoing finds the same."""
+        undoing = self._counterfactual.undo(row, models, model)
+        found = standing_out(undoing, named.get)
+        if self._origins is None:
+            return found
+        trust = self._origins.model.trust
+        return merged([(1.0 - trust, found), (trust, self._taught(self._origins, evidence, row, undoing))])
+
+    def _taught(self, origins: Origins, evidence: Evidence, row: FeatureRow, undoing: Undoing) -> list[Suspect]:
+        shares = {found.entity: found.share for found in undoing.singles}
+        return [
+            Suspect(
+                origin.cause,
+                tuple(f"attr:{side[1:]}" if side.startswith("@") else side for side in origin.sides if side != UNKNOWN),
+                origin.probability,
+                (f"{origin.probability:.0%} likely by {origin.learned_from} labelled defects of this cause",),
+            )
+            for origin in origins.of(row.features, evidence.attributes, shares)
         ]
-        suspects = [*self._pairs(singles), *singles]
-        total = max(1.0, sum(s.share for s in suspects))
-        return [_Suspect(s.cause, s.sides, s.share / total) for s in suspects]
 
-    def _pairs(self, singles: Sequence[_Suspect]) -> list[_Suspect]:
-        """An interaction: putting back either of the first two is enough."""
-        if len(singles) < 2 or singles[1].share < max(TOGETHER, COMPARABLE * singles[0].share):
-            return []
-        first, second = singles[0], singles[1]
-        cause = PAIR.join(sorted((first.cause, second.cause)))
-        return [_Suspect(cause, first.sides + second.sides, first.share + second.share)]
+    def _naming(self, evidence: Evidence) -> dict[str, str]:
+        """Entity → the cause it is for this part; attributes that the part lacks are left out."""
+        named = {}
+        booked = evidence.attributes
+        for entity in self._counterfactual.entities:
+            slot = self._slots.get(entity)
+            value = value_of(slot, booked) if slot is not None else None
+            if slot is None:
+                named[entity] = entity
+            elif value is not None:
+                named[entity] = f"{slot.name}={value}"
+        return named
 
-    def _named(self, entity: str, evidence: Evidence) -> str | None:
-        if not entity.startswith("attr:"):
-            return entity
-        slot = next(slot for slot in self._spec.attributes if slot.label == entity.removeprefix("attr:"))
-        value = value_of(slot, evidence.attributes)
-        return f"{slot.name}={value}" if value is not None else None
-
-    def _told(self, suspect: _Suspect, evidence: Evidence, row: FeatureRow) -> Cause:
-        sentences = [s for side in suspect.sides for s in self._witness.of(side, evidence, row)]
-        if suspect.cause == "unknown":
+    def _told(self, suspect: Suspect, by_cause: Mapping[str, str], evidence: Evidence, row: FeatureRow) -> Cause:
+        sides = suspect.sides or tuple(by_cause[s] for s in suspect.cause.split(PAIR) if s in by_cause)
+        sentences = [s for side in sides for s in self._witness.of(side, evidence, row)]
+        if len(sides) > 1:
+            sentences += self._witness.of_pair(sides[0], sides[1], row)
+        if suspect.cause == UNKNOWN:
             sentences = ["no single channel, camera or attribute explains the risk"]
         return Cause(
             cause=suspect.cause,
-            kind=_kind(suspect),
-            station_id=self._witness.station_of(suspect.sides[0], evidence) if suspect.sides else "",
+            kind=_kind(suspect.cause),
+            station_id=self._witness.station_of(sides[0], evidence) if sides else "",
             share=round(suspect.share, 4),
-            evidence=[*sentences, *([suspect.told] if suspect.told else [])],
+            evidence=[*sentences, *suspect.told],
         )
 
 
-def _add(merged: dict[str, _Suspect], suspect: _Suspect, weight: float) -> None:
-    known = merged.get(suspect.cause)
-    share = weight * suspect.share + (known.share if known else 0.0)
-    sides = suspect.sides or (known.sides if known else ())
-    merged[suspect.cause] = _Suspect(suspect.cause, sides, share, suspect.told or (known.told if known else ""))
-
-
-def _kind(suspect: _Suspect) -> Kind:
-    if suspect.cause == "unknown":
+def _kind(cause: str) -> Kind:
+    if cause == UNKNOWN:
         return "unknown"
-    if PAIR in suspect.cause:
+    if PAIR in cause:
         return "combination"
-    if suspect.cause.startswith("camera:"):
+    if cause.startswith("camera:"):
         return "camera"
-    return "attribute" if "=" in suspect.cause else "channel"
+    return "attribute" if "=" in cause else "channel"

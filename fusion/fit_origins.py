@@ -31,34 +31,47 @@ class FittedOrigins:
 
 def fit_origins(
     features: Floats,
+    shares: Floats,
+    entities: Sequence[str],
     classes: Sequence[Sequence[str]],
     groups: npt.NDArray[np.intp],
     summary: npt.NDArray[np.bool_],
     file: str,
 ) -> FittedOrigins | None:
-    """`features`: float32[n, f], filled, of labelled defects; `classes`: the causes of each; `groups`: int[n] lots;
-    `summary`: bool[f], the columns that sum entities up: where labels are few, held-out accuracy prefers them alone.
+    """`features`: float32[n, f], filled, of labelled defects; `shares`: float32[n, entities] of their risks by undoing,
+    each by models that saw nothing of its lot; `classes`: the causes of each; `groups`: int[n] lots; `summary`:
+    bool[f], the columns that sum entities up: where labels are few, held-out accuracy prefers them, or shares, alone.
 
     None when too few labels name a cause.
     """
     counts = Counter(kind for kinds in classes for kind in kinds)
     learned = sorted(kind for kind, n in counts.items() if n >= CLASS_LABELS_MIN)
-    if sum(counts[kind] for kind in learned if kind != UNKNOWN) < LABELS_MIN:
+    if not learnable(classes):
         return None
     at = {kind: i for i, kind in enumerate(learned)}
     targets = [[at[kind] for kind in kinds if kind in at] for kinds in classes]
-    views = [features, features * summary] if summary.any() else [features]
+    views = [np.concatenate([features * taken, shares], axis=1) for taken in (1.0, summary, 0.0)]
     accuracies = [_held_out_accuracy(view, targets, groups) for view in views]
     accuracy = max(accuracies)
     model = _fitted(views[accuracies.index(accuracy)], targets, np.ones(len(targets), dtype=np.bool_))
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # the converter's own deprecations are not ours to fix
-        onnx = probabilities_only(export_trees(model, features.shape[1]))
+        onnx = probabilities_only(export_trees(model, views[0].shape[1]))
     kept = [learned[i] for i in model.classes_]
     described = OriginModel(
-        file=file, classes=tuple(kept), accuracy=accuracy, learned_from=tuple(counts[kind] for kind in kept)
+        file=file,
+        classes=tuple(kept),
+        accuracy=accuracy,
+        learned_from=tuple(counts[kind] for kind in kept),
+        entities=tuple(entities),
     )
     return FittedOrigins(described, onnx)
+
+
+def learnable(classes: Sequence[Sequence[str]]) -> bool:
+    """Do enough labelled defects name a cause?"""
+    counts = Counter(kind for kinds in classes for kind in kinds)
+    return sum(n for kind, n in counts.items() if n >= CLASS_LABELS_MIN and kind != UNKNOWN) >= LABELS_MIN
 
 
 def _held_out_accuracy(features: Floats, targets: Sequence[Sequence[int]], groups: npt.NDArray[np.intp]) -> float:

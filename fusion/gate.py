@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import io
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import msgspec
@@ -18,6 +18,7 @@ from fusion.history import HistoryView
 from fusion.lot_spread import LotSpread
 from fusion.origins import OriginModel, Origins
 from fusion.risk import Estimate, RiskModels, SubsetModel
+from fusion.suspects import OpenCause
 from fusion.witness import Witness
 from ingest.errors import ModelRefused
 from ingest.evidence import Evidence
@@ -111,8 +112,9 @@ class GateJudge:
         self._channel_at = {(slot.station_id, slot.channel): i for i, slot in enumerate(spec.channels)}
         self._golden = _golden_bands(arrays.norms)
         origins = Origins(notes.origins, opened, spec, fill) if notes.origins is not None else None
-        witness = Witness(spec, plan, arrays.band_low, arrays.band_high)
-        self._finder = CauseFinder(spec, Counterfactual(self.builder, arrays.reference), origins, witness)
+        witness = Witness(self.builder, plan, arrays.band_low, arrays.band_high, arrays.reference)
+        counterfactual = Counterfactual(self.builder, arrays.reference)
+        self._finder = CauseFinder(spec, counterfactual, origins, witness, labels=not notes.provisional)
 
     def read(self, evidence: Evidence, history: HistoryView) -> Reading | None:
         """The risk of one part; None when no model speaks for what it came with."""
@@ -136,9 +138,9 @@ class GateJudge:
         """Reasons that go with any decision and make none: what is to be known of how the risk came about."""
         return ("provisional",) if self.provisional else ()
 
-    def causes(self, evidence: Evidence, reading: Reading) -> list[Cause]:
-        """Why this part is at risk, ranked."""
-        return self._finder.find(evidence, reading.row, self._risk, reading.estimate.model)
+    def causes(self, evidence: Evidence, reading: Reading, incidents: Sequence[OpenCause] = ()) -> list[Cause]:
+        """Why this part is at risk, ranked. `incidents`: what the line's open incidents blame."""
+        return self._finder.find(evidence, reading.row, self._risk, reading.estimate.model, incidents)
 
 
 def _golden_bands(norms: Norms) -> list[list[tuple[Floats, Floats] | None]]:

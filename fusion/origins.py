@@ -26,12 +26,14 @@ ATTRIBUTE_MARK = "@"  # a class of attributes is `@<slot label>`; no cause of CO
 
 class OriginModel(msgspec.Struct, frozen=True, kw_only=True):
     """`classes`: what each output column stands for. `accuracy`: share of held-out labelled defects (by lot) whose most
-    likely class was among their causes; `learned_from`: labelled defects per class."""
+    likely class was among their causes; `learned_from`: labelled defects per class. `entities`: whose shares by undoing
+    it takes behind the features."""
 
     file: str
     classes: tuple[str, ...]
     accuracy: float
     learned_from: tuple[int, ...]
+    entities: tuple[str, ...] = ()
 
     @property
     def trust(self) -> float:
@@ -101,9 +103,11 @@ class Origins:
         self._spec = spec
         self._fill = fill
 
-    def of(self, features: Floats, booked: Mapping[tuple[str, str], str]) -> list[Origin]:
-        """The classes of one defective part, float32[features] with NaN, that can be named; together ≤ 1."""
-        row = np.where(np.isnan(features), self._fill, features)[None, :]
+    def of(self, features: Floats, booked: Mapping[tuple[str, str], str], shares: Mapping[str, float]) -> list[Origin]:
+        """The classes of one defective part, float32[features] with NaN, that can be named; together ≤ 1. `shares`: of
+        its risk, by undoing each entity."""
+        undone = np.array([shares.get(entity, 0.0) for entity in self.model.entities], dtype=np.float32)
+        row = np.concatenate([np.where(np.isnan(features), self._fill, features), undone])[None, :]
         probabilities = self._opened.run(self.model.file, {INPUT: row})[0][0]
         origins = []
         for kind, probability, seen in zip(self.model.classes, probabilities, self.model.learned_from, strict=True):

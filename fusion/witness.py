@@ -5,30 +5,39 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping
 
+import numpy as np
+
 from fusion.features import (
     CHANNEL_COLUMNS,
     HISTORY_COLUMNS,
     ChannelSlot,
     FeatureRow,
-    FeatureSpec,
     Floats,
+    RowBuilder,
     raw_columns,
     value_of,
 )
 from fusion.sight import worst_frame
-from ingest.evidence import Evidence
+from ingest.evidence import CURVE_POINTS, STATS, Evidence
 from ingest.plan import Plan
 
 COMPARED = ("mean", "min", "max", "std", "slope", "first", "last")  # what a person can read off a curve
 _COMPARED_AT = tuple(CHANNEL_COLUMNS.index(name) for name in COMPARED)
 BOXES_TOLD = 3
 RATIO_TOLD = 1.2  # a tool 20 % worse than its line is worth a sentence
+GOLDEN_SD = 3.0  # the band drawn on the screen is three standard deviations wide
+SHAPE_SAMPLES_MIN = 4  # samples of a visit below which a curve has no when
+BAND = (0.005, 0.995)  # where good parts lie in what two channels make together
 
 
 class Witness:
-    """Of one gate. `band_low`, `band_high`: float32[raw columns], where 99 % of good parts lie."""
+    """Of one gate. `band_low`, `band_high`: float32[raw columns], where 99 % of good parts lie; `reference`: float32[m,
+    raw columns], good parts."""
 
-    def __init__(self, spec: FeatureSpec, plan: Plan, band_low: Floats, band_high: Floats) -> None:
+    def __init__(self, builder: RowBuilder, plan: Plan, band_low: Floats, band_high: Floats, reference: Floats) -> None:
+        spec = builder.spec
+        self._builder = builder
+        self._reference = reference
         self._channels = {slot.entity: (i, slot) for i, slot in enumerate(spec.channels)}
         self._slots = {f"attr:{slot.label}": slot for slot in spec.attributes}
         line = plan.line(spec.line_id)
@@ -51,7 +60,8 @@ class Witness:
     def of(self, entity: str, evidence: Evidence, row: FeatureRow) -> list[str]:
         """What can be said of one entity of this part."""
         if entity in self._channels:
-            return self._of_channel(*self._channels[entity], row)
+            place, slot = self._channels[entity]
+            return [*self._of_channel(place, slot, row), *self._when(place, slot, evidence)]
         if entity.startswith("camera:"):
             return _of_camera(entity.removeprefix("camera:"), evidence)
         return self._of_attribute(entity, evidence, row)
@@ -76,9 +86,44 @@ class Witness:
             sentences.append(f"{slot.entity}: max {most:.4g} {slot.unit} over the limit {slot.upper:g} {slot.unit}")
         if slot.lower is not None and least < slot.lower:
             sentences.append(f"{slot.entity}: min {least:.4g} {slot.unit} under the limit {slot.lower:g} {slot.unit}")
-        away = values[CHANNEL_COLUMNS.index("golden_max")]
-        if away > 3.0:  # the band drawn on the screen is three standard deviations wide
-            sentences.append(f"{slot.entity}: curve up to {away:.1f} standard deviations off the golden cycle")
+        return sentences
+
+    def _when(self, place: int, slot: ChannelSlot, evidence: Evidence) -> list[str]:
+        """Where in its cycle a channel left the golden band, longest stretch first."""
+        window = evidence.windows.get(slot.station_id)
+        channel = window.channels.get(slot.channel) if window is not None else None
+        if window is None or channel is None or not channel.stats[STATS.index("count")] >= SHAPE_SAMPLES_MIN:
+            return []
+        norms, product = self._builder.norms, self._builder.product_at(evidence.product)
+        away = np.nan_to_num((channel.curve - norms.golden_mean[product, place]) / norms.golden_sd[product, place])
+        out = np.abs(away) > GOLDEN_SD
+        if not out.any():
+            return []
+        edges = np.flatnonzero(np.diff(out, prepend=False, append=False)).reshape(-1, 2)
+        begin, end = (int(edge) for edge in edges[np.argmax(edges[:, 1] - edges[:, 0])])
+        peak = float(away[begin:end][np.argmax(np.abs(away[begin:end]))])
+        lasts_ms = window.ended_at - window.started_at
+        since, until = begin * lasts_ms // CURVE_POINTS, end * lasts_ms // CURVE_POINTS
+        side = "over" if peak > 0 else "under"
+        return [
+            f"{slot.entity}: {side} the golden band from {since} to {until} ms of its {lasts_ms} ms cycle, "
+            f"{abs(peak):.1f} standard deviations at most; {out.mean():.0%} of the cycle outside"
+        ]
+
+    def of_pair(self, first: str, second: str, row: FeatureRow) -> list[str]:
+        """What two channels make together, their means' product or difference, where it is out of the usual though
+        its band is of good parts too."""
+        if first not in self._channels or second not in self._channels:
+            return []
+        at = [self._channels[entity][0] * len(CHANNEL_COLUMNS) for entity in sorted((first, second))]
+        a, b = row.raw[at[0]], row.raw[at[1]]
+        good_a, good_b = self._reference[:, at[0]], self._reference[:, at[1]]
+        sentences = []
+        for sign, value, good in (("×", a * b, good_a * good_b), ("-", a - b, good_a - good_b)):
+            low, high = np.nanquantile(good, BAND) if np.isfinite(good).any() else (-np.inf, np.inf)
+            if not low <= value <= high and np.isfinite(value):
+                names = f" {sign} ".join(sorted((first, second)))
+                sentences.append(f"{names}: {value:.4g} of the means, good parts {low:.4g}..{high:.4g}")
         return sentences
 
     def _of_attribute(self, entity: str, evidence: Evidence, row: FeatureRow) -> list[str]:
