@@ -46,7 +46,7 @@ def held_out_shares(
     """float32[defects, entities] of the rows with `defect` 1 in their order; `defect`: float64[n], NaN without a label;
     `recipe`, `calibration`: of the gate's main model."""
     labelled = np.flatnonzero(~np.isnan(defect))
-    features = np.stack([rows[i].features for i in labelled])
+    features = np.stack([rows[i].features for i in labelled.tolist()])
     examples = Examples(
         np.where(np.isnan(features), fill, features).astype(np.float32), defect[labelled] == 1.0, groups[labelled]
     )
