@@ -27,14 +27,14 @@ from fusion.scan_rates import (
     fit_natural,
 )
 
-FALSE_PER_PARTS = 2e-6  # of each of the two signals: together less than half of one in 100 000 parts
+FALSE_PER_PARTS = 1e-6  # of each of the two signals; what history cannot show (slow changes) may cost as much again
 NULL_PARTS = 40_000  # drawn per signal
 STRETCH = 2000  # parts whose highest statistic is one observation
 LOOK_PARTS = 500
 MEMORY_PARTS = 8192  # of the drawn stream: longer windows are fewer and hold no higher maxima
 TRANSIENT_PARTS = 0.2  # a value that history saw during less of its length may never come again
 TRIED = 3  # levels per look whose onset is sought row by row, as in service
-LIMIT_MIN = 7.0
+LIMIT_MIN = 8.5  # a raised rate 5000 times likelier than the natural, window by window
 PARTS_MIN, DEFECTS_MIN = 200, 10  # history with less says too little of what is natural
 
 

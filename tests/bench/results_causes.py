@@ -1,0 +1,262 @@
+#!/usr/bin/env python3
+"""How soon and how rightly incidents are named: simulated lines, fresh seeds, the watch of the service itself.
+
+    python tests/bench/results_causes.py             prints the tables and rewrites them in the README
+    python tests/bench/results_causes.py --quick     a tenth of the lines; the README is left alone
+    python tests/bench/results_causes.py --seed 7    the same lines again
+
+Every line gets a history of its own to train on (in control) and a stream that the watch has never seen.
+"""
+
+from __future__ import annotations
+
+import argparse
+import importlib
+import importlib.util
+import secrets
+import sys
+import time
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import numpy as np
+
+ROOT = Path(__file__).resolve().parents[2]
+sys.path[:0] = [str(ROOT), str(ROOT / "tests" / "bench"), str(ROOT / "tests" / "fusion")]
+
+from causes_streams import (  # noqa: E402
+    LOT_PARTS,
+    LOTS_RUNNING,
+    Stream,
+    Trouble,
+    draw,
+    events,
+    trained,
+)
+from conftest import make_plan  # noqa: E402
+from readme_table import MarkersMissing, machine, markdown_table, write_table  # noqa: E402
+from scipy.stats import beta, chi2  # noqa: E402
+
+from fusion.incidents import Incident  # noqa: E402
+from fusion.scan_line import LOOK_PARTS  # noqa: E402
+from fusion.scan_watch import ScanWatch  # noqa: E402
+from ingest.messages import Defect, Instant  # noqa: E402
+
+HISTORY_PARTS = 16_000
+FIRST_LOT = 5000  # of streams; those of history are others
+WITHIN, LATER = 3500, 2000  # parts after the onset by which a cause must be named; and how much later it is asked again
+LINES, NULL_LINES, NULL_PARTS = 20, 8, 70_000
+
+
+@dataclass(frozen=True)
+class Scenario:
+    """`label` of the row; the trouble; natural spread of lots; parts after the onset until the line is given up."""
+
+    label: str
+    trouble: Trouble
+    lot_sd: float = 0.25
+    parts: int = 8000
+
+
+@dataclass
+class Outcome:
+    """One line with a trouble. `delay`: parts from the onset to the first incident, None without; `named`: the causes
+    open then; `later`: LATER parts on; `timely`: the cause led WITHIN parts; `onset_off`: parts beside the true onset;
+    `opened`: causes ever named before the onset."""
+
+    delay: int | None = None
+    named: list[str] = field(default_factory=list)
+    later: list[str] = field(default_factory=list)
+    timely: bool = False
+    onset_off: int | None = None
+    early: int = 0
+    closed_after: int | None = None
+
+
+LOT_ONSET = LOTS_RUNNING * LOT_PARTS
+SCENARIOS = (
+    Scenario("tool x4", Trouble("tool_op05=T05b", 4.0, 4000)),
+    Scenario("tool x4, lot sd .5", Trouble("tool_op05=T05b", 4.0, 4000), lot_sd=0.5),
+    Scenario("tool x2.5", Trouble("tool_op08=T08c", 2.5, 4000), parts=12_000),
+    Scenario("lot x4", Trouble(f"supplier_lot=S{FIRST_LOT + LOTS_RUNNING + 1}", 4.0, LOT_ONSET)),
+    Scenario("recipe and tool x6", Trouble("recipe=R2 & tool_op05=T05b", 6.0, 4000), parts=10_000),
+    Scenario("all x2.5", Trouble("", 2.5, 4000)),
+    Scenario("tool x4 with a decoy (85 of 100)", Trouble("tool_op03=T03b", 4.0, 4000)),
+)
+
+
+def follow(stream: Stream, trouble: Trouble, gate: object, until: int) -> Outcome:
+    """Feed one line to a watch, look by look."""
+    watch, outcome, judged = ScanWatch(make_plan(forbidden_causes=())), Outcome(), 0
+    for event in events(stream, gate):  # type: ignore[arg-type]
+        if isinstance(event, Defect):
+            watch.label(event, int(event.recorded_at))
+            continue
+        watch.judged(event)
+        judged += 1
+        if judged % LOOK_PARTS == 0 or judged == until:
+            _note(outcome, watch.incidents(), judged, trouble)
+            watch.changes()
+        if outcome.later or judged >= until:
+            break
+    return outcome
+
+
+def _note(outcome: Outcome, incidents: Sequence[Incident], judged: int, trouble: Trouble) -> None:
+    if judged <= trouble.onset:
+        outcome.early += len(incidents)
+        return
+    since = judged - trouble.onset
+    strongest = sorted(incidents, key=lambda one: -max(v for k, v in one.measure.items() if k.endswith("_statistic")))
+    causes = [one.cause for one in strongest]
+    if causes and outcome.delay is None:
+        outcome.delay, outcome.named = since, causes
+    if causes and since <= WITHIN:
+        outcome.timely = causes[0] == trouble.cause
+    if outcome.delay is not None and since >= outcome.delay + LATER:
+        outcome.later = causes or ["nothing"]
+        right = next((one for one in incidents if one.cause == trouble.cause), None)
+        outcome.onset_off = None if right is None else _part_at(right.since) - trouble.onset
+
+
+def _part_at(at: int) -> int:
+    from causes_streams import CYCLE_MS, START
+
+    return (Instant(at) - START) // CYCLE_MS
+
+
+def measure(scenario: Scenario, lines: int, rng: np.random.Generator) -> list[Outcome]:
+    """So many fresh lines with this trouble."""
+    out = []
+    for _ in range(lines):
+        gate = trained(draw(HISTORY_PARTS, scenario.lot_sd, rng))
+        until = scenario.trouble.onset + scenario.parts
+        stream = draw(until, scenario.lot_sd, rng, scenario.trouble, FIRST_LOT)
+        out.append(follow(stream, scenario.trouble, gate, until))
+    return out
+
+
+@dataclass
+class Quiet:
+    """Lines in control: parts watched, incidents opened, CPU of the watch in microseconds a part."""
+
+    parts: int = 0
+    opened: list[str] = field(default_factory=list)
+    cpu_s: float = 0.0
+
+
+def in_control(lot_sd: float, lines: int, rng: np.random.Generator) -> Quiet:
+    """Fresh lines on which nothing is wrong."""
+    quiet = Quiet()
+    for _ in range(lines):
+        gate = trained(draw(HISTORY_PARTS, lot_sd, rng))
+        watch = ScanWatch(make_plan(forbidden_causes=()))
+        open_before: set[str] = set()
+        for event in events(draw(NULL_PARTS, lot_sd, rng, None, FIRST_LOT), gate):
+            began = time.process_time()
+            if isinstance(event, Defect):
+                watch.label(event, int(event.recorded_at))
+            else:
+                watch.judged(event)
+                quiet.parts += 1
+                if quiet.parts % 16 == 0:  # as a worker's cycle does
+                    watch.changes()
+            quiet.cpu_s += time.process_time() - began
+            if not isinstance(event, Defect) and quiet.parts % LOOK_PARTS == 0:
+                causes = {f"{one.cause}@{one.since}" for one in watch.incidents()}
+                named = {one.partition("@")[0] for one in causes}
+                quiet.opened += sorted(named - open_before)
+                open_before = named
+    return quiet
+
+
+def share(hits: Iterable[bool]) -> str:
+    """A share with its exact 95 % interval (Clopper-Pearson)."""
+    seen = list(hits)
+    n, k = len(seen), sum(seen)
+    low = beta.ppf(0.025, k, n - k + 1) if k else 0.0
+    high = beta.ppf(0.975, k + 1, n - k) if k < n else 1.0
+    return f"{k / n:.2f} ({low:.2f} to {high:.2f})"
+
+
+def rate(count: int, parts: int) -> str:
+    """Incidents per 100 000 parts with the exact 95 % interval of a Poisson count."""
+    low = chi2.ppf(0.025, 2 * count) / 2 if count else 0.0
+    high = chi2.ppf(0.975, 2 * count + 2) / 2
+    scale = 100_000 / parts
+    return f"{count * scale:.2f} ({low * scale:.2f} to {high * scale:.2f})"
+
+
+def told(scenario: Scenario, outcomes: Sequence[Outcome]) -> list[str]:
+    """One row of the table of causes."""
+    cause, delays = scenario.trouble.cause, [one.delay for one in outcomes if one.delay is not None]
+    offs = [abs(one.onset_off) for one in outcomes if one.onset_off is not None]
+    return [
+        scenario.label,
+        f"{len(delays)} of {len(outcomes)}",
+        f"{int(np.median(delays))} ({max(delays)})" if delays else "–",
+        share(one.named[:1] == [cause] for one in outcomes),
+        share(cause in one.named[:3] for one in outcomes),
+        share(one.later[:1] == [cause] for one in outcomes),
+        share(one.timely for one in outcomes),
+        f"{int(np.median(offs))}" if offs else "–",
+    ]
+
+
+HEAD = ["trouble", "seen", "delay, median (longest)", "top-1 at once", "top-3 at once", f"top-1 {LATER} parts later",
+        f"top-1 within {WITHIN} parts", "onset off by"]  # fmt: skip
+
+
+def tables(quick: bool, seed: int, progress: Callable[[str], None]) -> tuple[str, str]:
+    """The table of causes and that of false incidents."""
+    rng = np.random.default_rng(seed)
+    lines, null_lines = (max(2, LINES // 10), 1) if quick else (LINES, NULL_LINES)
+    rows = []
+    for scenario in SCENARIOS:
+        rows.append(told(scenario, measure(scenario, lines, rng)))
+        progress(" | ".join(rows[-1]))
+    quiet_rows = []
+    for lot_sd in (0.25, 0.5):
+        quiet = in_control(lot_sd, null_lines, rng)
+        cpu = f"{1e6 * quiet.cpu_s / quiet.parts:.0f}"
+        quiet_rows.append([f"lots with sd {lot_sd}", f"{quiet.parts}", f"{len(quiet.opened)}",
+                           rate(len(quiet.opened), quiet.parts), cpu])  # fmt: skip
+        progress(" | ".join(quiet_rows[-1]) + f"  {quiet.opened}")
+    false = markdown_table(
+        ["line in control", "parts", "false incidents", "per 100 000 parts", "CPU µs a part"], quiet_rows
+    )
+    return markdown_table(HEAD, rows), false
+
+
+def parts_table() -> str:
+    """The table of causes per part (`results_causes_parts.py`), "" where there is none."""
+    if importlib.util.find_spec("results_causes_parts") is None:
+        return ""
+    return str(importlib.import_module("results_causes_parts").table())
+
+
+def main() -> int:
+    """Measure, print, write. Returns the exit status."""
+    asked = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    asked.add_argument("--quick", action="store_true")
+    asked.add_argument("--seed", type=int, default=secrets.randbelow(1 << 31))
+    arguments = asked.parse_args()
+    causes, false = tables(arguments.quick, arguments.seed, lambda line: print(line, file=sys.stderr, flush=True))
+    note = f"Seed {arguments.seed}; {'quick' if arguments.quick else 'all'} lines; measured on {machine()}."
+    whole = f"{causes}\n\n{false}\n\n{note}"
+    parts = "" if arguments.quick else parts_table()
+    print(f"{whole}\n\n{parts}".strip())
+    if not arguments.quick:
+        try:
+            write_table("results-causes", whole)
+            if parts:
+                write_table("results-causes-parts", parts)
+        except (MarkersMissing, OSError) as error:
+            print(f"README.md was not rewritten: {error}", file=sys.stderr)
+            return 1
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
