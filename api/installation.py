@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from starlette.requests import HTTPConnection
 
+from api.certificates import certificates_now
 from api.collect import Collector, wall_clock
 from api.metrics import Metrics
 from api.publish import Publisher
@@ -29,6 +31,7 @@ from ingest.messages import Instant
 from ingest.plan import Plan
 from ingest.settings import Settings
 
+LIMIT_COUNTS = ("verdicts_late", "held_for_capacity")
 LAG_RECORDS_MAX = 20_000  # about ten seconds of a fast plant: what is shown is older than that
 
 
@@ -82,6 +85,19 @@ class Installation:
     def incidents(self) -> list[dict[str, Any]]:
         """What is going wrong now, as the judges at work tell it."""
         return incidents_told(self._fresh_beats())
+
+    def certificates(self) -> list[dict[str, Any]]:
+        """How every gate's escape certificate stands; one that no judge at work speaks for is void."""
+        return certificates_now(self._fresh_beats(), self.plan)
+
+    def limits_counted(self) -> dict[str, int]:
+        """What the judges at work counted of the plan's limits: verdicts that came late, parts held for capacity."""
+        counts: Counter[str] = Counter()
+        for beat in self._fresh_beats():
+            told = beat.state.get("counts")
+            if isinstance(told, dict):
+                counts.update({name: int(told.get(name) or 0) for name in LIMIT_COUNTS})
+        return {name: counts[name] for name in LIMIT_COUNTS}
 
     def _fresh_beats(self) -> list[Heartbeat]:
         return [beat for beat in heartbeats(self.settings) if self.now() - beat.at <= self.settings.stale_ms]

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 
 import msgspec
 
+from api.certificates import NO_STANDINGS, Promise, Standings, promises_of, standings_now
 from api.pages import render
 from api.store import migrate
 from api.store_read import StoreReader
@@ -58,7 +59,8 @@ class PartLine(msgspec.Struct, frozen=True):
 
 
 class BatchReport(msgspec.Struct, frozen=True):
-    """All that the report says. `open_points`: what stands against shipping, in sentences; empty: nothing does."""
+    """All that the report says. `open_points`: what stands against shipping, in sentences; empty: nothing does.
+    `promises`: the escape certificates of the batch's gates; `late`: verdicts later than the plan allows."""
 
     batch_id: str
     products: list[str]
@@ -80,6 +82,8 @@ class BatchReport(msgspec.Struct, frozen=True):
     plans: list[Counted]
     manual_mode: int
     lines: list[PartLine]
+    promises: list[Promise] = []
+    late: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -98,7 +102,8 @@ def render_batch(settings: Settings, batch_id: str, report_format: str) -> bytes
     migrate(settings.store)
     reader = StoreReader(settings.store)
     try:
-        report = report_batch(reader, batch_id, Instant(time.time() * 1000))
+        now = Instant(time.time() * 1000)
+        report = report_batch(reader, batch_id, now, standings_now(settings, now))
     finally:
         reader.close()
     if report is None:
@@ -115,7 +120,9 @@ def format_report(report: BatchReport, report_format: str) -> bytes:
     return render("report.html", report=report).encode()
 
 
-def report_batch(reader: StoreReader, batch_id: str, made_at: Instant) -> BatchReport | None:
+def report_batch(
+    reader: StoreReader, batch_id: str, made_at: Instant, standings: Standings = NO_STANDINGS
+) -> BatchReport | None:
     """Fold the store's records of a batch; None when there is none."""
     found = _Found(
         booked=frozenset(reader.batch_visits(batch_id)),
@@ -124,10 +131,10 @@ def report_batch(reader: StoreReader, batch_id: str, made_at: Instant) -> BatchR
         reviews=tuple(reader.batch_reviews(batch_id)),
         defects=tuple(reader.batch_defects(batch_id)),
     )
-    return _fold(batch_id, found, made_at) if found.booked or found.cases else None
+    return _fold(batch_id, found, made_at, standings) if found.booked or found.cases else None
 
 
-def _fold(batch_id: str, found: _Found, made_at: Instant) -> BatchReport:
+def _fold(batch_id: str, found: _Found, made_at: Instant, standings: Standings) -> BatchReport:
     verdicts = [found.verdicts[case.row_id] for case in found.cases]
     judged = {case.part_id for case in found.cases}
     unjudged = sorted(found.booked - judged)
@@ -155,6 +162,8 @@ def _fold(batch_id: str, found: _Found, made_at: Instant) -> BatchReport:
         plans=_count(verdict.plan_sha256 for verdict in verdicts),
         manual_mode=sum(verdict.mode == "manual" for verdict in verdicts),
         lines=[_line(case, found.verdicts[case.row_id]) for case in found.cases],
+        promises=promises_of(verdicts, standings.certificates),
+        late=sum((verdict.latency_ms or 0.0) > standings.latency_ms_max for verdict in verdicts),
     )
 
 

@@ -8,6 +8,7 @@ import msgspec
 from fastapi import APIRouter, Query, Request
 from starlette.responses import Response
 
+from api.certificates import Standings
 from api.errors import ApiError, not_found
 from api.gatekeeper import require
 from api.installation import Installation, installation
@@ -43,7 +44,8 @@ class ModeView(msgspec.Struct, frozen=True):
 
 
 class ModelView(msgspec.Struct, frozen=True):
-    """One version of one model on the shelf. `trouble`: why it does not open."""
+    """One version of one model on the shelf. `trouble`: why it does not open; `certificates`: what escape rate was
+    certified of each gate in training, and on what."""
 
     name: str
     version: str
@@ -53,6 +55,7 @@ class ModelView(msgspec.Struct, frozen=True):
     threshold: float | None = None
     trained_on: Any = None
     trouble: str = ""
+    certificates: list[Any] = []
 
 
 def mode_now(here: Installation) -> ModeView:
@@ -129,7 +132,8 @@ def batch_report(
     if report_format not in MEDIA:
         raise ApiError(501, f"{report_format}: not there yet; html prints well on paper, csv opens in a spreadsheet")
     here = installation(request)
-    report = report_batch(here.reader, batch_id, here.now())
+    standings = Standings(here.certificates(), here.plan.constraints.latency_ms_max)
+    report = report_batch(here.reader, batch_id, here.now(), standings)
     if report is None:
         raise not_found(f"batch {batch_id} is not known")
     return Response(format_report(report, report_format), media_type=MEDIA[report_format])
@@ -163,7 +167,18 @@ def _model(here: Installation, name: str, version: str, live: str) -> ModelView:
         sha256=opened.model_name.sha256,
         threshold=manifest.threshold,
         trained_on=manifest.trained_on,
+        certificates=_certificates_of(manifest.notes),
     )
+
+
+def _certificates_of(notes: Any) -> list[Any]:
+    """What a fusion model's gates were certified for when it was trained."""
+    gates = notes.get("gates", []) if isinstance(notes, dict) else []
+    return [
+        {"line_id": gate["spec"]["line_id"], "gate_id": gate["spec"]["gate_id"], **certificate}
+        for gate in gates
+        if isinstance(certificate := gate.get("certificate"), dict)
+    ]
 
 
 @router.post("/api/models/{name}/{version}/promote")
@@ -213,13 +228,16 @@ def oversight(request: Request) -> Response:
                 mode=mode_now(here),
                 troubles=here.troubles(),
                 cases={f"{state}:{decision}": n for (state, decision), n in here.reader.count_cases().items()},
+                certificates=here.certificates(),
+                judges=here.limits_counted(),
             )
         )
     )
 
 
 class OversightView(msgspec.Struct, frozen=True):
-    """The mandate and how it stands. `cases`: `<state>:<decision>` -> cases."""
+    """The mandate and how it stands. `cases`: `<state>:<decision>` -> cases; `certificates`: how each gate's escape
+    certificate stands; `judges`: what the judges at work counted that concerns the plan's limits."""
 
     plan_sha256: str
     plant: str
@@ -231,3 +249,5 @@ class OversightView(msgspec.Struct, frozen=True):
     mode: ModeView
     troubles: list[str]
     cases: dict[str, int]
+    certificates: list[dict[str, Any]] = []
+    judges: dict[str, int] = {}

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import Any
 
 import msgspec
 from fastapi import APIRouter, Request
@@ -18,13 +20,24 @@ from api.routes_plant import ModeView, mode_now
 from api.store_rows import Case, PartRecord, Person
 from api.tokens import may
 from api.views import json_response, read_exhibit, read_verdict
-from api.words import say_evidence
+from api.words import say_certificate, say_evidence
 from ingest.messages import Findings, Mark, Verdict, encode
 from vision.marks import MARKS_TO_TEACH
 
 router = APIRouter(include_in_schema=False)
 
 QUEUE_CASES_MAX = 200  # what a page shows; nobody works through more without looking up
+
+
+class PromiseLine(msgspec.Struct, frozen=True):
+    """How the escape certificate of a gate stands, in words. `since`: when it became void."""
+
+    line_id: str
+    gate_id: str
+    standing: str
+    said: str
+    since: str | None = None
+    conflict: str = ""
 
 
 class Overview(msgspec.Struct, frozen=True):
@@ -36,6 +49,7 @@ class Overview(msgspec.Struct, frozen=True):
     open: int
     waiting: list[str]
     waiting_is_all: bool
+    certificates: list[PromiseLine]
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,8 +106,20 @@ def overview(request: Request) -> Response:
                 open=open_cases,
                 waiting=[f"{case.part_id}|{case.gate_id}|{case.attempt}" for case in waiting],
                 waiting_is_all=open_cases <= QUEUE_CASES_MAX,
+                certificates=[_promise(told) for told in here.certificates()],
             )
         )
+    )
+
+
+def _promise(told: Mapping[str, Any]) -> PromiseLine:
+    return PromiseLine(
+        line_id=str(told.get("line_id", "")),
+        gate_id=str(told.get("gate_id", "")),
+        standing=str(told.get("standing", "void")),
+        said=say_certificate(told),
+        since=since if isinstance(since := told.get("since"), str) else None,
+        conflict=str(told.get("conflict") or ""),
     )
 
 

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from typing import Any
+
 from ingest.messages import Instant, Verdict
 
 DECISIONS = {"pass": "Pass", "review": "Review", "cannot_tell": "Cannot tell"}
@@ -18,7 +21,7 @@ REASONS = {
     "model_not_ready": "no model is ready",
     "manual_mode": "the line is in manual mode",
     "audit": "drawn at random for an audit",
-    "capacity": "more open parts than one worker may keep",
+    "capacity": "over the limit, but riskier parts take all the time inspectors have: held",
     "corrected": "corrected by later evidence",
 }
 
@@ -99,6 +102,24 @@ def say_evidence(verdict: Verdict) -> list[str]:
 
 def _begin(sentence: str) -> str:
     return sentence[:1].upper() + sentence[1:]
+
+
+def say_certificate(told: Mapping[str, Any]) -> str:
+    """How an escape certificate stands, in one sentence; without the time since when, which the browser tells."""
+    promise, asked, why = told.get("promise"), told.get("asked"), str(told.get("why") or "")
+    if told.get("standing") == "cannot_certify":
+        return f"Not certified: {why}"
+    promised = ""
+    if isinstance(promise, int | float):
+        parts, lots = (f"{told.get(name) or 0:,}".replace(",", "\u202f") for name in ("parts", "lots"))
+        promised = f"at most {100 * promise:.3g} % escapes of made parts, {100 * told.get('confidence', 0.0):.3g} % confidence, "
+        promised += f"{parts} parts in {lots} lots"
+    if told.get("standing") == "void":
+        return f"Void: {why}" + (f" (was: {promised})" if promised else "")
+    more = (
+        f"; the plan asks {100 * asked:.3g} %" if isinstance(asked, int | float) and promise and asked < promise else ""
+    )
+    return f"Certified: {promised}{more}"
 
 
 def say_percent(share: float | None) -> str:

@@ -48,7 +48,7 @@ class Certificate(msgspec.Struct, frozen=True, kw_only=True):
         rests = f"{_count(self.parts)} parts in {_count(self.lots)} lots"
         if self.promise is None:
             return f"No escape rate can be certified on {rests}: {self.why}"
-        said = f"At most {say_rate(self.promise)} escapes of made parts, {self.confidence:.0%} confidence, on {rests}"
+        said = f"At most {say_rate(self.promise)} escapes of made parts, {100 * self.confidence:.3g} % confidence, on {rests}"
         if self.holds_what_is_asked:
             return f"{said}."
         return f"{said}; the plan asks {say_rate(self.asked)}, which cannot be certified: {self.why}"

@@ -15,7 +15,7 @@ const keyOf = (verdict) => [verdict.part_id, verdict.gate_id, verdict.attempt].j
 const reasonWords = {
   risk_over_threshold: "risk over the limit", evidence_missing: "evidence missing", evidence_unfit: "evidence unfit",
   deadline_missed: "deadline missed", unknown_product: "unknown product", novel: "unlike anything learned",
-  model_not_ready: "no model ready", manual_mode: "manual mode", audit: "random audit", capacity: "too many open parts",
+  model_not_ready: "no model ready", manual_mode: "manual mode", audit: "random audit", capacity: "held: over capacity",
   corrected: "corrected",
 };
 
@@ -53,6 +53,17 @@ function causeList(verdict) {
   const missing = verdict.evidence.missing.concat(verdict.evidence.unfit)
     .map((source) => el("span", {class: "chip missing"}, source.replace("camera:", "camera ").replace("sensors:", "sensors ")));
   return el("div", {class: "row-causes"}, ...shown, ...missing);
+}
+
+function showPromises(overview) {
+  const list = document.getElementById("promises");
+  list.hidden = overview.certificates.length === 0;
+  list.replaceChildren(...overview.certificates.map((one) => {
+    const time = one.since ? new Date(one.since).toLocaleTimeString(undefined, {hour: "2-digit", minute: "2-digit"}) : "";
+    const said = time ? one.said.replace(/^Void:/, "Void since " + time + ":") : one.said;
+    return el("li", {class: one.standing, title: one.since || ""}, el("b", {}, one.line_id + " · " + one.gate_id), " ", said,
+      one.conflict ? el("span", {class: "conflict"}, one.conflict) : null);
+  }));
 }
 
 function rowOf(verdict) {
@@ -194,6 +205,7 @@ document.addEventListener("DOMContentLoaded", async () => {
     if (event.key === "k" || event.key === "ArrowUp") { event.preventDefault(); move(-1); }
   });
   road.listeners.push(prune);
+  road.listeners.push(showPromises);
   follow();
   await fill();
 });

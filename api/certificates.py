@@ -1,0 +1,99 @@
+"""How the escape certificates stand, as the judges at work tell it: for the screen, the API and the batch report."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import msgspec
+
+from api.road import Heartbeat, heartbeats
+from api.words import say_certificate
+from ingest.messages import Instant, Verdict
+from ingest.plan import Plan
+from ingest.plan_file import load_plan
+from ingest.settings import Settings
+
+
+def certificates_told(beats: Iterable[Heartbeat]) -> dict[tuple[str, str], dict[str, Any]]:
+    """How the judges say that each gate's escape certificate stands, (line, gate) -> the newest word on it."""
+    found: dict[tuple[str, str], dict[str, Any]] = {}
+    for beat in sorted(beats, key=lambda beat: beat.at):
+        told = beat.state.get("certificates")
+        for one in told if isinstance(told, list) else []:
+            if isinstance(one, dict):
+                found[str(one.get("line_id", "")), str(one.get("gate_id", ""))] = one
+    return found
+
+
+def certificates_now(beats: Iterable[Heartbeat], plan: Plan) -> list[dict[str, Any]]:
+    """How every gate's escape certificate stands; one that no judge at work speaks for is void. `beats`: fresh ones."""
+    told = certificates_told(beats)
+    silent = {"standing": "void", "promise": None, "why": "no judge at work speaks for it", "since": None}
+    return [
+        told.get((line.line_id, gate.gate_id)) or {"line_id": line.line_id, "gate_id": gate.gate_id, **silent}
+        for line in plan.lines
+        for gate in line.gates
+    ]
+
+
+@dataclass(frozen=True, slots=True)
+class Standings:
+    """What a report takes from the judges at work and from the plan. `certificates`: as a heartbeat tells them."""
+
+    certificates: Sequence[Mapping[str, Any]] = ()
+    latency_ms_max: float = math.inf
+
+
+NO_STANDINGS = Standings()
+
+
+def standings_now(settings: Settings, now: Instant) -> Standings:
+    """Of this home; none where it has no plan (a store alone)."""
+    if not Path(settings.plan).is_file():
+        return NO_STANDINGS
+    plan = load_plan(Path(settings.plan))
+    fresh = [beat for beat in heartbeats(settings) if now - beat.at <= settings.stale_ms]
+    return Standings(certificates_now(fresh, plan), plan.constraints.latency_ms_max)
+
+
+class Promise(msgspec.Struct, frozen=True):
+    """How the escape certificate of one gate stands when the report is made, and what of it concerns this batch."""
+
+    line_id: str
+    gate_id: str
+    standing: str
+    said: str
+    since: Instant | None
+    here: str
+
+
+def promises_of(verdicts: Sequence[Verdict], certificates: Iterable[Mapping[str, Any]]) -> list[Promise]:
+    """The certificates of the gates that judged this batch."""
+    found = []
+    for told in certificates:
+        line_id, gate_id = str(told.get("line_id", "")), str(told.get("gate_id", ""))
+        mine = [verdict for verdict in verdicts if (verdict.line_id, verdict.gate_id) == (line_id, gate_id)]
+        if mine:
+            since = Instant.parse(told["since"]) if isinstance(told.get("since"), str) else None
+            standing, said = str(told.get("standing", "")), say_certificate(told)
+            found.append(Promise(line_id, gate_id, standing, said, since, _here(mine, standing, since)))
+    return found
+
+
+def _here(verdicts: Sequence[Verdict], standing: str, since: Instant | None) -> str:
+    """What keeps a promise from covering this batch, as far as its verdicts tell; "" where nothing does."""
+    last = max(verdict.event_at for verdict in verdicts)
+    doubts = []
+    if standing == "void" and (since is None or since <= last):
+        doubts.append("void before its last part was judged")
+    if manual := sum(verdict.mode == "manual" for verdict in verdicts):
+        doubts.append(f"{manual} of its verdicts in manual mode")
+    if len(models := {verdict.model.sha256 for verdict in verdicts if verdict.model}) > 1:
+        doubts.append(f"judged by {len(models)} models")
+    if len(plans := {verdict.plan_sha256 for verdict in verdicts}) > 1:
+        doubts.append(f"judged by {len(plans)} plans")
+    return "; ".join(doubts)
