@@ -20,7 +20,7 @@ STREAM_LOTS = 100  # lots of one stream, and of the promise behind the alarm lev
 STREAMS = 200
 FALSE_STREAMS = 0.05  # of streams in control may reach the alarm level: one false incident in some 2000 lots
 REACH_LOTS = 60  # an onset is looked for so many lots back
-WEIGHT_MIN = 2.0  # information below which a run of lots says nothing: about two expected defects
+RARE_MIN = 4.0  # of the rarer outcome, seen and expected together: fewer in a run of lots say nothing
 ALARM_MIN = 3.5
 LOTS_MIN = 8  # fewer show too little of their spread
 VARIANCE_UNKNOWN = 0.25  # a sd of half a logit where lots are too few to tell
@@ -56,7 +56,7 @@ def fit_lot_spread(risk: Doubles, defect: npt.NDArray[np.bool_], groups: npt.NDA
     high = max(variance, float(np.quantile([_moments(square, weight, draw) for draw in draws], UPPER)))
     streams = rng.integers(0, n_lots, size=(STREAMS, STREAM_LOTS))
     own = weight + high * weight**2
-    highest = highest_runs(observed[streams], expected[streams], weight[streams], own[streams], count[streams])
+    highest = highest_runs(observed[streams], expected[streams], own[streams], count[streams])
     alarm = float(np.quantile(highest, 1.0 - FALSE_STREAMS))
     return LotSpread(
         lots=n_lots, variance=variance, variance_high=high, weight=float(weight.mean()), alarm=max(alarm, ALARM_MIN)
@@ -68,11 +68,11 @@ def _moments(square: Doubles, weight: Doubles, times: Doubles) -> float:
     return max(0.0, float(times @ (square - weight)) / below) if below > 0 else 0.0
 
 
-def highest_runs(observed: Doubles, expected: Doubles, weight: Doubles, variance: Doubles, count: Doubles) -> Doubles:
+def highest_runs(observed: Doubles, expected: Doubles, variance: Doubles, count: Doubles) -> Doubles:
     """float64[streams]: the highest |departure| of any run of at most REACH_LOTS lots that ended when it was looked at.
     All float64[streams, lots]."""
     sums = [np.concatenate([np.zeros((len(a), 1)), np.cumsum(a, axis=1)], axis=1) for a in
-            (observed, expected, weight, variance, count)]  # fmt: skip
+            (observed, expected, variance, count)]  # fmt: skip
     highest = np.zeros(len(observed))
     for reach in range(1, min(REACH_LOTS, observed.shape[1]) + 1):
         runs = [total[:, reach:] - total[:, :-reach] for total in sums]
@@ -80,8 +80,8 @@ def highest_runs(observed: Doubles, expected: Doubles, weight: Doubles, variance
     return highest
 
 
-def departure(observed: Any, expected: Any, weight: Any, variance: Any, count: Any) -> Doubles:
-    """Signed root of the deviance of runs of lots, in standard deviations; 0 where they hold too little information.
+def departure(observed: Any, expected: Any, variance: Any, count: Any) -> Doubles:
+    """Signed root of the deviance of runs of lots, in standard deviations; 0 where they hold too little.
 
     The Poisson deviance of the rarer outcome, because a count of rare defects is skewed, scaled from its own variance
     to that of lots. Any shape."""
@@ -92,4 +92,4 @@ def departure(observed: Any, expected: Any, weight: Any, variance: Any, count: A
     deviance = 2.0 * np.maximum(seen * np.log(ratio) - (seen - due), 0.0)
     root = np.sqrt(deviance * due / np.maximum(variance, 1e-12))
     sign = np.where(rare, 1.0, -1.0) * np.sign(seen - due)
-    return np.asarray(np.where(weight >= WEIGHT_MIN, sign * root, 0.0))
+    return np.asarray(np.where(seen + due >= RARE_MIN, sign * root, 0.0))

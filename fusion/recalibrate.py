@@ -130,8 +130,8 @@ def runs_back(counts: Counts, correction: Recalibration | None, spread: LotSprea
     """float64[lots]: departure of the labels from what was said, from each lot on to the last (0 beyond REACH_LOTS)."""
     risk = counts.risks(correction)
     weight = counts.parts @ (risk * (1.0 - risk))
-    sides = (counts.defects.sum(axis=1), counts.parts @ risk, weight, weight + spread.variance_high * weight**2,
-             counts.parts.sum(axis=1))  # fmt: skip
+    variance = weight + spread.variance_high * weight**2
+    sides = (counts.defects.sum(axis=1), counts.parts @ risk, variance, counts.parts.sum(axis=1))
     back = departure(*(np.cumsum(side[::-1])[::-1] for side in sides))
     back[: max(0, len(back) - REACH_LOTS)] = 0.0
     return back
@@ -148,19 +148,17 @@ def onset(counts: Counts, correction: Recalibration | None, spread: LotSpread) -
 
 def rejected(counts: Counts, spread: LotSpread) -> bool:
     """Do these labels still speak against the model's own calibration?"""
-    lasting = _lasting(counts, spread)
     risk = counts.risks(None)
     weight = counts.parts @ (risk * (1.0 - risk))
-    sides = (counts.defects.sum(axis=1), counts.parts @ risk, weight, counts.parts.sum(axis=1))
-    observed, expected, information, count = (float(lasting @ side) for side in sides)
+    lasting = _lasting(weight, spread)
+    sides = (counts.defects.sum(axis=1), counts.parts @ risk, counts.parts.sum(axis=1))
+    observed, expected, count = (float(lasting @ side) for side in sides)
     variance = float(lasting**2 @ (weight + spread.variance_high * weight**2))
-    return abs(float(departure(observed, expected, information, variance, count))) > CLOSE_SHARE * spread.alarm
+    return abs(float(departure(observed, expected, variance, count))) > CLOSE_SHARE * spread.alarm
 
 
-def _lasting(counts: Counts, spread: LotSpread) -> Doubles:
+def _lasting(weight: Doubles, spread: LotSpread) -> Doubles:
     """float64[lots]: how much of each lot still counts; halves with each HALF_LIFE of information behind it."""
-    risk = counts.risks(None)
-    weight = counts.parts @ (risk * (1.0 - risk))
     information = weight / (1.0 + spread.variance * weight)
     newer = np.concatenate([np.cumsum(information[::-1])[::-1][1:], [0.0]])
     return np.asarray(np.exp2(-newer / HALF_LIFE))
@@ -168,20 +166,22 @@ def _lasting(counts: Counts, spread: LotSpread) -> Doubles:
 
 def fit_recalibration(counts: Counts, spread: LotSpread, model: str, since: int) -> Recalibration:
     """The correction that these lots ask for. `since`: when it takes effect."""
-    lasting = _lasting(counts, spread)
-    risk = counts.risks(None)
-    weight = counts.parts @ (risk * (1.0 - risk))
-    scale = lasting / (1.0 + spread.variance * weight)  # a lot never tells more than 1 / variance
-    parts, defects = scale @ counts.parts, scale @ counts.defects
-    information = parts * risk * (1.0 - risk)
-    pivot = float(information @ counts.own / information.sum())
-    x = counts.own - pivot
-    one_lot = 1.0 / (1.0 / max(spread.weight, 1e-6) + spread.variance)
-    spread_of_x = float(information @ x**2 / information.sum())
-    prior = np.array([one_lot, one_lot * spread_of_x + 1e-6])
-    shift, tilt, inverse = _newton(counts.own, x, parts, defects, prior, _tilts(counts))
-    if tilt and abs(tilt) < TILT_ALARM * math.sqrt(_variance_of_tilt(counts, lasting, x, shift, tilt)):
-        shift, tilt, inverse = _newton(counts.own, x, parts, defects, prior, False)
+    risk, pivot, shift, tilt = counts.risks(None), 0.0, 0.0, 0.0
+    inverse = np.zeros((2, 2))
+    for _ in range(2):  # what a lot weighs depends on its risks, and those on the correction
+        weight = counts.parts @ (risk * (1.0 - risk))
+        lasting = _lasting(weight, spread)
+        scale = lasting / (1.0 + spread.variance * weight)  # a lot never tells more than 1 / variance
+        parts, defects = scale @ counts.parts, scale @ counts.defects
+        information = parts * risk * (1.0 - risk)
+        pivot = float(information @ counts.own / information.sum())
+        x = counts.own - pivot
+        one_lot = 1.0 / (1.0 / max(spread.weight, 1e-6) + spread.variance)
+        prior = np.array([one_lot, one_lot * float(information @ x**2 / information.sum()) + 1e-6])
+        shift, tilt, inverse = _newton(counts.own, x, parts, defects, prior, _tilts(counts))
+        if tilt and abs(tilt) < TILT_ALARM * math.sqrt(_variance_of_tilt(counts, lasting, x, shift, tilt)):
+            shift, tilt, inverse = _newton(counts.own, x, parts, defects, prior, False)
+        risk = sigmoid(counts.own + shift + tilt * x)
     labelled = np.cumsum(counts.parts.sum(axis=0)) / counts.parts.sum()
     low, high = np.searchsorted(labelled, EDGE), np.searchsorted(labelled, 1.0 - EDGE)
     return Recalibration(

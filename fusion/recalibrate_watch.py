@@ -44,7 +44,9 @@ class _Waiting(msgspec.Struct, array_like=True):
     """A label that is not counted yet."""
 
     at: int
-    defect: Defect
+    part_id: str
+    outcome: str
+    causes: list[str] = []
 
 
 _PACK = msgspec.msgpack.Encoder()
@@ -105,7 +107,8 @@ class _Line:
 
     def wait(self, defect: Defect, logged_at: int) -> None:
         """A label was released."""
-        self._put("w", (str(logged_at), defect.part_id, defect.outcome), _Waiting(logged_at, defect))
+        waiting = _Waiting(logged_at, defect.part_id, defect.outcome, list(defect.causes))
+        self._put("w", (str(logged_at), defect.part_id, defect.outcome), waiting)
         if len(self.waiting) > WAITING_MAX:
             self._settle_block([min(self.waiting, key=lambda key: (int(key[0]), key))], logged_at)
 
@@ -124,9 +127,9 @@ class _Line:
     def _settle_block(self, keys: list[tuple[str, ...]], until: int) -> None:
         told: set[tuple[str, ...]] = set()
         for key in keys:
-            defect = self.waiting[key].defect
+            label = self.waiting[key]
             self._put("w", key, None)
-            told.update(own for gate_id in self._gates if (own := self._count(defect, gate_id)) is not None)
+            told.update(own for gate_id in self._gates if (own := self._count(label, gate_id)) is not None)
         for own in sorted(told):
             lots = {key[2]: lot for key, lot in self.lots.items() if key[:2] == own}
             for _, name in sorted((lot.at, name) for name, lot in lots.items())[: max(0, len(lots) - LOTS_MAX)]:
@@ -135,23 +138,22 @@ class _Line:
             step(self.gates[own], lots, until, self._line_id, own[0])
             self.changed["g", own] = None
 
-    def _count(self, defect: Defect, gate_id: str) -> tuple[str, ...] | None:
+    def _count(self, label: _Waiting, gate_id: str) -> tuple[str, ...] | None:
         """Count a label at one gate; the gate and model whose counts it changed. A later record corrects an earlier."""
-        part = self.parts.get((gate_id, defect.part_id))
+        part = self.parts.get((gate_id, label.part_id))
         own = (gate_id, part.model) if part is not None else ()
         if part is None or own not in self.gates:
             return None
-        bad, _ = outcome_at_gate(defect, self._line_id, gate_id, set(part.booked), self._plan)
-        label = int(bad)
-        if part.label == label:
+        bad, _ = outcome_at_gate(label.outcome, label.causes, self._line_id, gate_id, part.booked, self._plan)
+        if part.label == int(bad):
             return None
         key = (*own, part.lot)
         lot = self.lots.get(key) or LotLabels(part.at)
         lot.at = min(lot.at, part.at)
-        lot.count(part.place, int(part.label < 0), label - max(part.label, 0))
-        part.label = label
+        lot.count(part.place, int(part.label < 0), int(bad) - max(part.label, 0))
+        part.label = int(bad)
         self._put("l", key, lot)
-        self._put("p", (gate_id, defect.part_id), part)
+        self._put("p", (gate_id, label.part_id), part)
         return own
 
     def _put(self, kind: str, key: tuple[str, ...], value: Any) -> None:

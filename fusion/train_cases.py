@@ -67,7 +67,11 @@ def collect_cases(closings: Iterable[Closing], labels: Sequence[Released], plan:
         following = first.get((line_id, gate_id, part_id, attempt + 1))
         label = label_of(of_part.get((line_id, part_id), ()), closed_at, following[1] if following else None)
         booked = booked_values(last[key])
-        defect, causes = outcome_at_gate(label, line_id, gate_id, booked, plan) if label is not None else (None, ())
+        defect, causes = (
+            outcome_at_gate(label.outcome, label.causes, line_id, gate_id, booked, plan)
+            if label is not None
+            else (None, ())
+        )
         cases.append(Case(last[key], evidence, closed_at, defect, causes))
     return cases
 
@@ -78,14 +82,14 @@ def booked_values(evidence: Evidence) -> set[str]:
 
 
 def outcome_at_gate(
-    label: Defect, line_id: str, gate_id: str, booked: Collection[str], plan: Plan
+    outcome: str, causes: Sequence[str], line_id: str, gate_id: str, booked: Collection[str], plan: Plan
 ) -> tuple[bool, tuple[str, ...]]:
     """Was the part defective when it stood at this gate, and why? What went wrong behind the gate was still to come.
     `booked`: `booked_values` of the part."""
-    if label.outcome != "defect":
+    if outcome != "defect":
         return False, ()
-    causes = tuple(cause for cause in label.causes if not _lies_behind(cause, line_id, gate_id, booked, plan))
-    return (True, causes) if causes or not label.causes else (False, ())
+    here = tuple(cause for cause in causes if not _lies_behind(cause, line_id, gate_id, booked, plan))
+    return (True, here) if here or not causes else (False, ())
 
 
 def _lies_behind(cause: str, line_id: str, gate_id: str, booked: Collection[str], plan: Plan) -> bool:

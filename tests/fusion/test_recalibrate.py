@@ -1,0 +1,142 @@
+"""Recalibration: labels by lots say when risks no longer mean what they say, and by how much."""
+
+from __future__ import annotations
+
+import numpy as np
+import numpy.typing as npt
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from fusion.calibrate import sigmoid
+from fusion.lot_spread import LotSpread, departure, fit_lot_spread, highest_runs
+from fusion.recalibrate import Counts, LotLabels, Recalibration, bin_of, fit_recalibration, onset, rejected
+
+Doubles = npt.NDArray[np.float64]
+SPREAD = LotSpread(lots=40, variance=0.04, variance_high=0.08, weight=3.0, alarm=3.8)
+
+
+def lots_of(
+    rng: np.random.Generator, n_lots: int, parts: int, *, shift: float = 0.0, tilt: float = 0.0, lot_sd: float = 0.0,
+    flagged_only: float = -np.inf, first: int = 0, centre: float = -3.5,
+) -> dict[str, LotLabels]:  # fmt: skip
+    """Labels of lots whose parts' own logits are normal around `centre`, and whose true logit is shifted and tilted."""
+    lots = {}
+    for number in range(first, first + n_lots):
+        own = rng.normal(centre, 1.5, parts)
+        true = own + shift + tilt * (own - centre) + rng.normal(0, lot_sd)
+        defect = rng.random(parts) < sigmoid(true)
+        lot = lots[f"B{number}"] = LotLabels(1000 * (number + 1))
+        for place, bad in zip(own[own > flagged_only], defect[own > flagged_only], strict=True):
+            lot.count(bin_of(place), 1, int(bad))
+    return lots
+
+
+def fitted(lots: dict[str, LotLabels]) -> Recalibration:
+    return fit_recalibration(Counts.of(lots, 0), SPREAD, "sha", 0)
+
+
+@pytest.mark.parametrize("flagged_only", [-np.inf, -2.0])
+def test_a_shift_is_found_whoever_was_labelled_by_their_risk(flagged_only: float) -> None:
+    lots = lots_of(np.random.default_rng(0), 40, 200, shift=1.0, flagged_only=flagged_only)
+    assert onset(Counts.of(lots, 0), None, SPREAD) is not None
+    correction = fitted(lots)
+    centre = max(-3.5, flagged_only)
+    assert correction.corrected(centre) - centre == pytest.approx(1.0, abs=0.3)
+    assert abs(correction.corrected(centre) - centre - 1.0) < 2.0 * correction.half_width(centre)
+
+
+def test_a_slope_is_followed_when_labels_show_it_and_only_then() -> None:
+    rng = np.random.default_rng(1)
+    assert fitted(lots_of(rng, 60, 400, tilt=-0.5, shift=-0.3)).tilt == pytest.approx(-0.45, abs=0.15)
+    assert fitted(lots_of(rng, 60, 400, shift=0.8)).tilt == 0.0
+
+
+def test_an_onset_is_dated_to_its_lot() -> None:
+    rng = np.random.default_rng(2)
+    lots = lots_of(rng, 20, 200) | lots_of(rng, 8, 200, shift=1.2, first=20)
+    counts = Counts.of(lots, 0)
+    begins = onset(counts, None, SPREAD)
+    assert begins is not None
+    assert abs(begins - 20) <= 1
+
+
+def test_lots_in_control_open_nothing_and_a_bad_lot_among_lots_that_differ_is_no_news() -> None:
+    rng = np.random.default_rng(3)
+    assert not [s for s in range(30) if onset(Counts.of(lots_of(rng, 40, 60, lot_sd=0.2), 0), None, SPREAD) is not None]
+    one = lots_of(rng, 20, 60) | lots_of(rng, 1, 60, shift=1.5, first=20)
+    varied = LotSpread(lots=40, variance=0.6, variance_high=0.9, weight=3.0, alarm=3.8)
+    assert onset(Counts.of(one, 0), None, varied) is None
+
+
+def test_the_alarm_level_of_training_lots_holds_on_fresh_lots() -> None:
+    """The unit is the lot: five in a hundred streams of a hundred lots may alarm; counted iid it would be most."""
+    rng = np.random.default_rng(4)
+
+    def plant(n_lots: int) -> tuple[Doubles, npt.NDArray[np.bool_], npt.NDArray[np.intp]]:
+        lot = np.repeat(np.arange(n_lots), 150)
+        own = rng.normal(-3.5, 1.5, len(lot))
+        risk = sigmoid(own[:, None] + 0.5 * _GRID) @ _NORMAL  # what holds on average over lots
+        return risk, rng.random(len(lot)) < sigmoid(own + rng.normal(0, 0.5, n_lots)[lot]), lot
+
+    spread = fit_lot_spread(*plant(80))
+    assert 0.1 < spread.variance < 0.5
+    risk, defect, lot = plant(100 * 40)
+    sides = [np.bincount(lot, side).reshape(40, 100) for side in (defect, risk, risk * (1 - risk), np.ones(len(lot)))]
+    seen, due, weight, count = sides
+    by_lots = highest_runs(seen, due, weight + spread.variance_high * weight**2, count)
+    as_if_independent = highest_runs(seen, due, weight, count)
+    assert np.mean(by_lots > spread.alarm) <= 0.15
+    assert np.mean(as_if_independent > spread.alarm) > 0.5
+
+
+_GRID = np.linspace(-2.5, 2.5, 9)
+_NORMAL = np.exp(-(_GRID**2) / 2) / np.exp(-(_GRID**2) / 2).sum()
+
+
+def test_more_parts_of_the_same_lots_do_not_make_the_correction_surer_than_the_lots_allow() -> None:
+    rng = np.random.default_rng(5)
+    few, many = (fitted(lots_of(rng, 6, n, shift=1.0, centre=-1.0)) for n in (200, 20_000))
+    assert many.half_width(many.pivot) > 1.6449 * np.sqrt(SPREAD.variance / 7.5)
+    assert many.half_width(many.pivot) > 0.8 * few.half_width(few.pivot)
+
+
+def test_a_register_of_defects_alone_says_nothing() -> None:
+    lots = lots_of(np.random.default_rng(6), 40, 100, shift=2.0)
+    only = {name: LotLabels(lot.at, {b: (bad, bad) for b, (_, bad) in lot.bins.items()}) for name, lot in lots.items()}
+    assert onset(Counts.of(only, 0), None, SPREAD) is None
+
+
+def test_when_risks_mean_again_what_they_say_the_labels_no_longer_speak_against_them() -> None:
+    rng = np.random.default_rng(7)
+    bad = lots_of(rng, 20, 200, shift=1.2)
+    assert rejected(Counts.of(bad, 0), SPREAD)
+    assert not rejected(Counts.of(bad | lots_of(rng, 100, 200, first=20), 0), SPREAD)
+
+
+corrections = st.builds(
+    lambda shift, tilt, pivot, low, width: Recalibration(
+        model="m", since=0, shift=shift, tilt=tilt, pivot=pivot, low=low, high=low + width, labels=1
+    ),
+    st.floats(-4, 4), st.floats(-0.8, 1), st.floats(-6, 2), st.floats(-9, 2), st.floats(0, 8),
+)  # fmt: skip
+
+
+@given(corrections, st.floats(-9.3, 9.3), st.floats(0, 5))
+def test_a_correction_keeps_the_order_of_risks(correction: Recalibration, own: float, more: float) -> None:
+    assert correction.corrected(own) <= correction.corrected(own + more) + 1e-9
+
+
+@given(corrections, st.floats(-9.3, 9.3))
+def test_where_nothing_was_labelled_no_risk_is_lowered_below_the_edge(correction: Recalibration, own: float) -> None:
+    if own < correction.low:
+        assert correction.corrected(own) >= min(own, correction.corrected(correction.low)) - 1e-9
+
+
+@settings(max_examples=50, deadline=None)
+@given(st.integers(0, 400), st.floats(0.001, 0.999), st.integers(1, 400))
+def test_a_departure_has_the_sign_of_its_excess(observed: int, risk: float, count: int) -> None:
+    observed = min(observed, count)
+    weight = count * risk * (1 - risk)
+    value = float(departure(observed, count * risk, weight, count))
+    assert value == 0.0 or np.sign(value) == np.sign(observed - count * risk)
