@@ -15,7 +15,7 @@ import numpy as np
 import numpy.typing as npt
 
 from ingest.messages import Fitness
-from vision.image import Grey, Picture
+from vision.image import Grey, Picture, fit_to, laplacian
 
 _SATURATED_LEVEL = 250.0  # of 255: JPEG leaves clipped pixels a few levels below white
 _ENERGY_OFFSET = 0.05  # grey levels squared: quantisation noise, so that a flat frame has a ratio of 1
@@ -123,13 +123,11 @@ def _sharpness(grey: Grey) -> tuple[float, float]:
 
 
 def _halved(grey: Grey) -> Grey:
-    even = grey[: grey.shape[0] // 2 * 2, : grey.shape[1] // 2 * 2]
-    return (even[::2, ::2] + even[1::2, ::2] + even[::2, 1::2] + even[1::2, 1::2]) * np.float32(0.25)
+    rows, columns = (side // 2 for side in grey.shape)
+    return fit_to(grey[: 2 * rows, : 2 * columns], rows, columns)
 
 
 def _laplacian_energy(image: Grey) -> float:
     """Mean square of the 4-neighbour Laplacian, rim left out."""
-    centre = image[1:-1, 1:-1]
-    around = image[:-2, 1:-1] + image[2:, 1:-1] + image[1:-1, :-2] + image[1:-1, 2:]
-    difference = around - 4 * centre
+    difference = laplacian(image)[1:-1, 1:-1]
     return float(np.mean(difference * difference))

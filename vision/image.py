@@ -126,9 +126,8 @@ def fit_to(pixels: Grey, rows: int, columns: int) -> Grey:
     """The picture at the eye's working size: float32[rows, columns] (or with planes), area averages when shrinking."""
     if pixels.shape[:2] == (rows, columns):
         return pixels
-    shrinks = rows <= pixels.shape[0] and columns <= pixels.shape[1]
-    resized = cv2.resize(pixels, (columns, rows), interpolation=cv2.INTER_AREA if shrinks else cv2.INTER_LINEAR)
-    return np.asarray(resized, np.float32)
+    how = cv2.INTER_AREA if rows <= pixels.shape[0] and columns <= pixels.shape[1] else cv2.INTER_LINEAR
+    return np.asarray(cv2.resize(pixels, (columns, rows), interpolation=how), np.float32)
 
 
 def encode_png(pixels: npt.NDArray[np.uint8]) -> bytes:
@@ -192,6 +191,11 @@ def _to_multiple(side: float) -> int:
 def blurred(pixels: Grey, sigma: float) -> Grey:
     """Gaussian blur of float32[rows, columns], its rim mirrored."""
     return np.asarray(cv2.GaussianBlur(pixels, (0, 0), sigma), np.float32)
+
+
+def laplacian(pixels: Grey) -> Grey:
+    """The 4-neighbour Laplacian of float32[rows, columns]."""
+    return np.asarray(cv2.Laplacian(pixels, cv2.CV_32F, ksize=1), np.float32)
 
 
 def stretched(pixels: Grey, rows: int, columns: int) -> Grey:
@@ -292,5 +296,5 @@ def write_text(pixels: npt.NDArray[np.uint8], text: str, x: int, y: int, colour:
 
 def text_columns(text: str) -> int:
     """How wide `write_text` writes it."""
-    plain = text.encode("ascii", "replace").decode()
-    return int(cv2.getTextSize(plain, cv2.FONT_HERSHEY_SIMPLEX, _TEXT_SCALE, 1)[0][0]) + 2
+    size, _ = cv2.getTextSize(text.encode("ascii", "replace").decode(), cv2.FONT_HERSHEY_SIMPLEX, _TEXT_SCALE, 1)
+    return int(size[0]) + 2
