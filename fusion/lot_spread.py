@@ -8,7 +8,9 @@ The alarm level is what training's own lots, drawn with replacement into streams
 
 from __future__ import annotations
 
-from typing import Any
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import partial
 
 import msgspec
 import numpy as np
@@ -20,7 +22,8 @@ STREAM_LOTS = 100  # lots of one stream, and of the promise behind the alarm lev
 STREAMS = 200
 FALSE_STREAMS = 0.05  # of streams in control may reach the alarm level: one false incident in some 2000 lots
 REACH_LOTS = 60  # an onset is looked for so many lots back
-RARE_MIN = 4.0  # of the rarer outcome, seen and expected together: fewer in a run of lots say nothing
+RARE_MIN = 4.0  # outcomes that were in doubt or came against the odds: fewer in a run of lots say nothing
+SYMMETRIC = 0.01  # skew below which the residual is as good as normal
 ALARM_MIN = 3.5
 LOTS_MIN = 8  # fewer show too little of their spread
 VARIANCE_UNKNOWN = 0.25  # a sd of half a logit where lots are too few to tell
@@ -42,25 +45,27 @@ class LotSpread(msgspec.Struct, frozen=True, kw_only=True):
 def fit_lot_spread(risk: Doubles, defect: npt.NDArray[np.bool_], groups: npt.NDArray[np.intp]) -> LotSpread:
     """Of calibrated out-of-fold risks float64[n], labels bool[n] and lots int[n]."""
     _, lot = np.unique(groups, return_inverse=True)
-    count: Doubles = np.bincount(lot).astype(np.float64)
-    expected: Doubles = np.bincount(lot, risk).astype(np.float64)
-    weight: Doubles = np.bincount(lot, risk * (1.0 - risk)).astype(np.float64)
-    observed: Doubles = np.bincount(lot, defect).astype(np.float64)
-    n_lots = len(count)
+    n_lots = int(lot.max()) + 1 if len(lot) else 0
+    residual = _summed(lot, defect - risk)
+    weight = _summed(lot, risk * (1.0 - risk))
+    third = _summed(lot, risk * (1.0 - risk) * (1.0 - 2.0 * risk))
     if n_lots < LOTS_MIN:
         return LotSpread(lots=n_lots, weight=float(weight.mean()) if n_lots else 5.0)
     rng = np.random.default_rng(0)
     draws = rng.multinomial(n_lots, np.full(n_lots, 1.0 / n_lots), size=RESAMPLES).astype(np.float64)
-    square: Doubles = (observed - expected) ** 2 * n_lots / (n_lots - 1.0)  # the fit has taken one degree of freedom
+    square = residual**2 * n_lots / (n_lots - 1.0)  # the fit has taken one degree of freedom
     variance = _moments(square, weight, np.ones(n_lots))
     high = max(variance, float(np.quantile([_moments(square, weight, draw) for draw in draws], UPPER)))
     streams = rng.integers(0, n_lots, size=(STREAMS, STREAM_LOTS))
-    own = weight + high * weight**2
-    highest = highest_runs(observed[streams], expected[streams], own[streams], count[streams])
-    alarm = float(np.quantile(highest, 1.0 - FALSE_STREAMS))
+    lots = Lots(residual[streams], weight[streams], third[streams], weight[streams] + high * weight[streams] ** 2)
+    alarm = float(np.quantile(highest_runs(lots), 1.0 - FALSE_STREAMS))
     return LotSpread(
         lots=n_lots, variance=variance, variance_high=high, weight=float(weight.mean()), alarm=max(alarm, ALARM_MIN)
     )
+
+
+def _summed(lot: npt.NDArray[np.intp], values: Doubles) -> Doubles:
+    return np.bincount(lot, values).astype(np.float64)
 
 
 def _moments(square: Doubles, weight: Doubles, times: Doubles) -> float:
@@ -68,28 +73,46 @@ def _moments(square: Doubles, weight: Doubles, times: Doubles) -> float:
     return max(0.0, float(times @ (square - weight)) / below) if below > 0 else 0.0
 
 
-def highest_runs(observed: Doubles, expected: Doubles, variance: Doubles, count: Doubles) -> Doubles:
-    """float64[streams]: the highest |departure| of any run of at most REACH_LOTS lots that ended when it was looked at.
-    All float64[streams, lots]."""
-    sums = [np.concatenate([np.zeros((len(a), 1)), np.cumsum(a, axis=1)], axis=1) for a in
-            (observed, expected, variance, count)]  # fmt: skip
-    highest = np.zeros(len(observed))
-    for reach in range(1, min(REACH_LOTS, observed.shape[1]) + 1):
-        runs = [total[:, reach:] - total[:, :-reach] for total in sums]
-        highest = np.maximum(highest, np.abs(departure(*runs)).max(axis=1))
+@dataclass(frozen=True, slots=True)
+class Lots:
+    """Sums over the labelled parts of each lot, float64[..., lots]. `residual`: defects - risks; `weight`, `third`: the
+    second and third central moment of that, were parts independent; `variance`: what it is between lots."""
+
+    residual: Doubles
+    weight: Doubles
+    third: Doubles
+    variance: Doubles
+
+    def map(self, change: Callable[[Doubles], Doubles]) -> Lots:
+        """The same change of each."""
+        return Lots(change(self.residual), change(self.weight), change(self.third), change(self.variance))
+
+
+def highest_runs(lots: Lots) -> Doubles:
+    """float64[streams]: the highest |departure| of any run of at most REACH_LOTS lots that ended when it was looked at,
+    for streams of lots, each float64[streams, lots]."""
+    sums = lots.map(lambda a: np.concatenate([np.zeros((len(a), 1)), np.cumsum(a, axis=1)], axis=1))
+    highest = np.zeros(len(lots.residual))
+    for reach in range(1, min(REACH_LOTS, lots.residual.shape[1]) + 1):
+        runs = sums.map(partial(_steps, reach=reach))
+        highest = np.maximum(highest, np.abs(departure(runs)).max(axis=1))
     return highest
 
 
-def departure(observed: Any, expected: Any, variance: Any, count: Any) -> Doubles:
-    """Signed root of the deviance of runs of lots, in standard deviations; 0 where they hold too little.
+def _steps(sums: Doubles, reach: int) -> Doubles:
+    return sums[:, reach:] - sums[:, :-reach]
 
-    The Poisson deviance of the rarer outcome, because a count of rare defects is skewed, scaled from its own variance
-    to that of lots. Any shape."""
-    rare = expected <= count / 2.0
-    seen = np.where(rare, observed, count - observed)
-    due = np.maximum(np.where(rare, expected, count - expected), 1e-12)
-    ratio = np.where(seen > 0, seen / due, 1.0)
-    deviance = 2.0 * np.maximum(seen * np.log(ratio) - (seen - due), 0.0)
-    root = np.sqrt(deviance * due / np.maximum(variance, 1e-12))
-    sign = np.where(rare, 1.0, -1.0) * np.sign(seen - due)
-    return np.asarray(np.where(seen + due >= RARE_MIN, sign * root, 0.0))
+
+def departure(runs: Lots) -> Doubles:
+    """Signed root of the deviance of runs of lots, in standard deviations; 0 where they hold too little. Any shape.
+
+    Counts of rare defects are skewed. The residual is taken as s (Poisson(m) - m) with s, m from its second and third
+    moment, which is exact for rare defects and for certain ones, and normal in between."""
+    weight = np.maximum(runs.weight, 1e-12)
+    scale = runs.third / weight
+    scale = np.where(np.abs(scale) < SYMMETRIC, np.copysign(SYMMETRIC, scale), scale)
+    mean = weight / scale**2
+    seen = np.maximum(mean + runs.residual / scale, 0.0)
+    deviance = 2.0 * (seen * np.log(np.where(seen > 0, seen, 1.0) / mean) - (seen - mean))
+    root = np.sqrt(np.maximum(deviance, 0.0) * weight / np.maximum(runs.variance, 1e-12))
+    return np.asarray(np.where(weight + np.abs(runs.residual) >= RARE_MIN, np.sign(runs.residual) * root, 0.0))

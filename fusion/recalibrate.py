@@ -21,7 +21,7 @@ import numpy as np
 import numpy.typing as npt
 
 from fusion.calibrate import sigmoid
-from fusion.lot_spread import REACH_LOTS, LotSpread, departure
+from fusion.lot_spread import REACH_LOTS, Lots, LotSpread, departure
 
 Doubles = npt.NDArray[np.float64]
 
@@ -125,14 +125,22 @@ class Counts:
             return sigmoid(self.own)
         return sigmoid(np.array([correction.corrected(own) for own in self.own.tolist()]))
 
+    def residuals(self, risk: Doubles, spread: LotSpread) -> Lots:
+        """Of each lot, were `risk` (of each bin) what holds."""
+        information = risk * (1.0 - risk)
+        weight = self.parts @ information
+        return Lots(
+            (self.defects - self.parts * risk).sum(axis=1),
+            weight,
+            self.parts @ (information * (1.0 - 2.0 * risk)),
+            weight + spread.variance_high * weight**2,
+        )
+
 
 def runs_back(counts: Counts, correction: Recalibration | None, spread: LotSpread) -> Doubles:
     """float64[lots]: departure of the labels from what was said, from each lot on to the last (0 beyond REACH_LOTS)."""
-    risk = counts.risks(correction)
-    weight = counts.parts @ (risk * (1.0 - risk))
-    variance = weight + spread.variance_high * weight**2
-    sides = (counts.defects.sum(axis=1), counts.parts @ risk, variance, counts.parts.sum(axis=1))
-    back = departure(*(np.cumsum(side[::-1])[::-1] for side in sides))
+    lots = counts.residuals(counts.risks(correction), spread)
+    back = departure(lots.map(lambda side: np.cumsum(side[::-1])[::-1]))
     back[: max(0, len(back) - REACH_LOTS)] = 0.0
     return back
 
@@ -148,13 +156,10 @@ def onset(counts: Counts, correction: Recalibration | None, spread: LotSpread) -
 
 def rejected(counts: Counts, spread: LotSpread) -> bool:
     """Do these labels still speak against the model's own calibration?"""
-    risk = counts.risks(None)
-    weight = counts.parts @ (risk * (1.0 - risk))
-    lasting = _lasting(weight, spread)
-    sides = (counts.defects.sum(axis=1), counts.parts @ risk, counts.parts.sum(axis=1))
-    observed, expected, count = (float(lasting @ side) for side in sides)
-    variance = float(lasting**2 @ (weight + spread.variance_high * weight**2))
-    return abs(float(departure(observed, expected, variance, count))) > CLOSE_SHARE * spread.alarm
+    lots = counts.residuals(counts.risks(None), spread)
+    lasting = _lasting(lots.weight, spread)
+    sums = Lots(lasting @ lots.residual, lasting @ lots.weight, lasting @ lots.third, lasting**2 @ lots.variance)
+    return abs(float(departure(sums))) > CLOSE_SHARE * spread.alarm
 
 
 def _lasting(weight: Doubles, spread: LotSpread) -> Doubles:

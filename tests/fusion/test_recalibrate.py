@@ -5,11 +5,12 @@ from __future__ import annotations
 import numpy as np
 import numpy.typing as npt
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
+from scipy.stats import binom, norm
 
 from fusion.calibrate import sigmoid
-from fusion.lot_spread import LotSpread, departure, fit_lot_spread, highest_runs
+from fusion.lot_spread import Lots, LotSpread, departure, fit_lot_spread, highest_runs
 from fusion.recalibrate import Counts, LotLabels, Recalibration, bin_of, fit_recalibration, onset, rejected
 
 Doubles = npt.NDArray[np.float64]
@@ -82,10 +83,11 @@ def test_the_alarm_level_of_training_lots_holds_on_fresh_lots() -> None:
     spread = fit_lot_spread(*plant(80))
     assert 0.1 < spread.variance < 0.5
     risk, defect, lot = plant(100 * 40)
-    sides = [np.bincount(lot, side).reshape(40, 100) for side in (defect, risk, risk * (1 - risk), np.ones(len(lot)))]
-    seen, due, weight, count = sides
-    by_lots = highest_runs(seen, due, weight + spread.variance_high * weight**2, count)
-    as_if_independent = highest_runs(seen, due, weight, count)
+    doubt = risk * (1 - risk)
+    sides = (defect - risk, doubt, doubt * (1 - 2 * risk))
+    residual, weight, third = (np.bincount(lot, side).reshape(40, 100).astype(np.float64) for side in sides)
+    by_lots = highest_runs(Lots(residual, weight, third, weight + spread.variance_high * weight**2))
+    as_if_independent = highest_runs(Lots(residual, weight, third, weight))
     assert np.mean(by_lots > spread.alarm) <= 0.15
     assert np.mean(as_if_independent > spread.alarm) > 0.5
 
@@ -133,10 +135,24 @@ def test_where_nothing_was_labelled_no_risk_is_lowered_below_the_edge(correction
         assert correction.corrected(own) >= min(own, correction.corrected(correction.low)) - 1e-9
 
 
-@settings(max_examples=50, deadline=None)
+def seen_of(observed: float, risk: float, count: int) -> float:
+    doubt = count * risk * (1 - risk)
+    sides = (observed - count * risk, doubt, doubt * (1 - 2 * risk), doubt)
+    return float(departure(Lots(*(np.array(side) for side in sides))))
+
+
 @given(st.integers(0, 400), st.floats(0.001, 0.999), st.integers(1, 400))
 def test_a_departure_has_the_sign_of_its_excess(observed: int, risk: float, count: int) -> None:
     observed = min(observed, count)
-    weight = count * risk * (1 - risk)
-    value = float(departure(observed, count * risk, weight, count))
+    value = seen_of(observed, risk, count)
     assert value == 0.0 or np.sign(value) == np.sign(observed - count * risk)
+
+
+@pytest.mark.parametrize(("risk", "count"), [(0.002, 2000), (0.05, 300), (0.5, 60), (0.95, 300)])
+def test_a_departure_is_as_rare_as_a_normal_one_of_its_size(risk: float, count: int) -> None:
+    """Within a factor of two and a half at three standard deviations, on either side, however skewed the count is."""
+    outcomes = np.arange(count + 1)
+    value = np.array([seen_of(k, risk, count) for k in outcomes.tolist()])
+    chance = binom.pmf(outcomes, count, risk)
+    for tail in (chance[value > 3.0].sum(), chance[value < -3.0].sum()):
+        assert tail < 2.5 * norm.sf(3.0)
