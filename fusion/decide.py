@@ -47,8 +47,10 @@ def decide(
     mode: Literal["auto", "manual"],
     missed: bool,
     drawn: bool,
+    hold_below: float = 0.0,
 ) -> Call:
     """One part's decision. `risk` None: no model spoke. `drawn`: the audit lottery's answer for this part.
+    `hold_below`: inspectors have no time for parts of less risk than that.
 
     Enough risk on thin evidence is `review`; little risk on thin evidence is `cannot_tell`; silence is never a pass.
     """
@@ -60,6 +62,8 @@ def decide(
     if risk is None or threshold is None:
         return Call("cannot_tell", ("model_not_ready", *standing.reasons))
     high = risk >= threshold
+    if high and standing.product_known and risk < hold_below:
+        return Call("cannot_tell", ("capacity", "risk_over_threshold", *standing.reasons))
     if high and standing.product_known:
         return Call("review", ("risk_over_threshold", *standing.reasons))
     if standing.reasons:

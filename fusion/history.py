@@ -49,6 +49,8 @@ class HistoryView(msgspec.Struct, frozen=True):
     `risk`, `rate`: entity -> log of (shrunk decayed mean of the entity / mean of the line), 0 where nothing is known.
     `parts`: how many parts of the line have entered. `recalibration`: what released labels said then of the model's
     risks (`fusion/recalibrate.py`), None while they stand as they are. `counts`: entity -> what its means rest on.
+    `blamed`: what open incidents blame: (cause, times the natural rate, since when). `hold_below`: the risk below which
+    parts over the threshold were held, inspectors having no time for them (`fusion/capacity.py`).
     """
 
     risk: dict[str, float] = {}
@@ -56,6 +58,8 @@ class HistoryView(msgspec.Struct, frozen=True):
     parts: int = 0
     recalibration: Recalibration | None = None
     counts: dict[str, Counted] = {}
+    blamed: tuple[tuple[str, float, int], ...] = ()
+    hold_below: float = 0.0
 
 
 class _Tally(msgspec.Struct, array_like=True):

@@ -11,9 +11,10 @@ from fusion.decide import Decision, Standing, decide, drawn_for_audit, evidence_
 from fusion.exhibit import exhibit
 from fusion.gate import GateJudge, Reading, open_gates
 from fusion.history import HistoryView
+from fusion.suspects import OpenCause
 from ingest.errors import ModelRefused
 from ingest.evidence import Evidence
-from ingest.messages import Cause, ModelName
+from ingest.messages import Cause, Instant, ModelName
 from ingest.plan import Gate, Plan
 from models.open import open_model
 
@@ -24,7 +25,7 @@ MODEL_NAME = "fusion"
 class Judgement:
     """The judge's part of a verdict. `base_risk`: risk without history, what enters the history; None when no model
     spoke. `blob`: the JSON that `evidence_ref` points to (`fusion/exhibit.py`). `reading`: what the models said, also
-    where the decision may not use it."""
+    where the decision may not use it. `remarks`: sentences that name what training never saw of the part."""
 
     decision: Decision
     risk: float | None
@@ -38,6 +39,7 @@ class Judgement:
     base_risk: float | None
     blob: bytes
     reading: Reading | None = field(default=None, compare=False)  # follows from the rest
+    remarks: list[str] = field(default_factory=list)
 
 
 class Judge:
@@ -81,13 +83,15 @@ class Judge:
         """One verdict's decision. `missed`: the deadline had passed when the gate was first seen (CONTRACT 6)."""
         gate = self._gates.get((evidence.line_id, evidence.gate_id))
         reading = gate.read(evidence, history) if gate is not None else None
-        standing = self._standing(evidence, reading)
+        standing = self._standing(evidence, reading, gate.threshold if gate is not None else 1.0)
         risk = reading.estimate.risk if reading is not None and not missed else None
         threshold = gate.threshold if gate is not None and not missed else None
         drawn = self.model is not None and risk is not None and drawn_for_audit(self._plan, self.model, evidence)
-        call = decide(risk, threshold, standing, mode=mode, missed=missed, drawn=drawn)
+        hold = history.hold_below
+        call = decide(risk, threshold, standing, mode=mode, missed=missed, drawn=drawn, hold_below=hold)
         flagged = call.decision == "review" or (risk is not None and threshold is not None and risk >= threshold)
-        causes = gate.causes(evidence, reading) if gate is not None and reading is not None and flagged else []
+        blamed = [OpenCause(cause, ratio, Instant(since)) for cause, ratio, since in history.blamed]
+        causes = gate.causes(evidence, reading, blamed) if gate is not None and reading is not None and flagged else []
         spoke = reading if risk is not None else None
         return Judgement(
             decision=call.decision,
@@ -102,17 +106,20 @@ class Judge:
             base_risk=reading.base_risk if reading is not None else None,
             blob=exhibit(evidence, self._plan, gate, spoke, causes),
             reading=reading,
+            remarks=list(spoke.strange.remarks) if spoke else [],
         )
 
-    def _standing(self, evidence: Evidence, reading: Reading | None) -> Standing:
+    def _standing(self, evidence: Evidence, reading: Reading | None, threshold: float) -> Standing:
         asked = self._asked.get((evidence.line_id, evidence.gate_id))
         reasons = evidence_reasons(evidence, asked.needs if asked is not None else ())
         if reading is None:
             return Standing(reasons)
         if not reading.product_known:
             reasons = ("unknown_product", *reasons)
-        if reading.row.outside:
+        if reading.strange.novel:
             reasons = (*reasons, "novel")
+        if reading.strange.could_reach(reading.estimate.risk, threshold):
+            reasons = (*reasons, "unknown_attribute")
         if reading.blind and "evidence_missing" not in reasons:
             reasons = (*reasons, "evidence_missing")
         return Standing(reasons, reading.product_known)

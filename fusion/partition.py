@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+from collections import Counter
 from collections.abc import Callable, Collection
 from dataclasses import dataclass
 from pathlib import Path
@@ -11,6 +12,7 @@ from typing import Literal
 import msgspec
 
 from fusion.camera_watch import PROBLEMS, CameraWatch
+from fusion.capacity import CapacityWatch
 from fusion.certificate_standing import SourceWatch, Standing, standings
 from fusion.history import HistoryView
 from fusion.incidents import Incident
@@ -18,6 +20,7 @@ from fusion.judge import Judge, Judgement
 from fusion.paced_history import PacedHistory
 from fusion.promises import Promises
 from fusion.recalibrate_watch import CALIBRATION, RecalibrationWatch
+from fusion.scan_watch import SCAN, ScanWatch
 from fusion.watch import Judged, begin_watches
 from ingest.assemble import Assembler
 from ingest.blobs import blob_name
@@ -57,10 +60,13 @@ class Partition:
         self.sequences: dict[tuple[str, str], int] = {}
         self.histories: dict[str, PacedHistory] = {}
         self.cameras = CameraWatch(plan, Promises(Path(settings.shelf)).of)
+        self.late: Counter[str] = Counter()  # line -> verdicts later than the plan allows
         self.sources = SourceWatch()
-        self.watches = begin_watches(plan, settings) | {"sources": self.sources}
+        self.capacity = CapacityWatch(plan)
+        self.watches = begin_watches(plan, settings) | {"sources": self.sources, "capacity": self.capacity}
         self.calibration = RecalibrationWatch(plan)
         self.watches[CALIBRATION] = self.calibration
+        self.watches[SCAN] = self.scan = ScanWatch(plan)
         self._mode_of = mode_of
         self._now = now
         self._sequences_changed: set[tuple[str, str]] = set()
@@ -141,6 +147,9 @@ class Partition:
         if gate is not None:
             told = self.calibration.at(evidence.line_id, evidence.gate_id, gate.model, int(evidence.event_at))
             view = msgspec.structs.replace(view, recalibration=told)
+        blamed = self.scan.blamed_at(evidence.line_id, evidence.event_at)
+        hold_below = self.capacity.hold_below(evidence.line_id, evidence.event_at)
+        view = msgspec.structs.replace(view, blamed=tuple(blamed), hold_below=hold_below)
         closing.attempt.history = msgspec.json.encode(view)
         return view
 
@@ -153,6 +162,7 @@ class Partition:
         self._sequences_changed.add(gate)
         identity = f"{evidence.line_id}/{evidence.gate_id}/{evidence.part_id}/{evidence.attempt}/{revision}"
         decided_at = self._now(closing.at)
+        self.late[evidence.line_id] += decided_at - evidence.newest_at > self.plan.constraints.latency_ms_max
         verdict = Verdict(
             verdict_id=identity, part_id=evidence.part_id, line_id=evidence.line_id, gate_id=evidence.gate_id,
             batch_id=evidence.batch_id, product=evidence.product, attempt=evidence.attempt, revision=revision,
@@ -162,7 +172,7 @@ class Partition:
             evidence=summary, causes=judgement.causes, model=judgement.model, plan_sha256=self.plan.sha256, mode=mode,
             event_at=evidence.event_at, decided_at=Instant(decided_at),
             latency_ms=float(max(0, decided_at - evidence.newest_at)), audit=judgement.audit,
-            evidence_ref=blob_name("evidence", identity, ".json"),
+            evidence_ref=blob_name("evidence", identity, ".json"), remarks=judgement.remarks,
         )  # fmt: skip
         return Ruling(verdict, judgement.blob)
 

@@ -178,6 +178,8 @@ class FusionWorker:
         for post in self.posts.values():
             counts.update(post.partition.join.counts)
             counts.update(post.partition.cameras.counts)
+            counts.update(post.partition.capacity.counts)
+            counts["verdicts_late"] += post.partition.late.total()
         incidents = [one for post in self.posts.values() for one in post.partition.incidents()]
         catching_up = sorted(number for number, post in self.posts.items() if post.catching_up)
         return {
@@ -190,6 +192,7 @@ class FusionWorker:
             "problem": self.judge.problem,
             "calibration": [one for post in self.posts.values() for one in post.partition.calibration.figures()],
             "certificates": [one.told() for one in self._certificates()[:CERTIFICATES_TOLD]],
+            "capacity": [told for post in self.posts.values() for told in post.partition.capacity.told()],
             "incidents_open": len(incidents),
             "incidents": [one.told() for one in sorted(incidents, key=lambda one: one.since)[:INCIDENTS_TOLD]],
         }

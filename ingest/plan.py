@@ -75,11 +75,19 @@ class Gate(PlanStruct, frozen=True, kw_only=True):
     late_ms: float = 120_000.0
 
 
+class Capacity(PlanStruct, frozen=True, kw_only=True):
+    """What the inspectors of a line can clear: `reviews_per_hour`, and how many parts may wait for them at once."""
+
+    reviews_per_hour: float
+    queue_max: float
+
+
 class Line(PlanStruct, frozen=True, kw_only=True):
     line_id: str
     stations: tuple[Station, ...]
     cameras: tuple[Camera, ...] = ()
     gates: tuple[Gate, ...] = ()
+    capacity: Capacity | None = None
 
     def order(self, station_id: str) -> int:
         """Place of a station along the line (0 first); -1 when the plan does not know it."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
 
-from ingest.plan import Camera, Gate, Line, Plan, Station
+from ingest.plan import Camera, Capacity, Gate, Line, Plan, Station
 
 Steps = tuple[str | int, ...]
 Problem = tuple[Steps, str]
@@ -74,6 +74,8 @@ def _grants(plan: Plan) -> Iterator[Problem]:
 
 
 def _line(steps: Steps, line: Line, plan: Plan) -> Iterator[Problem]:
+    if line.capacity is not None:
+        yield from _capacity((*steps, "capacity"), line.capacity)
     if not line.stations:
         yield (*steps, "stations"), f"line '{line.line_id}' has no station"
     yield from _names((*steps, "stations"), "station_id", "station", [s.station_id for s in line.stations])
@@ -85,6 +87,16 @@ def _line(steps: Steps, line: Line, plan: Plan) -> Iterator[Problem]:
         yield from _camera((*steps, "cameras", place), camera, line)
     for place, gate in enumerate(line.gates):
         yield from _gate((*steps, "gates", place), gate, line, plan)
+
+
+def _capacity(steps: Steps, capacity: Capacity) -> Iterator[Problem]:
+    if capacity.reviews_per_hour <= 0:
+        yield (
+            (*steps, "reviews_per_hour"),
+            f"reviews_per_hour must be greater than 0, not {capacity.reviews_per_hour:g}",
+        )
+    if capacity.queue_max < 1:
+        yield (*steps, "queue_max"), f"queue_max must be 1 at least, not {capacity.queue_max:g}"
 
 
 def _names(steps: Steps, key: str, what: str, names: Iterable[str]) -> Iterator[Problem]:
