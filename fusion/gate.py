@@ -18,6 +18,7 @@ from fusion.history import HistoryView
 from fusion.lot_spread import LotSpread
 from fusion.origins import OriginModel, Origins
 from fusion.risk import Estimate, RiskModels, SubsetModel
+from fusion.scan_rates import ScanNotes
 from fusion.suspects import OpenCause
 from fusion.witness import Witness
 from ingest.errors import ModelRefused
@@ -34,7 +35,8 @@ class GateNotes(msgspec.Struct, frozen=True, kw_only=True):
     """What the manifest holds of one gate. `arrays`: an .npz of `GateArrays`; `history`: file of the seed.
     `provisional`: the defect rate assumed by a gate that learned without labels, 0 for one that learned from them.
     `lot_spread`: how far its training lots lay from their risks. `conflict`: why the plan's limits cannot both be held,
-    "" where they can. `drift`: how its channels and cameras were, None where training was too short to tell."""
+    "" where they can. `drift`: how its channels and cameras were, `scan`: what defects and flags are natural on its
+    line; None where training was too short to tell."""
 
     spec: FeatureSpec
     threshold: float
@@ -48,6 +50,7 @@ class GateNotes(msgspec.Struct, frozen=True, kw_only=True):
     certificate: Certificate | None = None
     conflict: str = ""
     drift: DriftNotes | None = None
+    scan: ScanNotes | None = None
 
 
 class FusionNotes(msgspec.Struct, frozen=True, kw_only=True):
@@ -101,6 +104,7 @@ class GateJudge:
         self.model = opened.model_name.sha256
         self.lot_spread = notes.lot_spread
         self.drift = DriftReference.open(notes.drift, opened) if notes.drift is not None else None
+        self.scan = notes.scan
         self.builder = RowBuilder(spec, arrays.norms)
         self.feature_names = [column.name for column in feature_columns(spec)]
         self.history_seed: Mapping[str, bytes] = msgspec.msgpack.decode(

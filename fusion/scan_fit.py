@@ -12,6 +12,7 @@ from collections.abc import Sequence
 import numpy as np
 
 from fusion.scan_glr import Rows, best_since, screen
+from fusion.scan_levels import counted_gates, levels_of
 from fusion.scan_memory import ATTRIBUTES_MAX
 from fusion.scan_rates import (
     ALL,
@@ -26,6 +27,8 @@ from fusion.scan_rates import (
     attribute_of,
     fit_natural,
 )
+from fusion.train_cases import Case
+from ingest.plan import Plan
 
 FALSE_PER_PARTS = 1e-6  # of each of the two signals; what history cannot show (slow changes) may cost as much again
 NULL_PARTS = 40_000  # drawn per signal
@@ -51,6 +54,23 @@ def fit_scan(levels: Sequence[Sequence[str]], outcome: Numbers, flagged: Numbers
         flags=flags,
         defects_limit=null_limit(table, names, defects, rng),
         flags_limit=null_limit(table, names, flags, rng),
+    )
+
+
+def fit_gate_scan(
+    cases: Sequence[Case], base_risks: Sequence[float | None], threshold: float, plan: Plan
+) -> ScanNotes | None:
+    """`fit_scan` of the cases of one gate, in their order; None where the line is counted at another gate."""
+    if not cases or counted_gates(plan).get(cases[0].evidence.line_id) != cases[0].evidence.gate_id:
+        return None
+    known = [risk for risk in base_risks if risk is not None]
+    usual = float(np.mean(known)) if known else 0.0
+    risks = np.array([usual if risk is None else risk for risk in base_risks])
+    outcome = np.array([risk if case.defect is None else case.defect for case, risk in zip(cases, risks, strict=True)])
+    return fit_scan(
+        [levels_of(case.evidence, plan) for case in cases],
+        outcome.astype(np.float64),
+        (risks >= threshold).astype(np.float64),
     )
 
 

@@ -74,6 +74,12 @@ class OpenExcess(msgspec.Struct, array_like=True):
     def explanation(self, until: int = -1) -> Explanation:
         return Explanation(self.cause, self.since, until, {name: one.ratio for name, one in self.counts.items()})
 
+    @property
+    def blamed(self) -> tuple[str, float, int]:
+        """Cause, how many times the natural rate (of labels where they show it), since when."""
+        shows = self.counts.get("defects") or self.counts["flags"]
+        return name_of(self.cause), round(shows.observed / max(shows.expected, 1e-9), 1), self.at
+
     def told(self, line_id: str) -> Incident:
         counts = {name: (one.observed, one.parts, one.expected) for name, one in sorted(self.counts.items())}
         measure: dict[str, float] = {}

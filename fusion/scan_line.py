@@ -13,10 +13,10 @@ from fusion.paced_history import BLOCK_MS, WAITING_MAX
 from fusion.scan_looks import Look, ScanBook
 from fusion.scan_memory import ScanMemory, ScanPart
 from fusion.scan_rates import ScanNotes
-from fusion.scan_words import name_of
 
 LOOK_PARTS = 256  # from one look to the next: some 30 us of a look's 8 ms per part
-CAUSES_KEPT = 16  # latest changes of what is open, for parts that are judged late
+BLAMED_KEPT = 16  # latest changes of what is open, for parts that are judged late
+Blamed = tuple[str, float, int]  # cause, how many times the natural rate, since when
 _WAITING = "w:"
 _BOOK = "book"
 
@@ -33,11 +33,11 @@ class _Waiting(msgspec.Struct, array_like=True, order=True):
 
 
 class _Book(msgspec.Struct, array_like=True):
-    """What is kept beside the parts. `counted`: parts in all; `causes`: (from this time on, the causes open)."""
+    """What is kept beside the parts. `counted`: parts in all; `blamed`: (from this time on, what is blamed)."""
 
     counted: int = 0
     scan: ScanBook = msgspec.field(default_factory=ScanBook)
-    causes: list[tuple[int, list[str]]] = []
+    blamed: list[tuple[int, list[Blamed]]] = []
 
 
 _PACK = msgspec.msgpack.Encoder()
@@ -70,11 +70,11 @@ class ScanLine:
     def incidents(self) -> list[Incident]:
         return [one.told(self.line_id) for one in self._book.scan.open]
 
-    def causes_at(self, event_at: int) -> list[str]:
-        """The causes of the incidents that were open as of the block before that of this moment."""
+    def blamed_at(self, event_at: int) -> list[Blamed]:
+        """What the incidents blame that were open as of the block before that of this moment."""
         until = block_before(event_at)
         self.settle(until)
-        return next((causes for since, causes in reversed(self._book.causes) if since <= until), [])
+        return next((blamed for since, blamed in reversed(self._book.blamed) if since <= until), [])
 
     def settle(self, until: int) -> None:
         """Count all that waits from before `until` (ms since 1970), in the order of time."""
@@ -106,10 +106,10 @@ class ScanLine:
     def _look(self, at: int) -> None:
         if not Look(self.memory, self._book.scan, self.notes, self.quiet).take():
             return
-        causes = sorted(name for one in self._book.scan.open if (name := name_of(one.cause)))
-        if causes != (self._book.causes[-1][1] if self._book.causes else []):
+        blamed = sorted(one.blamed for one in self._book.scan.open if one.cause)
+        if blamed != (self._book.blamed[-1][1] if self._book.blamed else []):
             since = (at // BLOCK_MS + 1) * BLOCK_MS  # whoever has this block settled sees it
-            self._book.causes = [*self._book.causes, (since, causes)][-CAUSES_KEPT:]
+            self._book.blamed = [*self._book.blamed, (since, blamed)][-BLAMED_KEPT:]
 
     # -- state ---------------------------------------------------------------------------------------------------------
 

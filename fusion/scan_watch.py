@@ -1,22 +1,22 @@
 """The scan of a partition's lines: which attribute value makes more defects or flags than is natural, and since when.
 
-Counted is each part once, at the last gate of its line that a model judges (there all its attributes are known), with
-its base risk: a risk that knows history would explain an excess away.
+Counted is each part once, at the last gate of its line (there all its attributes are known), with its base risk: a risk
+that knows history would explain an excess away.
 """
 
 from __future__ import annotations
 
-from fusion.history import entities_of
 from fusion.incidents import Incident
-from fusion.scan_line import ScanLine, block_before
-from fusion.scan_memory import ATTRIBUTES_MAX, BATCH, ScanPart
-from fusion.scan_rates import ScanNotes
+from fusion.scan_levels import counted_gates, levels_of
+from fusion.scan_line import Blamed, ScanLine, block_before
+from fusion.scan_memory import ScanPart
 from fusion.watch import Judged
-from ingest.evidence import Evidence
 from ingest.messages import Defect, Instant
 from ingest.plan import Plan
 
 _MICRO = 1_000_000
+
+SCAN = "scan"  # kind of its records in `qc.state`
 
 
 class ScanWatch:
@@ -25,19 +25,15 @@ class ScanWatch:
     def __init__(self, plan: Plan) -> None:
         self._plan = plan
         self._lines: dict[str, ScanLine] = {}
-        self._last_gate = {
-            line.line_id: max(line.gates, key=lambda gate, line=line: line.order(gate.after)).gate_id  # type: ignore[misc]
-            for line in plan.lines if line.gates
-        }  # fmt: skip
+        self._counted_at = counted_gates(plan)
 
     def judged(self, judged: Judged) -> None:
         """Count a part at its first verdict."""
         evidence, gate = judged.evidence, judged.gate
-        if not judged.first or evidence.gate_id != self._last_gate.get(evidence.line_id):
+        if not judged.first or evidence.gate_id != self._counted_at.get(evidence.line_id):
             return
         line = self._line(evidence.line_id)
-        notes = getattr(gate, "scan", None)
-        line.notes = notes if isinstance(notes, ScanNotes) else None
+        line.notes = gate.scan if gate is not None else None
         line.settle(block_before(evidence.event_at))
         risk = judged.judgement.base_risk
         flag = -1 if risk is None or gate is None else int(risk >= gate.threshold)
@@ -53,9 +49,9 @@ class ScanWatch:
     def incidents(self) -> list[Incident]:
         return [one for _, line in sorted(self._lines.items()) for one in line.incidents()]
 
-    def causes_at(self, line_id: str, event_at: Instant) -> list[str]:
-        """The causes open as of the block before the one of this moment; whatever the order of judging, the same."""
-        return self._line(line_id).causes_at(int(event_at))
+    def blamed_at(self, line_id: str, event_at: Instant) -> list[Blamed]:
+        """What the incidents blame that were open as of the block before that of this moment."""
+        return self._line(line_id).blamed_at(int(event_at))
 
     def changes(self) -> list[tuple[str, str, bytes | None]]:
         return [(line_id, key, value) for line_id, line in self._lines.items() for key, value in line.changes()]
@@ -68,9 +64,3 @@ class ScanWatch:
         if line is None:
             line = self._lines[line_id] = ScanLine(line_id)
         return line
-
-
-def levels_of(evidence: Evidence, plan: Plan) -> list[str]:
-    """What a part is counted under: its granted attribute values, and its batch for natural spread."""
-    levels = entities_of(evidence, plan)[: ATTRIBUTES_MAX - 1]
-    return [*levels, BATCH + evidence.batch_id] if evidence.batch_id else levels

@@ -25,6 +25,7 @@ from fusion.history import HistoryView
 from fusion.lot_spread import fit_lot_spread
 from fusion.origins import classes_of
 from fusion.risk import SubsetModel, taken_columns
+from fusion.scan_fit import fit_gate_scan
 from fusion.subsets import Sources, speaking_subset, wanted_subsets
 from fusion.train_cases import Case
 from ingest.plan import Plan
@@ -146,6 +147,7 @@ def finish_gate(
         lot_spread=fit_lot_spread(risk, defect, training.groups[judged]),
         drift=train_drift(training, risks, choice.threshold, prefix, files),
         certificate=certificate,
+        scan=fit_gate_scan(training.cases, training.base_risks(), choice.threshold, training.plan),
         conflict=choice.say_conflict(training.plan),
     )
     return FittedGate(notes, files, choice, [t.fitted.recipe for t in trained], (risk, defect))
