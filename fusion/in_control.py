@@ -16,6 +16,7 @@ Indices = npt.NDArray[np.intp]
 Doubles = npt.NDArray[np.float64]
 
 AWAY_MAX = 5.0  # standard deviations: a line fitted among good parts says nothing of what is farther out
+Z_MAX = 1e6  # beyond is no news
 SD_MIN = 1e-9  # of a column that does not vary
 NOT_CONSTANT = 1e-6  # of a column's size: less spread than this is rounding
 
@@ -47,22 +48,22 @@ class InControl:
 
     def expected(self, row: Floats) -> Floats:
         """float32[k] → float32[told]: what these columns would be, given the other entities of this row."""
-        return np.asarray(self._mean[self._told] + self._conditional(row) * self._sd[self._told], dtype=np.float32)
+        given = np.clip(self._z(row)[self._given], -AWAY_MAX, AWAY_MAX) @ self._weights
+        return np.asarray(self._mean[self._told] + given * self._sd[self._told], dtype=np.float32)
 
     def surprise(self, row: Floats) -> Floats:
         """float32[k] → float32[judged entities]: |z| times |conditional z| of an entity's most surprising column; 0
         where nothing of it is known. A column must be unusual both in itself and for the company it is in: alone, z
         blames the followers of a shifted channel and conditional z its neighbours."""
-        z = self._z(row)[self._judged_at]
-        conditional = (z - self._conditional(row)[self._judged]) / self._left_sd[self._judged]
+        z = self._z(row)
+        given = z[self._given] @ self._weights[:, self._judged]
+        z = z[self._judged_at]
+        conditional = (z - given) / self._left_sd[self._judged]
         return np.asarray(np.maximum.reduceat(np.abs(z * conditional), self._first), dtype=np.float32)
 
     def _z(self, row: Floats) -> Doubles:
-        return np.asarray(np.nan_to_num((row - self._mean) * self._per_sd), dtype=np.float64)
-
-    def _conditional(self, row: Floats) -> Doubles:
-        given = (row[self._given] - self._mean[self._given]) * self._per_sd[self._given]
-        return np.asarray(np.clip(np.nan_to_num(given), -AWAY_MAX, AWAY_MAX) @ self._weights)
+        z = np.clip((row - self._mean) * self._per_sd, -Z_MAX, Z_MAX)  # a broken sensor may send 1e38
+        return np.asarray(np.nan_to_num(z), dtype=np.float64)
 
 
 def _mean_and_sd(rows: Doubles) -> tuple[Doubles, Doubles, Doubles]:
