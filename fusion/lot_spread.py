@@ -27,18 +27,20 @@ SYMMETRIC = 0.01  # skew below which the residual is as good as normal
 ALARM_MIN = 3.5
 LOTS_MIN = 8  # fewer show too little of their spread
 VARIANCE_UNKNOWN = 0.25  # a sd of half a logit where lots are too few to tell
-UPPER = 0.8  # quantile of the spread, resampled, that tests reckon with: little by luck must not alarm
+UPPER = 0.9  # quantile of the spread, resampled, that tests reckon with: little by luck must not alarm
 RESAMPLES = 200
 
 
 class LotSpread(msgspec.Struct, frozen=True, kw_only=True):
     """Of one gate's training parts, out of fold. `variance`: of lots' intercepts, in squared logits; `variance_high`:
-    its upper end, for tests; `weight`: information of an average lot; `alarm`: level of `run_of_lots`."""
+    its upper end, for tests; `weight`: information of an average lot; `doubt`: variance of the intercept that was fitted
+    on so few lots, in squared logits; `alarm`: level of `run_of_lots`."""
 
     lots: int = 0
     variance: float = VARIANCE_UNKNOWN
     variance_high: float = VARIANCE_UNKNOWN
     weight: float = 5.0
+    doubt: float = 0.0
     alarm: float = 4.5
 
 
@@ -56,12 +58,16 @@ def fit_lot_spread(risk: Doubles, defect: npt.NDArray[np.bool_], groups: npt.NDA
     square = residual**2 * n_lots / (n_lots - 1.0)  # the fit has taken one degree of freedom
     variance = _moments(square, weight, np.ones(n_lots))
     high = max(variance, float(np.quantile([_moments(square, weight, draw) for draw in draws], UPPER)))
+    between = weight + high * weight**2
+    doubt = float(between.sum() / weight.sum() ** 2)
     streams = rng.integers(0, n_lots, size=(STREAMS, STREAM_LOTS))
-    lots = Lots(residual[streams], weight[streams], third[streams], weight[streams] + high * weight[streams] ** 2)
-    alarm = float(np.quantile(highest_runs(lots), 1.0 - FALSE_STREAMS))
+    off = rng.normal(0.0, np.sqrt(doubt), (STREAMS, 1)) * weight[streams]
+    lots = Lots(residual[streams] + off, weight[streams], third[streams], between[streams])
+    alarm = float(np.quantile(highest_runs(lots, doubt), 1.0 - FALSE_STREAMS))
     return LotSpread(
-        lots=n_lots, variance=variance, variance_high=high, weight=float(weight.mean()), alarm=max(alarm, ALARM_MIN)
-    )
+        lots=n_lots, variance=variance, variance_high=high, weight=float(weight.mean()), doubt=doubt,
+        alarm=max(alarm, ALARM_MIN),
+    )  # fmt: skip
 
 
 def _summed(lot: npt.NDArray[np.intp], values: Doubles) -> Doubles:
@@ -88,14 +94,14 @@ class Lots:
         return Lots(change(self.residual), change(self.weight), change(self.third), change(self.variance))
 
 
-def highest_runs(lots: Lots) -> Doubles:
+def highest_runs(lots: Lots, doubt: float) -> Doubles:
     """float64[streams]: the highest |departure| of any run of at most REACH_LOTS lots that ended when it was looked at,
     for streams of lots, each float64[streams, lots]."""
     sums = lots.map(lambda a: np.concatenate([np.zeros((len(a), 1)), np.cumsum(a, axis=1)], axis=1))
     highest = np.zeros(len(lots.residual))
     for reach in range(1, min(REACH_LOTS, lots.residual.shape[1]) + 1):
         runs = sums.map(partial(_steps, reach=reach))
-        highest = np.maximum(highest, np.abs(departure(runs)).max(axis=1))
+        highest = np.maximum(highest, np.abs(departure(runs, doubt)).max(axis=1))
     return highest
 
 
@@ -103,8 +109,9 @@ def _steps(sums: Doubles, reach: int) -> Doubles:
     return sums[:, reach:] - sums[:, :-reach]
 
 
-def departure(runs: Lots) -> Doubles:
+def departure(runs: Lots, doubt: float) -> Doubles:
     """Signed root of the deviance of runs of lots, in standard deviations; 0 where they hold too little. Any shape.
+    `doubt`: variance of the intercept that the risks were fitted with, which all lots have in common.
 
     Counts of rare defects are skewed. The residual is taken as s (Poisson(m) - m) with s, m from its second and third
     moment, which is exact for rare defects and for certain ones, and normal in between."""
@@ -114,5 +121,5 @@ def departure(runs: Lots) -> Doubles:
     mean = weight / scale**2
     seen = np.maximum(mean + runs.residual / scale, 0.0)
     deviance = 2.0 * (seen * np.log(np.where(seen > 0, seen, 1.0) / mean) - (seen - mean))
-    root = np.sqrt(np.maximum(deviance, 0.0) * weight / np.maximum(runs.variance, 1e-12))
+    root = np.sqrt(np.maximum(deviance, 0.0) * weight / np.maximum(runs.variance + doubt * weight**2, 1e-12))
     return np.asarray(np.where(weight + np.abs(runs.residual) >= RARE_MIN, np.sign(runs.residual) * root, 0.0))

@@ -140,7 +140,7 @@ class Counts:
 def runs_back(counts: Counts, correction: Recalibration | None, spread: LotSpread) -> Doubles:
     """float64[lots]: departure of the labels from what was said, from each lot on to the last (0 beyond REACH_LOTS)."""
     lots = counts.residuals(counts.risks(correction), spread)
-    back = departure(lots.map(lambda side: np.cumsum(side[::-1])[::-1]))
+    back = departure(lots.map(lambda side: np.cumsum(side[::-1])[::-1]), spread.doubt)
     back[: max(0, len(back) - REACH_LOTS)] = 0.0
     return back
 
@@ -159,7 +159,7 @@ def rejected(counts: Counts, spread: LotSpread) -> bool:
     lots = counts.residuals(counts.risks(None), spread)
     lasting = _lasting(lots.weight, spread)
     sums = Lots(lasting @ lots.residual, lasting @ lots.weight, lasting @ lots.third, lasting**2 @ lots.variance)
-    return abs(float(departure(sums))) > CLOSE_SHARE * spread.alarm
+    return abs(float(departure(sums, spread.doubt))) > CLOSE_SHARE * spread.alarm
 
 
 def _lasting(weight: Doubles, spread: LotSpread) -> Doubles:

@@ -86,8 +86,8 @@ def test_the_alarm_level_of_training_lots_holds_on_fresh_lots() -> None:
     doubt = risk * (1 - risk)
     sides = (defect - risk, doubt, doubt * (1 - 2 * risk))
     residual, weight, third = (np.bincount(lot, side).reshape(40, 100).astype(np.float64) for side in sides)
-    by_lots = highest_runs(Lots(residual, weight, third, weight + spread.variance_high * weight**2))
-    as_if_independent = highest_runs(Lots(residual, weight, third, weight))
+    by_lots = highest_runs(Lots(residual, weight, third, weight + spread.variance_high * weight**2), spread.doubt)
+    as_if_independent = highest_runs(Lots(residual, weight, third, weight), 0.0)
     assert np.mean(by_lots > spread.alarm) <= 0.15
     assert np.mean(as_if_independent > spread.alarm) > 0.5
 
@@ -138,7 +138,7 @@ def test_where_nothing_was_labelled_no_risk_is_lowered_below_the_edge(correction
 def seen_of(observed: float, risk: float, count: int) -> float:
     doubt = count * risk * (1 - risk)
     sides = (observed - count * risk, doubt, doubt * (1 - 2 * risk), doubt)
-    return float(departure(Lots(*(np.array(side) for side in sides))))
+    return float(departure(Lots(*(np.array(side) for side in sides)), 0.0))
 
 
 @given(st.integers(0, 400), st.floats(0.001, 0.999), st.integers(1, 400))
