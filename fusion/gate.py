@@ -16,6 +16,9 @@ from fusion.drift_signals import DriftNotes, DriftReference
 from fusion.features import FeatureRow, FeatureSpec, Floats, Norms, RowBuilder, feature_columns
 from fusion.history import HistoryView
 from fusion.lot_spread import LotSpread
+from fusion.novelty import NoveltyNotes
+from fusion.novelty_reading import NOTHING_STRANGE, Strange, Strangeness
+from fusion.novelty_values import ClosedAttribute
 from fusion.origins import OriginModel, Origins
 from fusion.risk import Estimate, RiskModels, SubsetModel
 from fusion.scan_rates import ScanNotes
@@ -34,6 +37,7 @@ NOTES_VERSION = 1  # of the meaning of features and notes; another one must be r
 class GateNotes(msgspec.Struct, frozen=True, kw_only=True):
     """What the manifest holds of one gate. `arrays`: an .npz of `GateArrays`; `history`: file of the seed.
     `provisional`: the defect rate assumed by a gate that learned without labels, 0 for one that learned from them.
+    `novelty`, `closed`: what training saw, so that what it never saw can be named.
     `lot_spread`: how far its training lots lay from their risks. `conflict`: why the plan's limits cannot both be held,
     "" where they can. `drift`: how its channels and cameras were, `scan`: what defects and flags are natural on its
     line; None where training was too short to tell."""
@@ -46,6 +50,8 @@ class GateNotes(msgspec.Struct, frozen=True, kw_only=True):
     arrays: str
     history: str
     provisional: float = 0.0
+    novelty: NoveltyNotes | None = None
+    closed: tuple[ClosedAttribute, ...] = ()
     lot_spread: LotSpread = LotSpread()
     certificate: Certificate | None = None
     conflict: str = ""
@@ -84,13 +90,15 @@ class GateArrays:
 
 @dataclass(frozen=True, slots=True)
 class Reading:
-    """What the models say of one part. `blind`: the gate has sources and none of them spoke."""
+    """What the models say of one part. `blind`: the gate has sources and none of them spoke. `strange`: what training
+    never saw of it."""
 
     row: FeatureRow
     estimate: Estimate
     base_risk: float | None
     product_known: bool
     blind: bool
+    strange: Strange = NOTHING_STRANGE
 
 
 class GateJudge:
@@ -115,6 +123,7 @@ class GateJudge:
         self._same = notes.base == notes.risk
         self._channel_at = {(slot.station_id, slot.channel): i for i, slot in enumerate(spec.channels)}
         self._golden = _golden_bands(arrays.norms)
+        self._strangeness = Strangeness(notes.novelty, notes.closed, self.builder, opened)
         origins = Origins(notes.origins, opened, spec, fill) if notes.origins is not None else None
         witness = Witness(self.builder, plan, arrays.band_low, arrays.band_high, arrays.reference)
         counterfactual = Counterfactual(self.builder, arrays.reference)
@@ -124,13 +133,20 @@ class GateJudge:
         """The risk of one part; None when no model speaks for what it came with."""
         row = self.builder.row(evidence, history)
         product_known = self.builder.product_known(evidence.product)
+        strange = self._strangeness.of(evidence, row, history, self._risk)
         told = history.recalibration if history.recalibration and history.recalibration.model == self.model else None
-        estimate = self._risk.estimate(row, bool(row.outside) or not product_known, told)
+        estimate = self._risk.estimate(row, strange.novel or not product_known, told)
         if estimate is None:
             return None
         base = estimate if self._same and told is None else self._base.estimate(row, widen=False)
         blind = bool(self.builder.spec.sources) and not row.usable
-        return Reading(row, estimate, base.risk if base is not None else None, product_known, blind)
+        widened = strange.widened(estimate)
+        return Reading(row, widened, base.risk if base is not None else None, product_known, blind, strange)
+
+    @property
+    def risk_models(self) -> RiskModels:
+        """The models behind the risk, to score altered rows with."""
+        return self._risk
 
     def golden_band(self, product: str, station_id: str, channel: str) -> tuple[Floats, Floats] | None:
         """Lower and upper edge of a golden cycle, float32[CURVE_POINTS] each; None where there is none."""
@@ -140,7 +156,8 @@ class GateJudge:
 
     def caveats(self, reading: Reading) -> tuple[str, ...]:
         """Reasons that go with any decision and make none: what is to be known of how the risk came about."""
-        return ("provisional",) if self.provisional else ()
+        doubts = reading.strange.unknown and not reading.strange.could_reach(reading.estimate.risk, self.threshold)
+        return (*(("unknown_attribute",) if doubts else ()), *(("provisional",) if self.provisional else ()))
 
     def causes(self, evidence: Evidence, reading: Reading, incidents: Sequence[OpenCause] = ()) -> list[Cause]:
         """Why this part is at risk, ranked. `incidents`: what the line's open incidents blame."""

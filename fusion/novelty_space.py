@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import io
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import numpy as np
 import numpy.typing as npt
@@ -26,13 +26,14 @@ CLIP = 8.0  # robust units; further out a value is beyond its range, which is ju
 class Space:
     """`columns`: intp[d], the features that span it. `centre`: float32[products + 1, d], the last of any product.
     `scale`: float32[d] robust spreads. `mean`: float32[d] and `covariance`: float32[d, d] of the bulk, in units of
-    `scale`."""
+    `scale`. `seen`: float32[m, d] units of labelled defects: far from the bulk, and yet nothing new."""
 
     columns: npt.NDArray[np.intp]
     centre: Floats
     scale: Floats
     mean: Floats
     covariance: Floats
+    seen: Floats = field(default_factory=lambda: np.zeros((0, 0), dtype=np.float32))
 
     def units(self, features: Floats, product_at: npt.NDArray[np.intp] | int) -> Doubles:
         """float[n, features] → float64[n, d]: robust units from the bulk's mean, 0 where missing, within ±CLIP."""
@@ -87,6 +88,6 @@ def whitener(space: Space, taken: npt.NDArray[np.bool_]) -> Doubles:
 
 
 def distance(units: Doubles, white: Doubles) -> Doubles:
-    """float64[n]: Mahalanobis distance (Hotelling's T², its root) of units float64[n, k] of the taken columns."""
+    """float64[n]: Mahalanobis distance (the root of Hotelling's T²) of units float64[n, k] of the taken columns."""
     turned = units @ white.T
     return np.asarray(np.sqrt(np.einsum("ij,ij->i", turned, turned)))

@@ -18,6 +18,7 @@ from fusion.fit_risk import DEFECTS_MIN
 from fusion.gate import NOTES_VERSION, FusionNotes
 from fusion.history import HistoryView
 from fusion.judge import MODEL_NAME
+from fusion.novelty_limit import with_novelty
 from fusion.replay import assemble_folder
 from fusion.train_cases import Case, CaseKey, Released, collect_cases, history_views, released_labels
 from fusion.train_eyes import look_out_of_fold
@@ -79,9 +80,9 @@ def fit_gates(cases: list[Case], labels: list[Released], plan: Plan, progress: P
             prefix = f"g{len(fitted)}"
             if training.learnable:
                 asked = [views[case.key] for case in training.cases]
-                fitted.append(finish_gate(training, asked, seed, prefix, progress))
+                fitted.append(with_novelty(finish_gate(training, asked, seed, prefix, progress), training, prefix))
             elif (unlabelled := cold[key]) is not None:
-                fitted.append(finish_cold(unlabelled, seed, prefix))
+                fitted.append(with_novelty(finish_cold(unlabelled, seed, prefix), training, prefix))
     return fitted
 
 

@@ -201,7 +201,10 @@ class Cause(Message, frozen=True, kw_only=True):
 
 
 class Verdict(Message, frozen=True, kw_only=True):
-    """The decision on one part at one gate, with its reasons (`qc.verdicts`)."""
+    """The decision on one part at one gate, with its reasons (`qc.verdicts`).
+
+    `remarks`: sentences that name what training never saw of the part: a value out of range, a combination of values, a
+    new tool, another product."""
 
     verdict_id: str
     part_id: str
@@ -228,6 +231,7 @@ class Verdict(Message, frozen=True, kw_only=True):
     latency_ms: float | None
     audit: bool
     evidence_ref: str = ""
+    remarks: list[str] = []
 
 
 @dataclass(frozen=True, slots=True)
