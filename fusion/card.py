@@ -11,6 +11,7 @@ from fusion.certificate import say_rate
 from fusion.cold_start_card import cold_card
 from fusion.families import named
 from fusion.fit_risk import BLOCKS, FOLDS
+from fusion.novelty_card import novelty_lines
 from fusion.train_gate import FittedGate
 from ingest.plan import Plan
 
@@ -27,7 +28,7 @@ def write_card(gates: Sequence[FittedGate], plan: Plan, parts: int, batches: int
         f"All figures are out of fold: {FOLDS} folds, a batch wholly in one (fewer batches: {BLOCKS} blocks of time).",
     ]
     for gate in gates:
-        lines += ["", *_gate_lines(gate, plan)]
+        lines += ["", *_gate_lines(gate, plan), *novelty_lines(gate.notes.novelty, gate.notes.closed)]
     lines += ["", "## Where it fails", "", *_failings(gates)]
     return "\n".join(lines) + "\n"
 

@@ -115,6 +115,12 @@ def test_a_new_lot_is_never_news(judge: Judge, make: Make) -> None:
     assert (judgement.decision, judgement.reasons, judgement.remarks) == ("pass", [], [])
 
 
+def test_the_card_says_what_few_lots_can_promise(shelf: Path) -> None:
+    card = (shelf / "fusion" / "1" / "card.md").read_text()
+    assert "20 lots can promise a new lot no rarer than 1 in 21" in card
+    assert "all known (nothing new in the last 10 lots): tool_id at OP10 (3)" in card
+
+
 def test_only_attributes_that_stopped_bringing_news_are_closed(judge: Judge) -> None:
     cases = cases_of(400)[0]
     gate = judge.gate("L1", "EOL")
