@@ -87,10 +87,12 @@ class CapacityWatch:
         book.risks = [*book.risks, sorted(load.risk for load in loads if load.risk >= 0.0)][-WINDOW:]
         book.others = [*book.others, sum(load.risk < 0.0 for load in loads)][-WINDOW:]
         tokens = min(book.level + a_block, capacity.queue_max) - book.expected
-        allowed = a_block + (tokens - RESERVE * capacity.queue_max) / WINDOW if tokens > 0.0 else 0.0
-        cut = _cut(book, allowed)
+        others, come = sum(book.others) / len(book.others), _mean(book.risks)
+        spare = tokens - RESERVE * capacity.queue_max
+        free = max(a_block + spare / WINDOW - others, 0.0) if tokens > 0.0 else 0.0
+        cut = 0.0 if spare >= others + come else _cut(book, free, come)
         book.block = block
-        book.expected = min(allowed, _mean(book.risks)) + sum(book.others) / len(book.others)
+        book.expected = others + (min(free, come) if cut > 0.0 else come)
         book.cuts = {at: kept for at, kept in book.cuts.items() if at > block - CUTS_KEPT}
         if cut > 0.0:
             book.cuts[block] = cut
@@ -160,11 +162,10 @@ def _mean(risks: list[list[float]]) -> float:
     return max(sum(map(len, risks)) / len(risks), sum(map(len, recent)) / len(recent))
 
 
-def _cut(book: _Book, allowed: float) -> float:
-    """The risk that lets `allowed` parts a block through, of those that come; 0 when all may."""
-    free, come = allowed - sum(book.others) / len(book.others), _mean(book.risks)
+def _cut(book: _Book, free: float, come: float) -> float:
+    """The risk that lets `free` parts a block through, of the `come` that come; 0 when all may."""
     if come <= free:
         return 0.0
     risks = sorted((risk for block in book.risks for risk in block), reverse=True)
-    through = int(len(risks) * max(free, 0.0) / come)
+    through = int(len(risks) * free / come)
     return risks[through - 1] if through else ALL

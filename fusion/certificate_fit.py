@@ -139,8 +139,8 @@ def _variation(sd: float, sizes: Doubles) -> float:
 def _by_spread(seen: Doubles, total: float, variation: float) -> Doubles:
     """The rate at which a gamma-Poisson law gives no more than `seen` escapes in TESTED_AT of the cases."""
     shape = 1.0 / max(variation, 1e-9)
-    share = beta.ppf(1.0 - TESTED_AT, seen + 1.0, shape)
-    return np.asarray(shape * share / (1.0 - share) / total)
+    rest = np.maximum(beta.ppf(TESTED_AT, shape, seen + 1.0), 1e-300)
+    return np.asarray(shape * (1.0 - rest) / rest / total)
 
 
 def certify(labelled: Labelled, plan: Plan, line_id: str, gate_id: str) -> tuple[ThresholdChoice, Certificate]:
