@@ -9,7 +9,7 @@ import numpy as np
 import numpy.typing as npt
 
 from fusion.incidents import PARTS_NAMED, Incident
-from fusion.scan_glr import Rows
+from fusion.scan_glr import Rows, natural_variance, overdispersion
 from fusion.scan_rates import RATE_MAX
 from fusion.scan_search import Excess, Sides
 from fusion.scan_signals import Explanation, Signal
@@ -18,6 +18,7 @@ from fusion.scan_words import name_of, say_excess
 Positions = npt.NDArray[np.int64]
 
 CLOSE_NATS = 7.0  # 1000 to 1 for the natural rate against the raised one
+MILDER = 0.75  # power of the ratio that an excess must have fallen under: lots may run better than others for a while
 ABSENT_PARTS = 4096  # a level that no part carried for so long makes no more parts
 
 
@@ -109,11 +110,14 @@ def ended(rows: Mapping[Signal, Rows | None], one: OpenExcess, sides: Sides) -> 
         if not len(at):
             continue
         expected = known.expected[at]
-        raised = np.minimum(expected * counts.ratio, RATE_MAX)
+        raised = np.minimum(expected * counts.ratio**MILDER, RATE_MAX)
         gain = np.where(known.observed[at], np.log(expected / raised), np.log1p(-expected) - np.log1p(-raised))
         back = gain[::-1].cumsum()[::-1]
         first = int(back.argmax())
-        if back[first] < CLOSE_NATS:
+        after = known.only(np.isin(known.position, known.position[at[first:]]))
+        total, parts = np.array([after.expected.sum()]), np.array([float(len(after.expected))])
+        spread = float(overdispersion(total, parts, np.array([natural_variance(after)]))[0])
+        if back[first] / spread < CLOSE_NATS:
             return None
         from_position = max(from_position, int(known.position[at[first]]))
     return from_position

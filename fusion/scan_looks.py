@@ -91,7 +91,7 @@ class Look:
         for cause, shown in found.items():
             one = known.get(cause) or self._renamed(cause, set(found))
             if one is None:
-                if self._quiet and "defects" not in shown:
+                if not any(excess.clear for excess in shown.values()) or (self._quiet and "defects" not in shown):
                     continue
                 one = OpenExcess(list(cause), self._memory.end, 0, {})
                 self._book.open.append(one)

@@ -6,7 +6,7 @@ stand out from that. A level that merely goes along with the cause drops out; on
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterator
+from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass
 
 import numpy as np
@@ -14,27 +14,38 @@ import numpy as np
 from fusion.scan_glr import Rows, Since, best_since, screen
 from fusion.scan_rates import ALL, NONE, RATE_MAX, Numbers
 
+# One level of so many stands out by chance, all parts together do not: ALL is given the log of their number.
+
 Sides = tuple[int, ...]  # the level of a cause, or the two of a pair, ascending
 
 EXCESSES_MAX = 5  # found at one look; more troubles at once are found when these are seen to
 CANDIDATES = 8  # levels whose onset is sought row by row
 PAIRED = 4  # of them, those whose partners are tried
 PAIR_FROM = 5.0  # nats of the better side; a pair of which neither side stands out at all is not sought
-PAIR_PENALTY = 4.0  # nats: about the log of the partners tried, so that a pair is no likelier by chance than a level
+PAIR_PENALTY = 5.0  # nats: about the log of the partners tried, so that a pair is no likelier by chance than a level
 TIE = 3.0  # nats (20 to 1): two causes nearer than this cannot be told apart,
 TIE_OVERLAP = 0.5  # if so many of the parts that carry either carry both
-HELD = 3.0  # nats that speak for the cause an open incident names already: no hopping between two
+LEAD = 3.0  # nats ahead of others when an incident opens: a look or two later, with a better name;
+SURE = 8.0  # or so much more than the limit asks
+HELD = 2.0  # nats that speak for the cause an open incident names already: no hopping between two
 
 
 @dataclass(frozen=True, slots=True)
 class Excess:
-    """More than natural, of parts that carry all `sides`, from row `row` on. `ties`: causes as likely."""
+    """More than natural, of parts that carry all `sides`, from row `row` on. `ties`: causes as likely; `lead`: nats
+    ahead of the next that is no tie."""
 
     sides: Sides
     row: int
     since: Since
     limit: float
     ties: tuple[Sides, ...] = ()
+    lead: float = 0.0
+
+    @property
+    def clear(self) -> bool:
+        """Is it known well enough whose excess it is to call people there?"""
+        return self.lead >= LEAD or self.since.statistic >= self.limit + SURE
 
     @property
     def ratio(self) -> float:
@@ -42,11 +53,12 @@ class Excess:
 
 
 def find_excesses(rows: Rows, limit: float, held: Collection[Sides] = (), hidden: Collection[int] = ()) -> list[Excess]:
-    """All that stands out, the likeliest first. `hidden`: levels that are no causes."""
+    """All that stands out, the likeliest first. `held`: causes of open incidents; `hidden`: levels that are none."""
     found: list[Excess] = []
     while len(found) < EXCESSES_MAX:
-        excess = _likeliest(rows, limit, held, hidden)
-        if excess is None:
+        waiting = [sides for sides in held if all(sides != excess.sides for excess in found)]
+        excess = _likeliest(rows, limit, waiting, hidden)
+        if excess is None or any(excess.sides == known.sides for known in found):
             return found
         found.append(excess)
         rows = rows.expecting(explained(rows, excess.sides, excess.row, excess.ratio))
@@ -82,37 +94,49 @@ def at_mask(rows: Rows, at: np.ndarray[tuple[int], np.dtype[np.intp]]) -> np.nda
 
 
 def _likeliest(rows: Rows, limit: float, held: Collection[Sides], hidden: Collection[int]) -> Excess | None:
+    candidates = _candidates(rows, limit, hidden)
+    if not held and max(candidates.values(), default=0.0) < limit:
+        return None
+    tried = {sides: measured(rows, sides) for sides in dict.fromkeys([*candidates, *held, (ALL,)])}
+    news = any(since.statistic - _penalty(sides) >= limit for sides, (since, _) in tried.items())
+    several = float(np.log(max(1, len(np.unique(rows.levels)) - 2)))
+    likely = {
+        sides: since.log_ratio - _penalty(sides) + (HELD if sides in held else 0.0) + several * (sides == (ALL,))
+        for sides, (since, _) in tried.items()
+        if since.statistic > (limit / 2 if news else TIE) and (news or sides in held)
+    }
+    if not likely:
+        return None
+    best = max(likely, key=lambda sides: (likely[sides], len(sides) == 1))
+    since, row = tried[best]
+    ties = _ties(rows, best, row, since.ratio, {sides: tried[sides][0].log_ratio for sides in likely})
+    others = [likely[sides] for sides in likely if sides != best and sides not in ties]
+    return Excess(best, row, since, limit, ties, likely[best] - max(others, default=0.0))
+
+
+def _candidates(rows: Rows, limit: float, hidden: Collection[int]) -> dict[Sides, float]:
+    """Levels and pairs that stand out at first sight, with their statistics."""
     screened = screen(rows)
     screened.statistic[list(hidden)] = 0.0
     first = np.argsort(-screened.statistic, kind="stable")[:CANDIDATES]
     first = first[screened.statistic[first] >= min(limit, PAIR_FROM)]
-    if not len(first):
-        return None
     candidates: dict[Sides, float] = {(int(level),): float(screened.statistic[level]) for level in first}
-    candidates |= dict(_pairs(rows, [int(level) for level in first if level != ALL][:PAIRED], limit, hidden))
-    if max(candidates.values()) < limit and not any(sides in candidates for sides in held):
-        return None
-    tried = {sides: measured(rows, sides) for sides in candidates}
-    standing = {
-        sides: one for sides, one in tried.items()
-        if one[0].statistic - _penalty(sides) >= limit or (sides in held and one[0].statistic > TIE)
-    }  # fmt: skip
-    if not standing:
-        return None
-    likely = {
-        sides: _likelihood(sides, since, held) for sides, (since, _) in tried.items() if since.statistic > limit / 2
-    }
-    best = max((sides for sides in likely), key=lambda sides: (likely[sides], len(sides) == 1), default=None)
-    if best is None:
-        return None
-    since, row = tried[best]
-    rest = rows.expecting(explained(rows, best, row, since.ratio))
+    return candidates | dict(_pairs(rows, [int(level) for level in first if level != ALL][:PAIRED], limit, hidden))
+
+
+def _ties(rows: Rows, best: Sides, row: int, ratio: float, likely: Mapping[Sides, float]) -> tuple[Sides, ...]:
+    """Causes of much the same parts that are about as likely (bare of what is owed for choosing), and of which nothing
+    is left without the best."""
+    rest = rows.expecting(explained(rows, best, row, ratio))
     ties = [
-        sides for sides in likely
-        if sides != best and likely[sides] > likely[best] - TIE and overlap(rows, best, sides, row) >= TIE_OVERLAP
+        sides
+        for sides in likely
+        if sides != best
+        and likely[sides] > likely[best] - TIE
+        and overlap(rows, best, sides, row) >= TIE_OVERLAP
         and measured(rest, sides)[0].log_ratio < TIE
-    ]  # fmt: skip
-    return Excess(best, row, since, limit, tuple(sorted(ties, key=lambda sides: -likely[sides])))
+    ]
+    return tuple(sorted(ties, key=lambda sides: -likely[sides]))
 
 
 def _pairs(rows: Rows, levels: list[int], limit: float, hidden: Collection[int]) -> Iterator[tuple[Sides, float]]:
@@ -128,7 +152,3 @@ def _pairs(rows: Rows, levels: list[int], limit: float, hidden: Collection[int])
 
 def _penalty(sides: Sides) -> float:
     return PAIR_PENALTY if len(sides) > 1 else 0.0
-
-
-def _likelihood(sides: Sides, since: Since, held: Collection[Sides]) -> float:
-    return since.log_ratio - _penalty(sides) + (HELD if sides in held else 0.0)

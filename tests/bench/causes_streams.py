@@ -76,8 +76,8 @@ def draw(
         tool = rng.integers(0, TOOLS, parts)
         levels[f"tool_op{station + 1:02}"] = np.char.add(f"T{station + 1:02}", np.array(["a", "b", "c"])[tool])
     follows = levels["tool_op03"] == "T03b"
-    fixture = np.where(follows ^ (rng.random(parts) >= 0.85), "F1", "F2")
-    levels["fixture"] = np.where(follows, fixture, np.where(fixture == "F1", "F2", rng.choice(["F2", "F3"], parts)))
+    fixture = np.where(follows ^ (rng.random(parts) >= 0.85), "F1", "F2")  # of 100 parts 85 have both or neither
+    levels["fixture"] = np.where(~follows & (fixture == "F2"), rng.choice(["F2", "F3"], parts), fixture)
     lot = at // (LOTS_RUNNING * LOT_PARTS) * LOTS_RUNNING + rng.integers(0, LOTS_RUNNING, parts)
     levels["supplier_lot"] = np.char.add("S", (first_lot + lot).astype(str))
     campaigns = rng.integers(0, RECIPES, parts // CAMPAIGN_PARTS + 1)

@@ -62,16 +62,17 @@ class Scenario:
 @dataclass
 class Outcome:
     """One line with a trouble. `delay`: parts from the onset to the first incident, None without; `named`: the causes
-    open then; `later`: LATER parts on; `timely`: the cause led WITHIN parts; `onset_off`: parts beside the true onset;
-    `opened`: causes ever named before the onset."""
+    open then; `among`: the true one is of the first three, or said not to be told apart from them; `later`: LATER parts
+    on; `timely`: the true cause led WITHIN parts; `onset_off`: parts beside the true onset; `early`: looks before it
+    at which anything was open."""
 
     delay: int | None = None
     named: list[str] = field(default_factory=list)
+    among: bool = False
     later: list[str] = field(default_factory=list)
     timely: bool = False
     onset_off: int | None = None
     early: int = 0
-    closed_after: int | None = None
 
 
 LOT_ONSET = LOTS_RUNNING * LOT_PARTS
@@ -112,12 +113,19 @@ def _note(outcome: Outcome, incidents: Sequence[Incident], judged: int, trouble:
     causes = [one.cause for one in strongest]
     if causes and outcome.delay is None:
         outcome.delay, outcome.named = since, causes
+        outcome.among = any(trouble.cause in (one.cause, *_ties(one.what)) for one in strongest[:3])
     if causes and since <= WITHIN:
         outcome.timely = causes[0] == trouble.cause
     if outcome.delay is not None and since >= outcome.delay + LATER:
         outcome.later = causes or ["nothing"]
         right = next((one for one in incidents if one.cause == trouble.cause), None)
         outcome.onset_off = None if right is None else _part_at(right.since) - trouble.onset
+
+
+def _ties(what: str) -> list[str]:
+    """What an incident says it cannot be told apart from."""
+    _, _, others = what.partition("told apart from ")
+    return ["" if one == "all parts" else one for one in others.partition(". ")[0].split(", ")] if others else []
 
 
 def _part_at(at: int) -> int:
@@ -197,7 +205,7 @@ def told(scenario: Scenario, outcomes: Sequence[Outcome]) -> list[str]:
         f"{len(delays)} of {len(outcomes)}",
         f"{int(np.median(delays))} ({max(delays)})" if delays else "–",
         share(one.named[:1] == [cause] for one in outcomes),
-        share(cause in one.named[:3] for one in outcomes),
+        share(one.among for one in outcomes),
         share(one.later[:1] == [cause] for one in outcomes),
         share(one.timely for one in outcomes),
         f"{int(np.median(offs))}" if offs else "–",
