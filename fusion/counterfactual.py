@@ -19,17 +19,20 @@ import numpy.typing as npt
 
 from fusion.calibrate import sigmoid
 from fusion.features import CHANNEL_COLUMNS, Column, FeatureRow, Floats, RowBuilder, raw_columns
-from fusion.in_control import InControl
+from fusion.in_control import Doubles, InControl
 
-ROWS_MAX = 72  # counterfactual rows a part; 120 rows of 300 trees are 1.1 ms through ONNX, pairs need some too
-DRAWS_MAX = 16
-DRAWS_MIN = 4
-ENTITIES_MAX = 15  # undone with draws; of more, one expected value each says which
+DRAWS_MIN = 2  # good parts to draw from
+GLANCES = 2  # draws of every entity; the most telling few get LOOKS more: ten microseconds a row with 300 trees
+FINALISTS = 6
+LOOKS = 6
+GLANCED = 20  # entities that get a glance each; of more, one expected value says which
 SCREENED_MAX = 40
 PAIR_SHARE_MIN = 0.1  # of the risk; half of a combination takes away more
 EXPLAINS = 0.5  # of the risk taken away by one entity: no need to look for a second that it waits for
 PAIRED = 3  # of the first three each two are undone together
-PAIR_DRAWS = 5
+PAIR_DRAWS = 4
+ROWS_MAX = 1 + SCREENED_MAX + FINALISTS * LOOKS + 3 * PAIR_DRAWS  # asked of a model for one part, at most
+RISK_MIN = 1e-9
 LIKENESS = ("mean", "std", "golden_rms", "golden_mean")  # what makes two channels alike
 
 
@@ -62,10 +65,23 @@ class UndoneTogether:
 
 @dataclass(frozen=True, slots=True)
 class Undoing:
-    """What putting things back did to one part: singles, the one that explains most first, and pairs of the first."""
+    """What putting things back did to one part: singles, the one that explains most first, and pairs of the first.
+    `risk`: of the part as it is."""
 
+    risk: float = 0.0
     singles: Sequence[Undone] = ()
     pairs: Sequence[UndoneTogether] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class _Part:
+    """What draws need. `distance`: float32[m], squared, to each good part; `own`: float32[m, entities], what each
+    entity adds to it; `expected`: of `InControl`."""
+
+    raw: Floats
+    distance: Floats
+    own: Floats
+    expected: Floats
 
 
 class Counterfactual:
@@ -99,64 +115,82 @@ class Counterfactual:
         present = [e for e, source in enumerate(self._source) if source in row.usable or source == "attributes"]
         if not present or len(self.reference) < DRAWS_MIN:
             return Undoing()
-        distance, own = self._distances(row.raw)
-        expected = self.in_control.expected(row.raw) if self._told else row.raw[:0]
-        if len(present) > ENTITIES_MAX:
-            present = self._screened(row.raw, present, distance - own, expected, models, model)
-        draws = int(np.clip(ROWS_MAX // len(present), DRAWS_MIN, min(DRAWS_MAX, len(self.reference))))
-        values = [self._values(e, self._nearest(distance[:, 0] - own[:, e], draws), expected) for e in present]
-        rows = np.repeat(row.raw[None, :], len(present) * draws + 1, axis=0)
-        for place, (e, value) in enumerate(zip(present, values, strict=True)):
-            rows[1 + place * draws : 1 + (place + 1) * draws, self._columns[e]] = value
+        part = self._part(row.raw)
+        risk, tried, left = self._glance(part, present, models, model)
+        order = np.argsort(left.mean(axis=0), kind="stable")
+        finalists = [tried[place] for place in order[:FINALISTS]]
+        more = self._look(part, finalists, models, model)
+        singles = []
+        for place, e in enumerate(tried):
+            seen = left[:, place]
+            if e in finalists:
+                seen = np.concatenate([seen if len(left) > 1 else seen[:0], more[:, finalists.index(e)]])
+            share, error = 1.0 - seen.mean() / risk, seen.std() / np.sqrt(len(seen)) / risk
+            singles.append(Undone(self.entities[e], max(0.0, float(share)), float(error)))
+        singles.sort(key=lambda found: (-found.share, found.entity))
+        number = {self.entities[e]: e for e in tried}
+        pairs = [(number[a], number[b]) for a, b in _worth_pairing(singles)]
+        return Undoing(risk, singles, self._undo_pairs(part, pairs, models, model, risk))
+
+    def _part(self, raw: Floats) -> _Part:
+        """What all draws of one part need."""
+        away = np.nan_to_num((self.reference[:, self._alike] - raw[self._alike]) * self._scale)
+        own = np.zeros((len(away), len(self.entities)), dtype=np.float32)
+        if len(self._alike):
+            own[:, self._alike_owner] = np.add.reduceat(away * away, self._alike_first, axis=1)
+        return _Part(raw, own.sum(axis=1), own, self.in_control.expected(raw))
+
+    def _glance(
+        self, part: _Part, present: Sequence[int], models: Scorer, model: int
+    ) -> tuple[float, Sequence[int], Doubles]:
+        """The part's own risk, the entities tried, and float64[draws, tried] of what risk was left.
+
+        Of more entities than GLANCED only the most surprising are tried, each with its one expected value."""
+        draws, tried = GLANCES, present
+        if len(present) > GLANCED:
+            surprise = np.full(len(self.entities), np.inf)  # attributes are few, and have no usual value
+            surprise[self.in_control.judged_entities] = self.in_control.surprise(part.raw)
+            draws, tried = 1, sorted(sorted(present, key=lambda e: (-surprise[e], e))[:SCREENED_MAX])
+        nearest = self._nearest(part.distance[:, None] - part.own[:, tried], draws)
+        rows = np.repeat(part.raw[None, :], len(tried) * draws + 1, axis=0)
+        for place, e in enumerate(tried):
+            at = slice(1 + place * draws, 1 + (place + 1) * draws)
+            if draws == 1 and e < self._channels:
+                rows[at, self._columns[e]] = part.expected[self._told[e]]
+            else:
+                rows[at, self._columns[e]] = self._values(e, nearest[:, place], part.expected)
         risk = sigmoid(models.logits(model, self._builder.derive(rows)))
-        left = risk[1:].reshape(len(present), draws) / max(float(risk[0]), 1e-9)
-        share, error = 1.0 - left.mean(axis=1), left.std(axis=1) / np.sqrt(draws)
-        order = sorted(range(len(present)), key=lambda p: (-share[p], self.entities[present[p]]))
-        singles = [Undone(self.entities[present[p]], max(0.0, float(share[p])), float(error[p])) for p in order]
-        pairs = [(present[order[a]], present[order[b]]) for a, b in _worth_pairing(singles)]
-        return Undoing(singles, self._undo_pairs(row.raw, pairs, distance[:, 0], own, models, model, float(risk[0])))
+        return max(float(risk[0]), RISK_MIN), tried, risk[1:].reshape(len(tried), draws).T
+
+    def _look(self, part: _Part, finalists: Sequence[int], models: Scorer, model: int) -> Doubles:
+        """float64[LOOKS, finalists]: the risk left after further draws."""
+        nearest = self._nearest(part.distance[:, None] - part.own[:, finalists], GLANCES + LOOKS)[GLANCES:]
+        rows = np.repeat(part.raw[None, :], len(finalists) * LOOKS, axis=0)
+        for place, e in enumerate(finalists):
+            at = slice(place * LOOKS, (place + 1) * LOOKS)
+            rows[at, self._columns[e]] = self._values(e, nearest[:, place], part.expected)
+        risk = sigmoid(models.logits(model, self._builder.derive(rows)))
+        return risk.reshape(len(finalists), LOOKS).T
 
     def _undo_pairs(
-        self,
-        raw: Floats,
-        pairs: Sequence[tuple[int, int]],
-        distance: Floats,
-        own: Floats,
-        models: Scorer,
-        model: int,
-        risk: float,
+        self, part: _Part, pairs: Sequence[tuple[int, int]], models: Scorer, model: int, risk: float
     ) -> list[UndoneTogether]:
         """Pairs of entities, both taken from the same good part, one of those most like this part in the rest."""
-        draws = min(PAIR_DRAWS, len(self.reference))
         if not pairs:
             return []
-        rows = np.repeat(raw[None, :], len(pairs) * draws, axis=0)
+        without = np.stack([part.distance - part.own[:, a] - part.own[:, b] for a, b in pairs], axis=1)
+        nearest = self._nearest(without, PAIR_DRAWS)
+        rows = np.repeat(part.raw[None, :], len(pairs) * PAIR_DRAWS, axis=0)
         for place, (a, b) in enumerate(pairs):
-            donors = self._nearest(distance - own[:, a] - own[:, b], draws)
             both = np.concatenate([self._columns[a], self._columns[b]])
-            rows[place * draws : (place + 1) * draws, both] = self.reference[donors[:, None], both]
-        left = sigmoid(models.logits(model, self._builder.derive(rows))).reshape(len(pairs), draws).mean(axis=1)
-        share = np.maximum(0.0, 1.0 - left / max(risk, 1e-9))
+            at = slice(place * PAIR_DRAWS, (place + 1) * PAIR_DRAWS)
+            rows[at, both] = self.reference[nearest[:, place, None], both]
+        left = sigmoid(models.logits(model, self._builder.derive(rows))).reshape(len(pairs), PAIR_DRAWS).mean(axis=1)
+        share = np.maximum(0.0, 1.0 - left / risk)
         return [
             UndoneTogether(self.entities[a], self.entities[b], float(s), float(self._follow[a, b]))
             for (a, b), s in zip(pairs, share, strict=True)
         ]
-
-    def _screened(
-        self, raw: Floats, present: Sequence[int], without: Floats, expected: Floats, models: Scorer, model: int
-    ) -> list[int]:
-        """The entities worth undoing with draws: one value each, put back into the part, says whose it may be."""
-        surprise = np.full(len(self.entities), np.inf)  # cameras and attributes are few
-        surprise[self.in_control.judged_entities] = self.in_control.surprise(raw) if self._told else 0.0
-        tried = sorted(present, key=lambda e: (-surprise[e], e))[:SCREENED_MAX]
-        rows = np.repeat(raw[None, :], len(tried), axis=0)
-        nearest = np.argmin(without[:, tried], axis=0)
-        for place, e in enumerate(tried):
-            value = expected[self._told[e]] if e < self._channels else self.reference[nearest[place], self._columns[e]]
-            rows[place, self._columns[e]] = value
-        left = models.logits(model, self._builder.derive(rows))
-        kept = sorted(range(len(tried)), key=lambda p: (left[p], tried[p]))[:ENTITIES_MAX]
-        return sorted(tried[p] for p in kept)
 
     def _values(self, entity: int, donors: npt.NDArray[np.intp], expected: Floats) -> Floats:
         """float32[draws, own columns]: what the entity could have been, had it been in control."""
@@ -167,28 +201,23 @@ class Counterfactual:
             values[1::2] = np.clip(drawn, self.in_control.low[told], self.in_control.high[told])
         return values
 
-    def _distances(self, raw: Floats) -> tuple[Floats, Floats]:
-        """float32[m, 1] and float32[m, entities]: squared distance to each good part, and what each entity adds."""
-        away = np.nan_to_num((self.reference[:, self._alike] - raw[self._alike]) * self._scale)
-        own = np.zeros((len(away), len(self.entities)), dtype=np.float32)
-        if len(self._alike):
-            own[:, self._alike_owner] = np.add.reduceat(away * away, self._alike_first, axis=1)
-        return own.sum(axis=1, keepdims=True), own
-
     @staticmethod
     def _nearest(distance: Floats, draws: int) -> npt.NDArray[np.intp]:
-        """int[draws]: the nearest good parts."""
+        """float32[m, n] → int[draws, n]: the nearest good parts of each column, the nearest first."""
         if len(distance) <= draws:
-            return np.resize(np.arange(len(distance)), draws)
-        return np.asarray(np.argpartition(distance, draws)[:draws])
+            return np.resize(np.argsort(distance, axis=0, kind="stable"), (draws, distance.shape[1]))
+        some = np.argpartition(distance, draws, axis=0)[:draws]
+        order = np.argsort(np.take_along_axis(distance, some, axis=0), axis=0, kind="stable")
+        return np.asarray(np.take_along_axis(some, order, axis=0))
 
 
-def _worth_pairing(singles: Sequence[Undone]) -> list[tuple[int, int]]:
-    """Places in this ranking that may act together, or of which both are needed. One that explains all alone is left
+def _worth_pairing(singles: Sequence[Undone]) -> list[tuple[str, str]]:
+    """Entities of this ranking that may act together, or of which both are needed. One that explains all alone is left
     in peace: most defects have one cause."""
-    weighty = [place for place, found in enumerate(singles[:PAIRED]) if found.share >= PAIR_SHARE_MIN]
+    first = [found.entity for found in singles[:PAIRED]]
+    weighty = [found.entity for found in singles[:PAIRED] if found.share >= PAIR_SHARE_MIN]
     if len(weighty) < 2 and singles[0].share < EXPLAINS:
-        weighty = list(range(min(PAIRED, len(singles))))
+        weighty = first
     return list(combinations(weighty, 2))
 
 

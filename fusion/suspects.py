@@ -6,16 +6,17 @@ one combination. Neither is but both are: two causes at once, each of which woul
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
 
-from fusion.counterfactual import Undoing, UndoneTogether
+from fusion.counterfactual import Undoing
 from fusion.origins import PAIR, UNKNOWN
 from ingest.messages import Instant
 
 STANDS_OUT = 0.15  # undoing the best entity takes away less than this of the risk: nothing stands out
 ERRORS = 2.0  # standard errors of the draws that a share must be away from nothing
-COMPARABLE = 0.3  # of the first's share: a second that weighs less is not half of a combination
+COMPARABLE = 0.2  # of the first's share: a second that weighs less is not half of a combination
+ODDS_FALL = 3.0  # times, by the second alone; where the risk is low, less is noise in a share of little
 CONTAINED = 0.5  # of the second's share that the first takes away too
 SURPLUS = 0.2  # of the risk that only goes away with both
 
@@ -69,7 +70,7 @@ def standing_out(undoing: Undoing, named: Named) -> list[Suspect]:
     singles.sort(key=lambda s: -s.share)
     if not singles or singles[0].share < max(STANDS_OUT, ERRORS * errors[singles[0].sides[0]]):
         return nothing()
-    suspects = [*_combination(singles, undoing.pairs, errors), *singles]
+    suspects = [*_combination(singles, undoing, errors), *singles]
     total = max(1.0, sum(s.share for s in suspects))
     return [Suspect(s.cause, s.sides, s.share / total) for s in suspects]
 
@@ -85,28 +86,31 @@ def _surplus(undoing: Undoing) -> dict[str, float]:
     return most
 
 
-def _combination(
-    singles: Sequence[Suspect], pairs: Sequence[UndoneTogether], errors: dict[str, float]
-) -> list[Suspect]:
+def _combination(singles: Sequence[Suspect], undoing: Undoing, errors: Mapping[str, float]) -> list[Suspect]:
     """The first suspect and the one that acts with it, if there is one. Of several the one that follows the first least
     among good parts: two that always go together are one thing seen twice."""
-    of = {suspect.sides[0]: suspect for suspect in singles}
-    first = singles[0]
+    first, of = singles[0], {suspect.sides[0]: suspect for suspect in singles}
     best, best_weight = None, 0.0
-    for pair in pairs:
+    for pair in undoing.pairs:
         if first.sides[0] not in (pair.first, pair.second):
             continue
         other = of.get(pair.second if pair.first == first.sides[0] else pair.first)
-        if other is None or other.share < max(STANDS_OUT, COMPARABLE * first.share, ERRORS * errors[other.sides[0]]):
+        weight = other.share * (1.0 - pair.alike) if other is not None else 0.0
+        if other is None or weight <= best_weight or not _acts_too(first, other, undoing.risk, errors):
             continue
         if first.share + other.share - pair.share >= CONTAINED * other.share:
-            weight = other.share * (1.0 - pair.alike)
-            if weight > best_weight:
-                best, best_weight = other, weight
+            best, best_weight = other, weight
     if best is None:
         return []
     cause = PAIR.join(sorted((first.cause, best.cause)))
     return [Suspect(cause, first.sides + best.sides, first.share + best.share)]
+
+
+def _acts_too(first: Suspect, other: Suspect, risk: float, errors: Mapping[str, float]) -> bool:
+    """Does putting back the other alone take away enough to be half of a combination?"""
+    least = max(STANDS_OUT, COMPARABLE * first.share, ERRORS * errors[other.sides[0]])
+    left = max(0.0, risk * (1.0 - other.share))
+    return other.share >= least and risk * (1.0 - left) >= ODDS_FALL * left * (1.0 - risk)
 
 
 def merged(groups: Sequence[tuple[float, Sequence[Suspect]]]) -> list[Suspect]:

@@ -8,7 +8,7 @@ import numpy as np
 import numpy.typing as npt
 import pytest
 
-from fusion.counterfactual import PAIR_DRAWS, ROWS_MAX, SCREENED_MAX, Counterfactual
+from fusion.counterfactual import ROWS_MAX, Counterfactual
 from fusion.features import (
     CHANNEL_COLUMNS,
     ChannelSlot,
@@ -91,7 +91,7 @@ def test_the_rows_asked_of_the_model_are_bounded_however_many_channels_there_are
     of = counterfactual(channels)
     rule = Rule(lambda x: x.sum(axis=1))
     of.undo(part(of, c000=9.0), rule, 0)
-    assert rule.rows <= ROWS_MAX + 1 + SCREENED_MAX + 3 * PAIR_DRAWS
+    assert rule.rows <= ROWS_MAX
 
 
 def test_of_a_hundred_channels_the_one_behind_the_risk_survives_the_screening() -> None:

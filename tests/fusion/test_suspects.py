@@ -17,8 +17,8 @@ def itself(entity: str) -> str:
     return entity
 
 
-def undoing(a: float, b: float, both: float, alike: float = 0.0) -> Undoing:
-    return Undoing([Undone("a", a), Undone("b", b)], [UndoneTogether("a", "b", both, alike)])
+def undoing(a: float, b: float, both: float, alike: float = 0.0, risk: float = 0.95) -> Undoing:
+    return Undoing(risk, [Undone("a", a), Undone("b", b)], [UndoneTogether("a", "b", both, alike)])
 
 
 def first(undone: Undoing) -> str:
@@ -27,6 +27,10 @@ def first(undone: Undoing) -> str:
 
 def test_two_of_which_either_undone_is_enough_act_together() -> None:
     assert first(undoing(0.9, 0.8, 0.95)) == "a & b"
+
+
+def test_a_share_of_little_risk_is_no_half_of_a_combination() -> None:
+    assert first(undoing(0.9, 0.4, 0.95, risk=0.05)) == "a"
 
 
 def test_one_that_explains_all_is_alone() -> None:
@@ -49,11 +53,12 @@ def test_nothing_stands_out_is_unknown() -> None:
 
 
 def test_a_share_within_the_noise_of_its_draws_is_unknown() -> None:
-    assert standing_out(Undoing([Undone("a", 0.3, 0.2)]), itself)[0].cause == "unknown"
+    assert standing_out(Undoing(0.9, [Undone("a", 0.3, 0.2)]), itself)[0].cause == "unknown"
 
 
 def test_of_two_companions_the_one_that_is_not_the_same_thing_twice_is_named() -> None:
     undone = Undoing(
+        0.95,
         [Undone("air", 0.9), Undone("process", 0.65), Undone("rpm", 0.6)],
         [
             UndoneTogether("air", "process", 0.9, alike=0.8),
