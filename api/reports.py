@@ -60,7 +60,8 @@ class PartLine(msgspec.Struct, frozen=True):
 
 class BatchReport(msgspec.Struct, frozen=True):
     """All that the report says. `open_points`: what stands against shipping, in sentences; empty: nothing does.
-    `promises`: the escape certificates of the batch's gates; `late`: verdicts later than the plan allows."""
+    `promises`: the escape certificates of the batch's gates; `late`: verdicts later than the plan allows
+    although all evidence was there (what waits for its deadline is late by the plan's own word)."""
 
     batch_id: str
     products: list[str]
@@ -163,7 +164,7 @@ def _fold(batch_id: str, found: _Found, made_at: Instant, standings: Standings) 
         manual_mode=sum(verdict.mode == "manual" for verdict in verdicts),
         lines=[_line(case, found.verdicts[case.row_id]) for case in found.cases],
         promises=promises_of(verdicts, standings.certificates),
-        late=sum((verdict.latency_ms or 0.0) > standings.latency_ms_max for verdict in verdicts),
+        late=sum(v.evidence.complete and (v.latency_ms or 0.0) > standings.latency_ms_max for v in verdicts),
     )
 
 

@@ -60,7 +60,7 @@ class Partition:
         self.sequences: dict[tuple[str, str], int] = {}
         self.histories: dict[str, PacedHistory] = {}
         self.cameras = CameraWatch(plan, Promises(Path(settings.shelf)).of)
-        self.late: Counter[str] = Counter()  # line -> verdicts later than the plan allows
+        self.late: Counter[str] = Counter()  # line -> verdicts later than the plan allows after their gate closed
         self.sources = SourceWatch()
         self.capacity = CapacityWatch(plan)
         self.watches = begin_watches(plan, settings) | {"sources": self.sources, "capacity": self.capacity}
@@ -162,7 +162,7 @@ class Partition:
         self._sequences_changed.add(gate)
         identity = f"{evidence.line_id}/{evidence.gate_id}/{evidence.part_id}/{evidence.attempt}/{revision}"
         decided_at = self._now(closing.at)
-        self.late[evidence.line_id] += decided_at - evidence.newest_at > self.plan.constraints.latency_ms_max
+        self.late[evidence.line_id] += decided_at - closing.at > self.plan.constraints.latency_ms_max
         verdict = Verdict(
             verdict_id=identity, part_id=evidence.part_id, line_id=evidence.line_id, gate_id=evidence.gate_id,
             batch_id=evidence.batch_id, product=evidence.product, attempt=evidence.attempt, revision=revision,

@@ -109,6 +109,51 @@ def test_the_threshold_holds_the_escape_bound_before_the_review_share(
     assert choice.conflict or choice.review_share <= plan.constraints.review_share_max
 
 
+PARTS = st.lists(st.tuples(st.integers(0, 100), st.booleans()), min_size=5, max_size=80)
+
+
+@given(PARTS, st.floats(0, 0.2), st.floats(0.1, 50.0), st.floats(1.1, 20.0))
+@settings(deadline=None)
+def test_dearer_escapes_never_raise_the_threshold_and_dearer_reviews_never_lower_it(
+    parts: list[tuple[int, bool]], escape_rate_max: float, review_cost: float, times: float
+) -> None:
+    risk, defect = np.array([r / 100 for r, _ in parts]), np.array([d for _, d in parts])
+    plan = make_plan_with(escape_rate_max)
+    usual = msgspec.structs.replace(plan.objective, review_cost=review_cost)
+    escapes = msgspec.structs.replace(usual, escape_cost=usual.escape_cost * times)
+    reviews = msgspec.structs.replace(usual, review_cost=review_cost * times)
+    plain, dear_escapes, dear_reviews = (
+        choose_threshold(risk, defect, msgspec.structs.replace(plan, objective=objective))
+        for objective in (usual, escapes, reviews)
+    )
+    assert dear_escapes.threshold <= plain.threshold <= dear_reviews.threshold
+
+
+@given(PARTS, st.floats(0, 0.2), st.floats(0.0, 1.0))
+@settings(deadline=None)
+def test_no_threshold_lies_above_the_highest_that_is_allowed(
+    parts: list[tuple[int, bool]], escape_rate_max: float, at_most: float
+) -> None:
+    risk, defect = np.array([r / 100 for r, _ in parts]), np.array([d for _, d in parts])
+    plan = make_plan_with(escape_rate_max)
+    free, bound = choose_threshold(risk, defect, plan), choose_threshold(risk, defect, plan, at_most)
+    assert bound.threshold <= at_most
+    assert bound.threshold == free.threshold or free.threshold > at_most or bound.review_share > free.review_share
+    assert (risk >= bound.threshold).mean() == pytest.approx(bound.review_share)
+
+
+@given(st.floats(0, 1), st.floats(0, 2), REASONS, st.booleans())
+def test_what_inspectors_have_no_time_for_is_held_and_never_passed(
+    risk: float, hold_below: float, reasons: tuple[str, ...], drawn: bool
+) -> None:
+    free = decide(risk, 0.1, Standing(reasons), mode="auto", missed=False, drawn=drawn)
+    call = decide(risk, 0.1, Standing(reasons), mode="auto", missed=False, drawn=drawn, hold_below=hold_below)
+    if risk >= 0.1 and risk < hold_below:
+        assert call == Call("cannot_tell", ("capacity", "risk_over_threshold", *reasons))
+    else:
+        assert call == free
+
+
 def test_the_threshold_is_the_cheapest_of_those_allowed() -> None:
     """Reviews cost 2.5, escapes 450: every defect is worth 180 reviews, so all are caught where the bound is loose."""
     risk = np.concatenate([np.linspace(0.0, 0.0005, 900), np.linspace(0.5, 0.9, 100)])
@@ -124,6 +169,10 @@ def test_a_conflict_between_the_limits_is_told_and_the_share_gives_way() -> None
     choice = choose_threshold(risk, defect, make_plan_with(0.001))
     assert choice.conflict
     assert choice.review_share > 0.9
+    said = choice.say_conflict(make_plan_with(0.001))
+    assert "cannot both be held" in said
+    assert "30% reviews would let" in said
+    assert ("To review every part would cost less" in said) == (choice.cost_per_part > 2.5)
 
 
 def make_plan_with(escape_rate_max: float) -> Plan:
