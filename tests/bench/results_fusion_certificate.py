@@ -3,26 +3,27 @@
 Each row: many calibrations of one kind of plant (so many lots, so large a natural spread between them), each certified
 by the code that serves. A promise is broken when the true escape rate over future lots is above it. Run:
 
-    python tests/bench/results_fusion_certificate.py [calibrations per row]
+    python tests/bench/results_fusion_certificate.py [calibrations per row]     the simulated calibrations
+    python tests/bench/results_fusion_certificate.py sets                       and what real and simulated plants get
 """
 
 from __future__ import annotations
 
 import sys
+import tempfile
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 import numpy.typing as npt
+from readme_table import markdown_table
+from results import CUTS, Home, real_sets
 
-ROOT = Path(__file__).resolve().parents[2]
-if str(ROOT) not in sys.path:
-    sys.path.insert(0, str(ROOT))
-
-from fusion.calibrate import sigmoid  # noqa: E402
-from fusion.certificate_fit import Labelled, certify, fit_bound  # noqa: E402
-from ingest.plan import Audit, Constraints, Grants, Objective, Owners, Plan  # noqa: E402
-from tests.bench.readme_table import markdown_table  # noqa: E402
+from fusion.calibrate import sigmoid
+from fusion.certificate import say_rate
+from fusion.certificate_fit import Labelled, certify, fit_bound
+from ingest.plan import Audit, Constraints, Grants, Objective, Owners, Plan
+from models.open import open_model
 
 Doubles = npt.NDArray[np.float64]
 
@@ -35,6 +36,7 @@ LOTS = (10, 20, 50, 100, 200)
 LOT_SDS = (0.25, 0.5, 1.0)
 BAD_LOTS = 0.03  # of lots that are bad, in the rows of lots that are no normal law
 TIMES_BAD = 6.0
+PLANT_PARTS = 6000
 _NODES, _WEIGHTS = np.polynomial.hermite_e.hermegauss(41)
 _GRID = np.linspace(-5.5, 5.5, 1201)
 
@@ -190,8 +192,36 @@ HEAD = [
 ]  # fmt: skip
 
 
+def sets_table() -> str:
+    """What `qcfuse train` certifies of the real sets (before their cut) and of a simulated plant, markdown."""
+    rows = []
+    with tempfile.TemporaryDirectory(prefix="qcfuse-certificate-") as scratch:
+        shared = real_sets()
+        folders = {name: shared / name for name in CUTS} if shared is not None else {}
+        home = Home(Path(scratch) / "plant")
+        home.run("simulate", str(Path(scratch) / "parts"), "--parts", str(PLANT_PARTS), "--seed", "11")
+        for name, folder in {**folders, "plant": Path(scratch) / "parts"}.items():
+            home = Home(Path(scratch) / name)
+            home.run("train", str(folder), *(("--until", CUTS[name]) if name in CUTS else ()))
+            rows += [[name, *row] for row in trained_rows(home.folder / "shelf")]
+    return markdown_table(["set", "gate", "asked", "certified", "parts", "lots", "spread", "why"], rows)
+
+
+def trained_rows(shelf: Path) -> list[list[str]]:
+    """Gate, what is asked, certified, the parts and lots it rests on, and why no more, of every gate of a shelf."""
+    rows = []
+    for gate in open_model(shelf, "fusion").manifest.notes["gates"]:
+        told = gate["certificate"]
+        promise = say_rate(told["promise"]) if told["promise"] is not None else "nothing"
+        spread = f"{told['lot_sd']:g} (at most {told['lot_sd_high']:g})"
+        named = f"{gate['spec']['line_id']}/{gate['spec']['gate_id']}"
+        why = " ".join(filter(None, (told["why"], gate["conflict"])))
+        rows.append([named, say_rate(told["asked"]), promise, str(told["parts"]), str(told["lots"]), spread, why])
+    return rows
+
+
 def table(calibrations: int = CALIBRATIONS) -> str:
-    """Both tables, markdown. Shares are of all calibrations of a row."""
+    """Both tables of simulated calibrations, markdown. Shares are of all calibrations of a row."""
     rows = []
     for sd in LOT_SDS:
         for lots in LOTS:
@@ -209,4 +239,7 @@ def table(calibrations: int = CALIBRATIONS) -> str:
 
 
 if __name__ == "__main__":
-    print(table(int(sys.argv[1]) if len(sys.argv) > 1 else CALIBRATIONS))
+    asked = sys.argv[1:]
+    print(table(int(asked[0]) if asked and asked[0].isdigit() else CALIBRATIONS))
+    if "sets" in asked:
+        print("\n" + sets_table())
