@@ -136,7 +136,9 @@ def _ties(rows: Rows, best: Sides, row: int, ratio: float, likely: Mapping[Sides
         and overlap(rows, best, sides, row) >= TIE_OVERLAP
         and measured(rest, sides)[0].log_ratio < TIE
     ]
-    return tuple(sorted(ties, key=lambda sides: -likely[sides]))
+    alone = {best, *(sides for sides in ties if len(sides) == 1)}
+    apart = [sides for sides in ties if len(sides) == 1 or not all((side,) in alone for side in sides)]
+    return tuple(sorted(apart, key=lambda sides: -likely[sides]))
 
 
 def _pairs(rows: Rows, levels: list[int], limit: float, hidden: Collection[int]) -> Iterator[tuple[Sides, float]]:

@@ -12,15 +12,15 @@ from typing import Literal
 import msgspec
 import numpy as np
 
-from fusion.scan_glr import Rows
+from fusion.scan_glr import Mask, Rows
 from fusion.scan_memory import Remembered
-from fusion.scan_rates import ALL, NONE, RATE_MAX, RATE_MIN, Natural, Numbers, ScanNotes
+from fusion.scan_rates import ALL, NONE, RATE_MAX, RATE_MIN, SPREAD_UNSEEN, Levels, Natural, Numbers, ScanNotes
 from fusion.scan_search import Sides, explained
 
 Signal = Literal["defects", "flags"]
 SIGNALS: tuple[Signal, ...] = ("defects", "flags")
 LABELLED_ALIKE = 0.8  # unflagged parts are labelled at least so often as flagged ones: labels are of all parts
-PARTS_MIN = 1000  # of a line whose rate in control nobody knows, before it is its own yardstick
+PARTS_MIN = 2000  # of a line without history, before it is its own yardstick
 
 
 class Explanation(msgspec.Struct, array_like=True, frozen=True):
@@ -39,9 +39,12 @@ def signal_rows(seen: Remembered, names: Sequence[str], signal: Signal, notes: S
     if not len(at) or (notes is None and len(at) < PARTS_MIN):
         return None
     levels, observed = seen.levels[at], outcome[at] == 1
-    natural = _natural(notes, signal, observed)
-    doubts = np.array([natural.variance, 0.0, *(natural.doubt_of(name) for name in names[NONE + 1 :])])
-    expected = in_control(levels, names, natural)
+    if notes is None:
+        expected, doubts = own_yardstick(levels, observed, len(names))
+    else:
+        natural = notes.defects if signal == "defects" else notes.flags
+        doubts = np.array([natural.variance, 0.0, *(natural.doubt_of(name) for name in names[NONE + 1 :])])
+        expected = in_control(levels, names, natural)
     if signal == "defects" and labels_are_selected(seen):
         risk = seen.risk[at]
         expected = np.where(np.isnan(risk), expected, np.clip(risk, RATE_MIN, RATE_MAX))
@@ -57,11 +60,19 @@ def in_control(
     return rates
 
 
-def _natural(notes: ScanNotes | None, signal: Signal, observed: np.ndarray[tuple[int], np.dtype[np.bool_]]) -> Natural:
-    if notes is not None:
-        return notes.defects if signal == "defects" else notes.flags
-    rate = float(np.clip(observed.mean(), RATE_MIN, RATE_MAX))
-    return Natural(rate=rate, variance=1.0 / max(1.0, float(observed.sum())))
+def own_yardstick(levels: Levels, observed: Mask, count: int) -> tuple[Numbers, Numbers]:
+    """Expected rates and doubts of a line without history: its own older half. What was worse there may be so now:
+    the doubt of a level is how much worse it was then, and how little is known of it."""
+    older = slice(0, len(observed) // 2)
+    total = float(observed[older].sum())
+    rate = float(np.clip(observed[older].mean(), RATE_MIN, RATE_MAX))
+    seen = np.bincount(levels[older][observed[older]].ravel(), minlength=count)
+    usual = rate * np.bincount(levels[older].ravel(), minlength=count)
+    strength = 1.0 / SPREAD_UNSEEN
+    worse = np.maximum(1.0, (seen + strength) / (usual + strength))
+    doubts: Numbers = np.log(worse) ** 2 + 1.0 / (seen + strength)
+    doubts[ALL], doubts[NONE] = 1.0 / max(1.0, total), 0.0
+    return np.full(len(observed), rate), doubts
 
 
 def labels_are_selected(seen: Remembered) -> bool:
