@@ -40,6 +40,19 @@ def certificates_now(beats: Iterable[Heartbeat], plan: Plan) -> list[dict[str, A
     ]
 
 
+def capacity_told(beats: Iterable[Heartbeat]) -> list[dict[str, Any]]:
+    """How much the inspectors of each line with a capacity have before them, as the newest word on it has it."""
+    found: dict[str, dict[str, Any]] = {}
+    for beat in sorted(beats, key=lambda beat: beat.at):
+        told = beat.state.get("capacity")
+        found |= (
+            {str(one.get("line_id", "")): one for one in told if isinstance(one, dict)}
+            if isinstance(told, list)
+            else {}
+        )
+    return [found[line_id] for line_id in sorted(found)]
+
+
 @dataclass(frozen=True, slots=True)
 class Standings:
     """What a report takes from the judges at work and from the plan. `certificates`: as a heartbeat tells them."""

@@ -9,7 +9,7 @@ from typing import Any
 
 from starlette.requests import HTTPConnection
 
-from api.certificates import certificates_now
+from api.certificates import capacity_told, certificates_now
 from api.collect import Collector, wall_clock
 from api.metrics import Metrics
 from api.publish import Publisher
@@ -26,6 +26,7 @@ from api.store_desk import Desk
 from api.store_read import StoreReader
 from api.store_rows import AuditEntry, Person
 from api.stream import Broadcaster
+from api.words import say_capacity
 from ingest.blobs import Blobs
 from ingest.messages import Instant
 from ingest.plan import Plan
@@ -79,7 +80,8 @@ class Installation:
 
     def notices(self) -> list[str]:
         """What the roles at work say is wrong, in sentences: they go on, but not as well as they could."""
-        told = notices_of_roles(self._fresh_beats())
+        beats = self._fresh_beats()
+        told = [*notices_of_roles(beats), *filter(None, map(say_capacity, capacity_told(beats)))]
         return told + [what for one in self.incidents() if isinstance(what := one.get("what"), str)]
 
     def incidents(self) -> list[dict[str, Any]]:
@@ -89,6 +91,10 @@ class Installation:
     def certificates(self) -> list[dict[str, Any]]:
         """How every gate's escape certificate stands; one that no judge at work speaks for is void."""
         return certificates_now(self._fresh_beats(), self.plan)
+
+    def capacity(self) -> list[dict[str, Any]]:
+        """How much inspectors have before them, of lines whose plan says what they can clear."""
+        return capacity_told(self._fresh_beats())
 
     def limits_counted(self) -> dict[str, int]:
         """What the judges at work counted of the plan's limits: verdicts that came late, parts held for capacity."""

@@ -230,6 +230,7 @@ def oversight(request: Request) -> Response:
                 cases={f"{state}:{decision}": n for (state, decision), n in here.reader.count_cases().items()},
                 certificates=here.certificates(),
                 judges=here.limits_counted(),
+                capacity=here.capacity(),
             )
         )
     )
@@ -237,7 +238,8 @@ def oversight(request: Request) -> Response:
 
 class OversightView(msgspec.Struct, frozen=True):
     """The mandate and how it stands. `cases`: `<state>:<decision>` -> cases; `certificates`: how each gate's escape
-    certificate stands; `judges`: what the judges at work counted that concerns the plan's limits."""
+    certificate stands; `judges`: what the judges at work counted that concerns the plan's limits; `capacity`: how much
+    inspectors have before them, of lines whose plan says what they can clear."""
 
     plan_sha256: str
     plant: str
@@ -251,3 +253,4 @@ class OversightView(msgspec.Struct, frozen=True):
     cases: dict[str, int]
     certificates: list[dict[str, Any]] = []
     judges: dict[str, int] = {}
+    capacity: list[dict[str, Any]] = []

@@ -112,14 +112,26 @@ def say_certificate(told: Mapping[str, Any]) -> str:
     promised = ""
     if isinstance(promise, int | float):
         parts, lots = (f"{told.get(name) or 0:,}".replace(",", "\u202f") for name in ("parts", "lots"))
-        promised = f"at most {100 * promise:.3g} % escapes of made parts, {100 * told.get('confidence', 0.0):.3g} % confidence, "
-        promised += f"{parts} parts in {lots} lots"
+        confidence = f"{100 * told.get('confidence', 0.0):.3g} % confidence"
+        promised = f"at most {100 * promise:.3g} % escapes of made parts, {confidence}, {parts} parts in {lots} lots"
     if told.get("standing") == "void":
         return f"Void: {why}" + (f" (was: {promised})" if promised else "")
     more = (
         f"; the plan asks {100 * asked:.3g} %" if isinstance(asked, int | float) and promise and asked < promise else ""
     )
     return f"Certified: {promised}{more}"
+
+
+def say_capacity(told: Mapping[str, Any]) -> str:
+    """What a line whose inspectors have no time holds back; "" where it holds nothing back now."""
+    hold_below, per_hour = told.get("hold_below"), told.get("reviews_per_hour")
+    if not isinstance(hold_below, int | float) or not isinstance(per_hour, int | float) or hold_below <= 0:
+        return ""
+    which = "all parts over the limit" if hold_below > 1 else f"parts of less than {say_percent(hold_below)} risk"
+    return (
+        f"Line {told.get('line_id')}: more is flagged than {per_hour:g} reviews an hour can clear; "
+        f"{which} are held as cannot tell ({told.get('held', 0)} so far)."
+    )
 
 
 def say_percent(share: float | None) -> str:

@@ -67,7 +67,9 @@ def test_a_report_says_what_keeps_a_promise_from_covering_its_batch() -> None:
 
 
 def test_the_screen_the_overview_and_the_oversight_show_how_certificates_stand(live: Live) -> None:
-    write_beat(live, {"problem": "", "certificates": [VOID.told()], "counts": {"verdicts_late": 3}})
+    full = {"line_id": "L1", "reviews_per_hour": 60.0, "queue_max": 10.0, "hold_below": 0.4, "held": 7}
+    counts = {"verdicts_late": 3, "held_for_capacity": 7}
+    write_beat(live, {"problem": "", "certificates": [VOID.told()], "counts": counts, "capacity": [full]})
     with live.client("engineer") as client:
         lines = client.get("/api/overview").json()["certificates"]
         assert [(one["line_id"], one["standing"]) for one in lines] == [("L1", "void"), ("L2", "void")]
@@ -75,7 +77,10 @@ def test_the_screen_the_overview_and_the_oversight_show_how_certificates_stand(l
         assert lines[0]["since"] == VOID.told()["since"]
         oversight = client.get("/api/oversight").json()
         assert oversight["certificates"][0] == VOID.told()
-        assert oversight["judges"]["verdicts_late"] == 3
+        assert (oversight["judges"], oversight["capacity"]) == (counts, [full])
+        (notice,) = client.get("/api/overview").json()["notices"]
+        assert "60 reviews an hour" in notice
+        assert "parts of less than 40 % risk are held as cannot tell (7 so far)" in notice
         assert 'id="promises"' in client.get("/", headers={"Accept": "text/html"}).text
 
 
