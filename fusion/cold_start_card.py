@@ -24,6 +24,7 @@ def cold_card(gate: FittedGate, plan: Plan) -> list[str]:
         f"(at most {plan.constraints.review_share_max}).",
         f"{len(defect)} labelled cases, {int(defect.sum())} defective: too few to learn from; they only checked the "
         "ranking.",
+        *([f"Certificate: {notes.certificate.say()}"] if notes.certificate else []),
         "",
         "| sources | parts | defects | AUC of the ranking |",
         "|---|---|---|---|",

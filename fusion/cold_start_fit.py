@@ -7,9 +7,11 @@ from dataclasses import dataclass
 
 import msgspec
 import numpy as np
+import numpy.typing as npt
 from sklearn.metrics import roc_auc_score
 
 from fusion.calibrate import sigmoid
+from fusion.certificate import Certificate, plan_mark
 from fusion.cold_start import LEVELS, MIDDLE, TailCurve, provisional_calibration, provisional_logit, tail_curve
 from fusion.cold_start_graph import ColdScore, graph_of
 from fusion.decide import ThresholdChoice
@@ -19,8 +21,9 @@ from fusion.gate import GateNotes
 from fusion.novelty_fit import HeldOut, enough, fit_space, held_out, lot_weights, tail, upper_quantile
 from fusion.novelty_space import Doubles, Space, distance, space_columns, taken_of, whitener
 from fusion.risk import SubsetModel
+from fusion.scan_fit import fit_gate_scan
 from fusion.subsets import Sources, speaking_subset, wanted_subsets
-from fusion.train_gate import FittedGate, GateTraining, gate_arrays
+from fusion.train_gate import FittedGate, GateTraining, gate_arrays, train_drift
 
 PARTS_MIN = 50  # fewer parts than this have no usual: no model, `model_not_ready`
 SUBSET_PARTS_MIN = 30
@@ -112,8 +115,25 @@ def finish_cold(cold: ColdTraining, seed: Mapping[str, bytes], prefix: str) -> F
         arrays=f"{prefix}-arrays.npz",
         history=f"{prefix}-history.msgpack",
         provisional=rate,
+        drift=train_drift(training, cold.base_risks(), choice.threshold, prefix, files),
+        scan=fit_gate_scan(training.cases, cold.base_risks(), choice.threshold, training.plan),
+        certificate=_no_certificate(training, labelled, choice.threshold),
     )
     return FittedGate(notes, files, choice, [], (told, defect))
+
+
+def _no_certificate(training: GateTraining, labelled: npt.NDArray[np.bool_], threshold: float) -> Certificate:
+    plan, spec = training.plan, training.spec
+    return Certificate(
+        asked=plan.constraints.escape_rate_max,
+        promise=None,
+        threshold=threshold,
+        parts=int(labelled.sum()),
+        lots=len(np.unique(training.groups[labelled])),
+        escapes=0,
+        why="the gate learned without defect labels and promises nothing about escapes.",
+        rests_on=plan_mark(plan, spec.line_id, spec.gate_id),
+    )
 
 
 def keep_products(training: GateTraining) -> None:

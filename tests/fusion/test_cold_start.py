@@ -99,6 +99,14 @@ def test_the_card_says_what_it_is_and_what_it_assumed(shelf: Path) -> None:
         assert told in card
 
 
+def test_nothing_is_certified_and_everything_is_watched(cold: Judge) -> None:
+    gate = cold.gate("L1", "EOL")
+    assert gate is not None
+    assert gate.certificate is not None
+    assert gate.certificate.promise is None
+    assert "without defect labels" in gate.certificate.say()
+
+
 def test_a_few_labels_check_the_ranking_and_fit_nothing(plan: Plan, tmp_path: Path) -> None:
     cases = cases_of(400)[0]
     kept = 0
