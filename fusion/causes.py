@@ -4,11 +4,13 @@ person can check."""
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from types import MappingProxyType
 from typing import Literal
 
 from fusion.counterfactual import Counterfactual, Scorer, Undoing
 from fusion.features import FeatureRow, FeatureSpec, value_of
 from fusion.good_only import GoodOnly
+from fusion.history import Counted
 from fusion.origins import PAIR, UNKNOWN, Origins
 from fusion.suspects import OpenCause, Suspect, lifted, merged, standing_out
 from fusion.witness import Witness
@@ -46,15 +48,15 @@ class CauseFinder:
         models: Scorer,
         model: int | None,
         incidents: Sequence[OpenCause] = (),
-        novel: bool = False,
+        counts: Mapping[str, Counted] = MappingProxyType({}),
     ) -> list[Cause]:
         """Ranked causes; shares sum to at most 1. `unknown` when nothing stands out.
 
         `model`: the one that spoke for this part, None when none did; `incidents`: what the line's open incidents
-        blame; `novel`: training never saw the like of this part.
+        blame; `counts`: attribute=value → what its history rests on.
         """
         named = self._naming(evidence)
-        if model is None or novel or row.outside or not self._labels:
+        if model is None or row.outside or not self._labels:  # nothing learned speaks of this part
             suspects = self._good_only.suspects(row, named.get)
         else:
             suspects = self._explained(evidence, row, models, model, named)
@@ -62,7 +64,7 @@ class CauseFinder:
         suspects = lifted(suspects, incidents, by_cause)
         ranked = sorted(suspects, key=lambda s: (-s.share, s.cause))
         kept = [s for s in ranked if s.share >= SHARE_MIN][:CAUSES_MAX] or ranked[:1]
-        return [self._told(suspect, by_cause, evidence, row) for suspect in kept]
+        return [self._told(suspect, by_cause, evidence, row, counts) for suspect in kept]
 
     def _explained(
         self, evidence: Evidence, row: FeatureRow, models: Scorer, model: int, named: Mapping[str, str]
@@ -100,9 +102,16 @@ class CauseFinder:
                 named[entity] = f"{slot.name}={value}"
         return named
 
-    def _told(self, suspect: Suspect, by_cause: Mapping[str, str], evidence: Evidence, row: FeatureRow) -> Cause:
+    def _told(
+        self,
+        suspect: Suspect,
+        by_cause: Mapping[str, str],
+        evidence: Evidence,
+        row: FeatureRow,
+        counts: Mapping[str, Counted],
+    ) -> Cause:
         sides = suspect.sides or tuple(by_cause[s] for s in suspect.cause.split(PAIR) if s in by_cause)
-        sentences = [s for side in sides for s in self._witness.of(side, evidence, row)]
+        sentences = [s for side in sides for s in self._witness.of(side, evidence, row, counts)]
         if len(sides) > 1:
             sentences += self._witness.of_pair(sides[0], sides[1], row)
         if suspect.cause == UNKNOWN:

@@ -31,6 +31,7 @@ from ingest.plan import Plan
 from models.open import OpenModel
 
 GOLDEN_SD = 3.0  # the band drawn: three standard deviations of good parts, as on a control chart
+NO_HISTORY = HistoryView()
 NOTES_VERSION = 1  # of the meaning of features and notes; another one must be retrained
 
 
@@ -159,9 +160,16 @@ class GateJudge:
         doubts = reading.strange.unknown and not reading.strange.could_reach(reading.estimate.risk, self.threshold)
         return (*(("unknown_attribute",) if doubts else ()), *(("provisional",) if self.provisional else ()))
 
-    def causes(self, evidence: Evidence, reading: Reading, incidents: Sequence[OpenCause] = ()) -> list[Cause]:
+    def causes(
+        self,
+        evidence: Evidence,
+        reading: Reading,
+        incidents: Sequence[OpenCause] = (),
+        history: HistoryView = NO_HISTORY,
+    ) -> list[Cause]:
         """Why this part is at risk, ranked. `incidents`: what the line's open incidents blame."""
-        return self._finder.find(evidence, reading.row, self._risk, reading.estimate.model, incidents)
+        model = reading.estimate.model
+        return self._finder.find(evidence, reading.row, self._risk, model, incidents, history.counts)
 
 
 def _golden_bands(norms: Norms) -> list[list[tuple[Floats, Floats] | None]]:

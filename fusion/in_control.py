@@ -18,6 +18,7 @@ Doubles = npt.NDArray[np.float64]
 AWAY_MAX = 5.0  # standard deviations: a line fitted among good parts says nothing of what is farther out
 Z_MAX = 1e6  # beyond is no news
 SD_MIN = 1e-9  # of a column that does not vary
+LEFT_MIN = 1e-6  # of a column's variance
 NOT_CONSTANT = 1e-6  # of a column's size: less spread than this is rounding
 
 
@@ -33,9 +34,9 @@ class InControl:
         rows = good.astype(np.float64)
         self._mean, self._sd, self._per_sd = _mean_and_sd(rows)
         away = np.nan_to_num(np.clip((rows - self._mean) * self._per_sd, -AWAY_MAX, AWAY_MAX))
-        self._weights = _weights(away[:, given], away[:, told], owner[given], owner[told])
+        self._weights, left_variance = _regression(away[:, given], away[:, told], owner[given], owner[told])
         left = away[:, told] - away[:, given] @ self._weights
-        self._left_sd = np.maximum(left.std(axis=0), 1e-3)
+        self._left_sd = np.sqrt(left_variance)
         self.residual: Floats = (left * self._sd[told]).astype(np.float32)
         seen = np.where(np.isnan(rows[:, told]), self._mean[told], rows[:, told])
         self.low: Floats = seen.min(axis=0).astype(np.float32)
@@ -77,12 +78,13 @@ def _mean_and_sd(rows: Doubles) -> tuple[Doubles, Doubles, Doubles]:
     return mean, np.where(varies, sd, 0.0), np.where(varies, 1.0 / np.maximum(sd, SD_MIN), 0.0)
 
 
-def _weights(given: Doubles, told: Doubles, given_owner: Indices, told_owner: Indices) -> Doubles:
-    """float64[given, told]: the regression of each told column on the given columns of other entities."""
+def _regression(given: Doubles, told: Doubles, given_owner: Indices, told_owner: Indices) -> tuple[Doubles, Doubles]:
+    """float64[given, told]: the regression of each told column on the given columns of other entities; float64[told]:
+    the variance it leaves. Shrinking keeps that well above nothing where two columns are nearly one."""
     m, width = given.shape
-    weights = np.zeros((width, told.shape[1]))
+    weights, left = np.zeros((width, told.shape[1])), np.ones(told.shape[1])
     if m < 2 or not width:
-        return weights
+        return weights, left
     shrunk = _shrinkage(given)
     correlation = (1.0 - shrunk) * given.T @ given / m + shrunk * np.eye(width)
     cross = (1.0 - shrunk) * given.T @ told / m
@@ -95,7 +97,7 @@ def _weights(given: Doubles, told: Doubles, given_owner: Indices, told_owner: In
             within = np.linalg.solve(precision[np.ix_(own, own)], part[own])
             part[rest] -= precision[np.ix_(rest, own)] @ within
         weights[np.ix_(rest, asked)] = part[rest]
-    return weights
+    return weights, np.maximum(left - (weights * cross).sum(axis=0), LEFT_MIN)
 
 
 def _shrinkage(rows: Doubles) -> float:

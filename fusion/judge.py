@@ -91,7 +91,9 @@ class Judge:
         call = decide(risk, threshold, standing, mode=mode, missed=missed, drawn=drawn, hold_below=hold)
         flagged = call.decision == "review" or (risk is not None and threshold is not None and risk >= threshold)
         blamed = [OpenCause(cause, ratio, Instant(since)) for cause, ratio, since in history.blamed]
-        causes = gate.causes(evidence, reading, blamed) if gate is not None and reading is not None and flagged else []
+        causes: list[Cause] = []
+        if gate is not None and reading is not None and flagged:
+            causes = gate.causes(evidence, reading, blamed, history)
         spoke = reading if risk is not None else None
         return Judgement(
             decision=call.decision,

@@ -129,10 +129,7 @@ def finish_gate(
     progress(f"  {certificate.say()}")
     arrays = gate_arrays(training)
     origins = _train_origins(training, trained, arrays.reference, f"{prefix}-origins.onnx")
-    files = {
-        f"{prefix}-arrays.npz": arrays.pack(),
-        f"{prefix}-history.msgpack": msgspec.msgpack.encode(seed),
-    }
+    files = {f"{prefix}-arrays.npz": arrays.pack(), f"{prefix}-history.msgpack": msgspec.msgpack.encode(seed)}
     if origins is not None:
         files[origins.model.file] = origins.onnx
     risk_models = _shelved(trained, f"{prefix}-risk", True, files)

@@ -17,6 +17,7 @@ from fusion.features import (
     raw_columns,
     value_of,
 )
+from fusion.history import Counted
 from fusion.sight import worst_frame
 from ingest.evidence import CURVE_POINTS, STATS, Evidence
 from ingest.plan import Plan
@@ -38,6 +39,7 @@ class Witness:
         spec = builder.spec
         self._builder = builder
         self._reference = reference
+        self._bands: dict[tuple[str, str], list[tuple[float, float]]] = {}  # of pairs asked for, a function of them
         self._channels = {slot.entity: (i, slot) for i, slot in enumerate(spec.channels)}
         self._slots = {f"attr:{slot.label}": slot for slot in spec.attributes}
         line = plan.line(spec.line_id)
@@ -57,14 +59,14 @@ class Witness:
             return ""
         return slot.station_id or next((s for s, name in evidence.attributes if name == slot.name), "")
 
-    def of(self, entity: str, evidence: Evidence, row: FeatureRow) -> list[str]:
-        """What can be said of one entity of this part."""
+    def of(self, entity: str, evidence: Evidence, row: FeatureRow, counts: Mapping[str, Counted]) -> list[str]:
+        """What can be said of one entity of this part. `counts`: what history's means of attribute values rest on."""
         if entity in self._channels:
             place, slot = self._channels[entity]
             return [*self._of_channel(place, slot, row), *self._when(place, slot, evidence)]
         if entity.startswith("camera:"):
             return _of_camera(entity.removeprefix("camera:"), evidence)
-        return self._of_attribute(entity, evidence, row)
+        return self._of_attribute(entity, evidence, row, counts)
 
     def _of_channel(self, place: int, slot: ChannelSlot, row: FeatureRow) -> list[str]:
         at = place * len(CHANNEL_COLUMNS)
@@ -115,28 +117,44 @@ class Witness:
         its band is of good parts too."""
         if first not in self._channels or second not in self._channels:
             return []
-        at = [self._channels[entity][0] * len(CHANNEL_COLUMNS) for entity in sorted((first, second))]
-        a, b = row.raw[at[0]], row.raw[at[1]]
-        good_a, good_b = self._reference[:, at[0]], self._reference[:, at[1]]
-        sentences = []
-        for sign, value, good in (("×", a * b, good_a * good_b), ("-", a - b, good_a - good_b)):
-            low, high = np.nanquantile(good, BAND) if np.isfinite(good).any() else (-np.inf, np.inf)
-            if not low <= value <= high and np.isfinite(value):
-                names = f" {sign} ".join(sorted((first, second)))
-                sentences.append(f"{names}: {value:.4g} of the means, good parts {low:.4g}..{high:.4g}")
-        return sentences
+        left, right = sorted((first, second))
+        a, b = (float(row.raw[self._channels[entity][0] * len(CHANNEL_COLUMNS)]) for entity in (left, right))
+        bands = self._pair_bands(left, right)
+        return [
+            f"{left} {sign} {right}: {value:.4g} of the means, good parts {low:.4g}..{high:.4g}"
+            for sign, value, (low, high) in zip("×-", (a * b, a - b), bands, strict=True)
+            if math.isfinite(value) and not low <= value <= high
+        ]
 
-    def _of_attribute(self, entity: str, evidence: Evidence, row: FeatureRow) -> list[str]:
+    def _pair_bands(self, left: str, right: str) -> list[tuple[float, float]]:
+        """Where good parts' products and differences of two means lie."""
+        if (left, right) not in self._bands:
+            a, b = (self._reference[:, self._channels[entity][0] * len(CHANNEL_COLUMNS)] for entity in (left, right))
+            both = np.isfinite(a) & np.isfinite(b)
+            edges = [np.quantile(good[both], BAND) for good in (a * b, a - b)] if both.any() else [(np.nan, np.nan)] * 2
+            self._bands[left, right] = [(float(low), float(high)) for low, high in edges]
+        return self._bands[left, right]
+
+    def _of_attribute(
+        self, entity: str, evidence: Evidence, row: FeatureRow, counts: Mapping[str, Counted]
+    ) -> list[str]:
         slot = self._slots.get(entity)
         value = value_of(slot, evidence.attributes) if slot is not None else None
         if slot is None or value is None:
             return []
+        named = f"{slot.name}={value}"
+        of = counts.get(named, Counted())
+        bases = (
+            ("mean risk of its parts", f"{of.parts:.0f} parts"),
+            ("released defect rate", f"{of.defects:.1f} of {of.labels:.0f} labelled, {of.expected:.1f} expected"),
+        )
         sentences = []
-        for name, said in zip(HISTORY_COLUMNS, ("mean risk of its parts", "released defect rate"), strict=True):
+        for name, (said, basis) in zip(HISTORY_COLUMNS, bases, strict=True):
             ratio = math.exp(float(row.raw[self._history_at[f"history:{slot.label}:{name}"]]))
             if ratio >= RATIO_TOLD:
-                sentences.append(f"{slot.name}={value}: {said} lately {ratio:.1f} times the line's")
-        return sentences or [f"{slot.name}={value} at {self.station_of(entity, evidence)}"]
+                counted = f" ({basis}, older ones count less)" if of.parts or of.labels else ""
+                sentences.append(f"{named}: {said} lately {ratio:.1f} times the line's{counted}")
+        return sentences or [f"{named} at {self.station_of(entity, evidence)}"]
 
 
 def _of_camera(camera_id: str, evidence: Evidence) -> list[str]:

@@ -8,7 +8,7 @@ import pytest
 
 from fusion.causes import CauseFinder
 from fusion.gate import GateJudge
-from fusion.history import HistoryView
+from fusion.history import Counted, HistoryView
 from fusion.judge import Judge
 from fusion.suspects import OpenCause
 from ingest.evidence import Evidence
@@ -62,6 +62,17 @@ def test_an_open_incident_lifts_the_tool_above_the_channel_that_shows_it(gate: G
     assert (first.cause, first.kind, first.station_id) == ("tool_id=T2", "attribute", "OP10")
     assert f"incident since {SINCE.isoformat()}: 4.1 times the expected defects" in first.evidence
     assert rest[0].cause == "OP10.current_a"
+
+
+def test_a_tool_is_shown_with_its_rate_against_expectation_and_what_that_rests_on(gate: GateJudge, make: Make) -> None:
+    history = HistoryView(
+        rate={"tool_id=T2": 1.4}, counts={"tool_id=T2": Counted(labels=120.0, defects=12.0, expected=3.1)}
+    )
+    part = make(946, current=6.0, tool="T2", lot="S90")
+    reading = gate.read(part, history)
+    assert reading is not None
+    found = gate.causes(part, reading, [OpenCause("tool_id=T2", 4.1, SINCE)], history)
+    assert "released defect rate lately 4.1 times the line's (12.0 of 120 labelled, 3.1 expected" in told(found[0])
 
 
 def test_an_open_incident_of_another_tool_changes_nothing(gate: GateJudge, make: Make) -> None:
