@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -12,6 +12,7 @@ import msgspec
 
 from api.road import Heartbeat, heartbeats
 from api.words import say_certificate
+from fusion.certificate_journal import SPANS_KEPT
 from ingest.messages import Instant, Verdict
 from ingest.plan import Plan
 from ingest.plan_file import load_plan
@@ -93,16 +94,30 @@ def promises_of(verdicts: Sequence[Verdict], certificates: Iterable[Mapping[str,
         if mine:
             since = Instant.parse(told["since"]) if isinstance(told.get("since"), str) else None
             standing, said = str(told.get("standing", "")), say_certificate(told)
-            found.append(Promise(line_id, gate_id, standing, said, since, _here(mine, standing, since)))
+            found.append(Promise(line_id, gate_id, standing, said, since, _here(mine, told)))
     return found
 
 
-def _here(verdicts: Sequence[Verdict], standing: str, since: Instant | None) -> str:
-    """What keeps a promise from covering this batch, as far as its verdicts tell; "" where nothing does."""
-    last = max(verdict.event_at for verdict in verdicts)
-    doubts = []
-    if standing == "void" and (since is None or since <= last):
-        doubts.append("void before its last part was judged")
+def _voids(verdicts: Sequence[Verdict], told: Mapping[str, Any]) -> Iterator[str]:
+    """The spans in which a certificate was void while parts of a batch were judged."""
+    first, last = min(v.event_at for v in verdicts), max(v.decided_at for v in verdicts)
+    spans = [span for span in told.get("voids") or () if isinstance(span, dict)]
+    for span in spans:
+        since = Instant.parse(str(span["since"]))
+        until = Instant.parse(str(span["until"])) if span.get("until") else None
+        if since <= last and (until is None or until >= first):
+            to = f" to {until.isoformat()}" if until is not None else ""
+            yield f"void from {since.isoformat()}{to} ({span.get('why', '')})"
+    if len(spans) >= SPANS_KEPT and first < Instant.parse(str(spans[0]["since"])):
+        yield "judged before what is remembered of this certificate"
+    if told.get("standing") == "void" and not spans:
+        yield f"void now ({told.get('why', '')}), and nobody knows since when"
+
+
+def _here(verdicts: Sequence[Verdict], told: Mapping[str, Any]) -> str:
+    """What keeps a promise from covering this batch, as far as its verdicts and the judges tell; "" where nothing
+    does."""
+    doubts = list(_voids(verdicts, told))
     if manual := sum(verdict.mode == "manual" for verdict in verdicts):
         doubts.append(f"{manual} of its verdicts in manual mode")
     if len(models := {verdict.model.sha256 for verdict in verdicts if verdict.model}) > 1:

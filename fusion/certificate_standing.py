@@ -36,9 +36,8 @@ WORDS = {
 
 
 class Standing(msgspec.Struct, frozen=True, kw_only=True):
-    """How one gate's certificate stands now. `since`: when it became void, where that is known. `says`: what it
-    promises and on what it rests; `why`: why it is void or cannot be given, in short sentences. `conflict`: why the
-    plan's limits cannot both be held."""
+    """How one gate's certificate stands now. `since`: when it became void, where that is known. `why`: why it is void
+    or cannot be given. `conflict`: why the plan's limits cannot both be held."""
 
     line_id: str
     gate_id: str
@@ -49,7 +48,6 @@ class Standing(msgspec.Struct, frozen=True, kw_only=True):
     parts: int
     lots: int
     more_lots: int | None = None
-    says: str = ""
     why: str = ""
     since: Instant | None = None
     conflict: str = ""
@@ -192,7 +190,6 @@ def _stand(
         parts=certificate.parts,
         lots=certificate.lots,
         more_lots=certificate.more_lots,
-        says=certificate.say(),
         why=certificate.why if none else "; ".join(why for _, why in doubts),
         since=Instant(min(times)) if times and not none else None,
         conflict=conflict,
@@ -210,7 +207,6 @@ def _without(plan: Plan, line_id: str, gate_id: str, trained: GateJudge | None) 
         confidence=0.0,
         parts=0,
         lots=0,
-        says=f"No escape rate can be certified: {why}",
         why=why,
         conflict=trained.conflict if trained is not None else "",
     )

@@ -121,11 +121,11 @@ class ThresholdChoice:
         """Two sentences for who answers for the plan; "" without a conflict."""
         if not self.conflict:
             return ""
-        limits = plan.constraints
+        limits, allowed = plan.constraints, f"{100 * plan.constraints.review_share_max:.0f} %"
         said = (
             f"The plan's limits cannot both be held: at most {100 * limits.escape_rate_max:.3g} % escapes takes "
-            f"{self.review_share:.0%} reviews ({limits.review_share_max:.0%} allowed; the share gives way), and "
-            f"{limits.review_share_max:.0%} reviews would let {100 * self.escape_rate_at_share:.2g} % escape."
+            f"{100 * self.review_share:.0f} % reviews ({allowed} allowed; the share gives way), and "
+            f"{allowed} reviews would let {100 * self.escape_rate_at_share:.2g} % escape."
         )
         if self.cost_per_part > plan.objective.review_cost:
             all_cost = f"{plan.objective.review_cost:.2f} {plan.objective.currency}"

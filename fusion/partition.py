@@ -13,6 +13,7 @@ import msgspec
 
 from fusion.camera_watch import PROBLEMS, CameraWatch
 from fusion.capacity import CapacityWatch
+from fusion.certificate_journal import VoidJournal
 from fusion.certificate_standing import SourceWatch, Standing, standings
 from fusion.history import HistoryView
 from fusion.incidents import Incident
@@ -21,7 +22,7 @@ from fusion.paced_history import PacedHistory
 from fusion.promises import Promises
 from fusion.recalibrate_watch import CALIBRATION, RecalibrationWatch
 from fusion.scan_watch import SCAN, ScanWatch
-from fusion.watch import Judged, begin_watches
+from fusion.watch import Judged, Watch, begin_watches
 from ingest.assemble import Assembler
 from ingest.blobs import blob_name
 from ingest.changelog import SEPARATOR, changes, finish, restore, state_key
@@ -62,8 +63,9 @@ class Partition:
         self.cameras = CameraWatch(plan, Promises(Path(settings.shelf)).of)
         self.late: Counter[str] = Counter()  # line -> verdicts later than the plan allows after their gate closed
         self.sources = SourceWatch()
-        self.capacity = CapacityWatch(plan)
-        self.watches = begin_watches(plan, settings) | {"sources": self.sources, "capacity": self.capacity}
+        self.capacity, self.voids = CapacityWatch(plan), VoidJournal()
+        own: dict[str, Watch] = {"sources": self.sources, "capacity": self.capacity, "voids": self.voids}
+        self.watches = begin_watches(plan, settings) | own
         self.calibration = RecalibrationWatch(plan)
         self.watches[CALIBRATION] = self.calibration
         self.watches[SCAN] = self.scan = ScanWatch(plan)
@@ -184,6 +186,14 @@ class Partition:
     def certificates(self, line_ids: Collection[str]) -> list[Standing]:
         """How the certificates of these lines' gates stand now."""
         return standings(self.plan, self.judge, line_ids, self.incidents(), self.sources, self._mode_of)
+
+    def certificates_told(self, line_ids: Collection[str], now: int) -> list[dict[str, object]]:
+        """The same as JSON, with the last spans in which each was void; noted as looked at `now`."""
+        told: list[dict[str, object]] = []
+        for one in self.certificates(line_ids):
+            self.voids.note(one, now)
+            told.append({**one.told(), "voids": self.voids.told(one.line_id, one.gate_id)})
+        return told
 
     def history(self, line_id: str) -> PacedHistory:
         """The history of a line; a new one begins with what training saw."""

@@ -6,12 +6,13 @@ state, dead letters, forwarded records and offsets of each lane in one transacti
 
 from __future__ import annotations
 
+import math
+import time
 from collections import Counter, defaultdict
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from fusion.certificate_standing import Standing
 from fusion.judge import Judge
 from fusion.modes import Modes
 from fusion.partition import Partition, Ruling
@@ -25,13 +26,13 @@ from ingest.messages import Defect, Findings, Instant, SensorRecord, Visit, enco
 from ingest.partition import partition_of
 from ingest.plan import Plan
 from ingest.plan_file import load_plan
-from ingest.role import Role, ShelfWatch, wall_ms
+from ingest.role import BEAT_S, Role, ShelfWatch, wall_ms
 from ingest.settings import Settings
 
 INPUTS = ("sensors", "findings", "production", "defects")  # the order at one moment, as in a replay
 CYCLE_RECORDS = 200  # records of one cycle: bounds how long an order to stop may wait
 WAIT_S = 0.1
-CERTIFICATES_TOLD = 60  # gates; a heartbeat must stay small
+CERTIFICATES_TOLD = 30  # gates; a heartbeat must stay small
 INCIDENTS_TOLD = 20  # the oldest; a heartbeat must stay small, and nobody reads more
 WRITERS = 4  # files written at once: a disk takes several as fast as one
 
@@ -66,6 +67,7 @@ class FusionWorker:
         self._rank = {settings.topic(name): rank for rank, name in enumerate(INPUTS)}
         self._partitions = log.partitions(settings.topic("production"))
         self.member = log.member("fusion", list(self._topics))
+        self._looked, self._certificates_told = -math.inf, list[dict[str, object]]()
 
     def cycle(self) -> None:
         """One round of the loop. Raises LogUnavailable; nothing of the lanes not yet committed has then happened."""
@@ -191,18 +193,24 @@ class FusionWorker:
             "model": self.judge.model.version if self.judge.model else None,
             "problem": self.judge.problem,
             "calibration": [one for post in self.posts.values() for one in post.partition.calibration.figures()],
-            "certificates": [one.told() for one in self._certificates()[:CERTIFICATES_TOLD]],
+            "certificates": self._certificates(),
             "capacity": [told for post in self.posts.values() for told in post.partition.capacity.told()],
             "incidents_open": len(incidents),
             "incidents": [one.told() for one in sorted(incidents, key=lambda one: one.since)[:INCIDENTS_TOLD]],
         }
 
-    def _certificates(self) -> list[Standing]:
-        """How the certificates of the lines in our hands stand."""
-        of: dict[int, list[str]] = defaultdict(list)
-        for line in self.plan.lines:
-            of[partition_of(line.line_id.encode(), self._partitions)].append(line.line_id)
-        return [one for number, post in self.posts.items() for one in post.partition.certificates(of[number])]
+    def _certificates(self) -> list[dict[str, object]]:
+        """How the certificates of the lines in our hands stand; looked at once a heartbeat."""
+        if time.monotonic() - self._looked >= BEAT_S:
+            self._looked, now = time.monotonic(), wall_ms()
+            of: dict[int, list[str]] = defaultdict(list)
+            for line in self.plan.lines:
+                of[partition_of(line.line_id.encode(), self._partitions)].append(line.line_id)
+            told = [
+                one for number, post in self.posts.items() for one in post.partition.certificates_told(of[number], now)
+            ]
+            self._certificates_told = told[:CERTIFICATES_TOLD]
+        return self._certificates_told
 
     def use(self, judge: Judge) -> None:
         """Another model went live: judge with it from the next record on."""

@@ -59,7 +59,10 @@ function showPromises(overview) {
   const list = document.getElementById("promises");
   list.hidden = overview.certificates.length === 0;
   list.replaceChildren(...overview.certificates.map((one) => {
-    const time = one.since ? new Date(one.since).toLocaleTimeString(undefined, {hour: "2-digit", minute: "2-digit"}) : "";
+    const since = one.since ? new Date(one.since) : null;
+    const today = since && since.toDateString() === new Date().toDateString();
+    const day = today ? {} : {month: "short", day: "numeric"};
+    const time = since ? since.toLocaleString(undefined, {...day, hour: "2-digit", minute: "2-digit"}) : "";
     const said = time ? one.said.replace(/^Void:/, "Void since " + time + ":") : one.said;
     return el("li", {class: one.standing, title: one.since || ""}, el("b", {}, one.line_id + " · " + one.gate_id), " ", said,
       one.conflict ? el("span", {class: "conflict"}, one.conflict) : null);

@@ -11,6 +11,7 @@ import pytest
 from api.certificates import certificates_now, promises_of
 from api.road import Heartbeat
 from api.words import say_certificate
+from fusion.certificate_journal import SPANS_KEPT
 from fusion.certificate_standing import Standing
 from ingest.messages import Instant
 from ingest.plan import Plan
@@ -56,14 +57,20 @@ def test_the_newest_word_on_a_gate_counts_and_silence_is_no_promise(plan: Plan) 
 
 
 def test_a_report_says_what_keeps_a_promise_from_covering_its_batch() -> None:
-    late = make_verdict(event_at=Instant(VOID.since or 0))
-    early = make_verdict(event_at=Instant((VOID.since or 0) - 60_000))
-    (promise,) = promises_of([early, late], [VOID.told(), msgspec.structs.replace(VALID, gate_id="MID").told()])
-    assert (promise.since, promise.here) == (VOID.since, "void before its last part was judged")
-    (promise,) = promises_of([early], [VOID.told()])
-    assert promise.here == ""
-    (promise,) = promises_of([early, make_verdict(mode="manual")], [VALID.told()])
-    assert promise.here == "1 of its verdicts in manual mode"
+    at = 1_767_600_000_000
+    span = {"since": Instant(at).isoformat(), "until": Instant(at + 60_000).isoformat(), "why": "drift"}
+    told = {**VALID.told(), "voids": [span]}
+    during = make_verdict(event_at=Instant(at + 1000), decided_at=Instant(at + 2000))
+    after = make_verdict(event_at=Instant(at + 90_000), decided_at=Instant(at + 91_000))
+    (promise,) = promises_of([during, after], [told, {**told, "gate_id": "MID"}])
+    assert promise.here == f"void from {span['since']} to {span['until']} (drift)"
+    assert promises_of([after], [told])[0].here == ""
+    manual = make_verdict(mode="manual", event_at=after.event_at, decided_at=after.decided_at)
+    assert promises_of([manual], [told])[0].here == "1 of its verdicts in manual mode"
+    many = {**told, "voids": [{**span, "since": Instant(at + 1).isoformat()}] * SPANS_KEPT}
+    early = make_verdict(event_at=Instant(at - 9000), decided_at=Instant(at - 8000))
+    assert promises_of([early], [many])[0].here == "judged before what is remembered of this certificate"
+    assert "nobody knows since when" in promises_of([after], [VOID.told()])[0].here
 
 
 def test_the_screen_the_overview_and_the_oversight_show_how_certificates_stand(live: Live) -> None:

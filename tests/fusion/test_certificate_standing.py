@@ -9,6 +9,7 @@ import msgspec
 import pytest
 
 from fusion.certificate import Certificate
+from fusion.certificate_journal import SPANS_KEPT, VoidJournal
 from fusion.certificate_standing import SourceWatch, Standing, standings
 from fusion.gate import GateJudge
 from fusion.history import HistoryView
@@ -129,7 +130,7 @@ def test_without_a_model_nothing_is_certified(plan: Plan, tmp_path: Path) -> Non
     nobody = Judge.open(tmp_path, plan)
     told = standing(plan, nobody)
     assert (told.standing, told.promise) == ("cannot_certify", None)
-    assert "no model" in told.says
+    assert "no model" in told.why
 
 
 def test_the_partition_tells_of_its_lines(judge: Judge, plan: Plan, tmp_path: Path) -> None:
@@ -139,6 +140,28 @@ def test_the_partition_tells_of_its_lines(judge: Judge, plan: Plan, tmp_path: Pa
     (told,) = partition.certificates(["L1"])
     assert told.told()["gate_id"] == "EOL"
     assert partition.certificates([]) == []
+    (noted,) = partition.certificates_told(["L1"], 1000)
+    assert {**told.told(), "voids": []} == noted
+
+
+def test_when_it_was_void_is_remembered_and_moves_with_the_partition(judge: Judge, gate: GateJudge, plan: Plan) -> None:
+    assert gate.certificate is not None
+    valid = msgspec.structs.replace(standing(plan, judge), standing="valid")
+    void = msgspec.structs.replace(valid, standing="void", why="drift", since=Instant(5))
+    journal = VoidJournal()
+    for at, one in ((10, valid), (20, void), (30, void), (40, valid), (50, void)):
+        journal.note(one, at)
+    spans = [(span["since"], span["until"]) for span in journal.told("L1", "EOL")]
+    assert spans == [(Instant(5).isoformat(), Instant(40).isoformat()), (Instant(5).isoformat(), None)]
+    taken_over = VoidJournal()
+    for line_id, key, value in journal.changes():
+        taken_over.restore(line_id, key, value)
+    assert taken_over.told("L1", "EOL") == journal.told("L1", "EOL")
+    taken_over.note(void, 60)
+    assert taken_over.changes() == journal.changes() == []
+    for at in range(100, 200):
+        journal.note(valid if at % 2 else void, at)
+    assert len(journal.told("L1", "EOL")) == SPANS_KEPT
 
 
 @pytest.mark.parametrize(("work_ms", "late"), [(0, 0), (400, 0), (2000, 1)])

@@ -171,7 +171,7 @@ def test_a_conflict_between_the_limits_is_told_and_the_share_gives_way() -> None
     assert choice.review_share > 0.9
     said = choice.say_conflict(make_plan_with(0.001))
     assert "cannot both be held" in said
-    assert "30% reviews would let" in said
+    assert "30 % reviews would let" in said
     assert ("To review every part would cost less" in said) == (choice.cost_per_part > 2.5)
 
 
