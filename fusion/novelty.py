@@ -7,6 +7,7 @@ it adds nothing to one).
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 
 import msgspec
@@ -23,7 +24,7 @@ from fusion.features import (
     Norms,
     feature_columns,
 )
-from fusion.novelty_space import Doubles, Space, distance, precision, taken_of, whitener
+from fusion.novelty_space import CLIP, Doubles, Space, distance, precision, taken_of, whitener
 from fusion.subsets import Sources, speaking_subset
 
 REMARKS_MAX = 3  # values named of one part, the most telling first
@@ -73,6 +74,8 @@ class NoveltyGate:
         self._space = space
         self._columns = [columns[i] for i in space.columns]
         self._units = {slot.entity: slot.unit for slot in spec.channels}
+        self._centre = space.centre.astype(np.float64)
+        self._scale, self._mean = space.scale.astype(np.float64), space.mean.astype(np.float64)
         self._sources: list[Sources] = [frozenset(limit.sources) for limit in notes.limits]
         self._within = [self._prepared(limit, taken_of(space, columns, limit.sources)) for limit in notes.limits]
 
@@ -85,12 +88,23 @@ class NoveltyGate:
         if speaking is None:
             return ()
         within = self._within[speaking]
-        units = self._space.units(row.features[None, :], product_at)[0]
-        away = float(distance(units[within.taken][None, :], within.white)[0])
+        units = self._units_of(row, product_at)
+        turned = within.white @ units[within.taken]
+        away = math.sqrt(float(turned @ turned))
         if away <= within.limit or self._like_a_known_defect(units[within.taken], within):
             return ()
         said = self._telling(row, product_at, units, within)
         return said or (f"the values together are {away / within.limit:.1f} times as unusual as any learned",)
+
+    def _units_of(self, row: FeatureRow, product_at: int) -> Doubles:
+        """`Space.units` of one part, float64[d]; by hand, because it is asked of every part."""
+        units = row.features[self._space.columns] - self._centre[product_at]
+        units /= self._scale
+        units[np.isnan(units)] = 0.0
+        np.maximum(units, -CLIP, out=units)
+        np.minimum(units, CLIP, out=units)
+        units -= self._mean
+        return np.asarray(units, dtype=np.float64)
 
     def _like_a_known_defect(self, units: Doubles, within: _Within) -> bool:
         """Is it as near to a labelled defect as the bulk's parts are to their middle?"""

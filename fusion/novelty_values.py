@@ -24,6 +24,7 @@ from fusion.risk import RiskModels
 
 VALUES_MAX = 100  # an attribute with more is no set of tools
 LOTS_MIN = 8  # lots of the later half below which "nothing new" says too little (rule of three: at most 3 in 8 lots)
+NEGLIGIBLE = 0.05  # logits; what moves the odds by less than a twentieth moves nothing a person would see
 LABELS_LEARNED = SHRINK_PARTS  # then the value's own rate weighs as much as the line's
 
 
@@ -53,7 +54,7 @@ class Unknown:
         return (
             f"{self.name}={self.value}{at} is new; the ones that were learned would make the odds "
             f"{math.exp(low):.2g} to {math.exp(high):.2g} times what they are"
-            if high - low > 1e-6
+            if high - low > NEGLIGIBLE
             else f"{self.name}={self.value}{at} is new; the risk does not depend on it"
         )
 
@@ -111,7 +112,7 @@ class KnownValues:
             if counted is None or counted.labels < LABELS_LEARNED:
                 reach = self._reach(row, self._levels[slot.label], models, model)
                 found.append(Unknown(one.name, value, one.station_id, reach))
-        return tuple(found)
+        return _merged(found)
 
     def _reach(
         self, row: FeatureRow, levels: npt.NDArray[np.intp], models: RiskModels, model: int
@@ -123,3 +124,17 @@ class KnownValues:
         logits = models.logits(model, self._builder.derive(raw))
         moved = logits[1:] - logits[0]
         return min(0.0, float(moved.min())), max(0.0, float(moved.max()))
+
+
+def _merged(found: Sequence[Unknown]) -> tuple[Unknown, ...]:
+    """One of each value, with all the stations that booked it; what it may do at each adds up."""
+    merged: dict[tuple[str, str], Unknown] = {}
+    for one in found:
+        key = (one.name, one.value)
+        if (known := merged.get(key)) is not None:
+            stations = ", ".join(filter(None, (known.station_id, one.station_id)))
+            reach = (known.reach[0] + one.reach[0], known.reach[1] + one.reach[1])
+            merged[key] = Unknown(one.name, one.value, stations, reach)
+        else:
+            merged[key] = one
+    return tuple(merged.values())

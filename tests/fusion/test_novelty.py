@@ -169,3 +169,15 @@ def test_the_tail_of_an_exponential_is_found() -> None:
     start, step = tail(scores, np.full(50_000, 1 / 50_000))
     assert start == pytest.approx(2.0 * np.log(20), rel=0.05)
     assert step == pytest.approx(2.0, rel=0.05)
+
+
+def test_one_part_is_measured_as_all_of_training_were(judge: Judge, make: Make) -> None:
+    """The serving arithmetic, written by hand, is that of `Space.units`, also where a source is missing."""
+    gate = judge.gate("L1", "EOL")
+    assert gate is not None
+    novelty = gate._strangeness._gate
+    assert novelty is not None
+    for sources in (("camera:top", "sensors:OP10"), ("sensors:OP10",)):
+        row = gate.builder.row(make(940, sources=sources, **WHOLE), HistoryView())
+        expected = novelty._space.units(row.features[None, :], 0)[0]
+        assert np.allclose(novelty._units_of(row, 0), expected, atol=1e-5)
