@@ -21,7 +21,7 @@ from fusion.judge import Judge, Judgement
 from fusion.paced_history import PacedHistory
 from fusion.promises import Promises
 from fusion.recalibrate_watch import CALIBRATION, RecalibrationWatch
-from fusion.scan_watch import SCAN, ScanWatch
+from fusion.scan_watch import SCAN, ScanWatch, told_once
 from fusion.watch import Judged, Watch, begin_watches
 from ingest.assemble import Assembler
 from ingest.blobs import blob_name
@@ -181,7 +181,7 @@ class Partition:
     def incidents(self) -> list[Incident]:
         """What is going wrong now on the lines of this partition, the oldest first."""
         watched = [one for watch in self.watches.values() for one in watch.incidents()]
-        return sorted([*self.cameras.incidents(), *watched], key=lambda one: one.since)
+        return sorted(told_once([*self.cameras.incidents(), *watched]), key=lambda one: one.since)
 
     def certificates(self, line_ids: Collection[str]) -> list[Standing]:
         """How the certificates of these lines' gates stand now."""

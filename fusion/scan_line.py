@@ -46,12 +46,11 @@ _UNPACK_BOOK = msgspec.msgpack.Decoder(_Book)
 
 
 class ScanLine:
-    """One line. `notes`: what training left, of the model that judged last; `quiet`: see `Look`."""
+    """One line. `notes`: what training left, of the model that judged last."""
 
     def __init__(self, line_id: str) -> None:
         self.line_id = line_id
         self.notes: ScanNotes | None = None
-        self.quiet = False
         self.memory = ScanMemory()
         self._book = _Book()
         self._book_changed = False
@@ -75,6 +74,10 @@ class ScanLine:
         until = block_before(event_at)
         self.settle(until)
         return next((blamed for since, blamed in reversed(self._book.blamed) if since <= until), [])
+
+    def unexplained_flags(self, since: int) -> tuple[int, float]:
+        """Flags since a time (ms), and how many are expected by nature and by the excesses that are open."""
+        return Look(self.memory, self._book.scan, self.notes).unexplained(since)
 
     def settle(self, until: int) -> None:
         """Count all that waits from before `until` (ms since 1970), in the order of time."""
@@ -104,9 +107,9 @@ class ScanLine:
                 self._look(entry.at)
 
     def _look(self, at: int) -> None:
-        if not Look(self.memory, self._book.scan, self.notes, self.quiet).take():
+        if not Look(self.memory, self._book.scan, self.notes).take():
             return
-        blamed = sorted(one.blamed for one in self._book.scan.open if one.cause)
+        blamed = sorted(one.blamed for one in self._book.scan.open if one.cause and "defects" in one.counts)
         if blamed != (self._book.blamed[-1][1] if self._book.blamed else []):
             since = (at // BLOCK_MS + 1) * BLOCK_MS  # whoever has this block settled sees it
             self._book.blamed = [*self._book.blamed, (since, blamed)][-BLAMED_KEPT:]

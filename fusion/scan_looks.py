@@ -25,10 +25,10 @@ class ScanBook(msgspec.Struct, array_like=True):
 
 
 class Look:
-    """One look. `quiet`: another watch explains the flags already, so flags alone open nothing."""
+    """One look."""
 
-    def __init__(self, memory: ScanMemory, book: ScanBook, notes: ScanNotes | None, quiet: bool) -> None:
-        self._memory, self._book, self._notes, self._quiet = memory, book, notes, quiet
+    def __init__(self, memory: ScanMemory, book: ScanBook, notes: ScanNotes | None) -> None:
+        self._memory, self._book, self._notes = memory, book, notes
         self._seen: Remembered = memory.remembered()
         self._names = memory.names
         self._numbers = {name: number for number, name in enumerate(memory.names) if number != NONE}
@@ -49,6 +49,16 @@ class Look:
             carrying = self._everything.position[self._carrying(one.cause)]
             count_exposed(one, carrying, self._memory.end, self._memory.part_id)
         return _PACK.encode(self._book) != before
+
+    def unexplained(self, since: int) -> tuple[int, float]:
+        """Flags of the parts from a time on, and how many are expected of them by nature and by what is open."""
+        rows = signal_rows(self._seen, self._names, "flags", self._notes)
+        if rows is None:
+            return 0, 0.0
+        known = [*self._book.past, *(one.explanation() for one in self._book.open)]
+        rows = self._without(rows, known, "flags")
+        late = self._seen.at[rows.position - self._seen.start] >= since
+        return int(rows.observed[late].sum()), float(rows.expected[late].sum())
 
     # -- searching -----------------------------------------------------------------------------------------------------
 
@@ -91,7 +101,7 @@ class Look:
         for cause, shown in found.items():
             one = known.get(cause) or self._renamed(cause, set(found))
             if one is None:
-                if not any(excess.clear for excess in shown.values()) or (self._quiet and "defects" not in shown):
+                if not any(excess.clear for excess in shown.values()):
                     continue
                 one = OpenExcess(list(cause), self._memory.end, 0, {})
                 self._book.open.append(one)

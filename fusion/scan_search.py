@@ -25,7 +25,7 @@ PAIR_FROM = 5.0  # nats of the better side; a pair of which neither side stands 
 PAIR_PENALTY = 5.0  # nats: about the log of the partners tried, so that a pair is no likelier by chance than a level
 TIE = 3.0  # nats (20 to 1): two causes nearer than this cannot be told apart,
 TIE_OVERLAP = 0.5  # if so many of the parts that carry either carry both
-LEAD = 3.0  # nats ahead of others when an incident opens: a look or two later, with a better name;
+LEAD = 4.0  # nats ahead of others, which are some 50, when an incident opens: a look or two later, better named;
 SURE = 8.0  # or so much more than the limit asks
 HELD = 2.0  # nats that speak for the cause an open incident names already: no hopping between two
 

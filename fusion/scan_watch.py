@@ -6,6 +6,8 @@ that knows history would explain an excess away.
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+
 from fusion.incidents import Incident
 from fusion.scan_levels import counted_gates, levels_of
 from fusion.scan_line import Blamed, ScanLine, block_before
@@ -50,8 +52,13 @@ class ScanWatch:
         return [one for _, line in sorted(self._lines.items()) for one in line.incidents()]
 
     def blamed_at(self, line_id: str, event_at: Instant) -> list[Blamed]:
-        """What the incidents blame that were open as of the block before that of this moment."""
+        """What incidents that labels show blame, as of the block before that of this moment."""
         return self._line(line_id).blamed_at(int(event_at))
+
+    def unexplained_flags(self, line_id: str, since: Instant) -> tuple[int, float]:
+        """Flags of a line since a moment, and how many are expected by nature and by the excesses that are open: their
+        difference is what a shift may explain, in one currency with these."""
+        return self._line(line_id).unexplained_flags(int(since))
 
     def changes(self) -> list[tuple[str, str, bytes | None]]:
         return [(line_id, key, value) for line_id, line in self._lines.items() for key, value in line.changes()]
@@ -64,3 +71,16 @@ class ScanWatch:
         if line is None:
             line = self._lines[line_id] = ScanLine(line_id)
         return line
+
+
+def told_once(incidents: Iterable[Incident]) -> list[Incident]:
+    """One incident per trouble: while a shift of a channel or camera explains a line's flags, an excess that flags
+    alone show is not told. It stays in the state: what verdicts are told does not depend on the shift."""
+    told = list(incidents)
+    shifted = {one.line_id for one in told if one.incident == "shift"}
+    return [one for one in told if not (one.incident == "excess" and one.line_id in shifted and by_flags_alone(one))]
+
+
+def by_flags_alone(incident: Incident) -> bool:
+    """Do no labels show this excess?"""
+    return "defects_observed" not in incident.measure

@@ -11,6 +11,7 @@ from fusion.incidents import Incident
 from fusion.scan_line import LOOK_PARTS, ScanLine
 from fusion.scan_memory import BATCH, ScanMemory, ScanPart
 from fusion.scan_rates import ScanNotes
+from fusion.scan_watch import told_once
 from tests.fusion.scan_lines import CYCLE_MS, START, Made, feed, make, notes_of
 
 ONSET, PARTS = 1500, 4000
@@ -114,15 +115,25 @@ def test_without_history_a_line_is_its_own_yardstick() -> None:
 
 
 def test_where_a_shift_explains_the_flags_they_open_no_incident_of_their_own(notes: ScanNotes) -> None:
-    made = [msgspec_flag(one) for one in make(PARTS, 10)]
-    for quiet, found in ((False, ["tool_a=Aa"]), (True, [])):
-        line = line_with(notes)
-        line.quiet = quiet
-        feed(line, made)
-        assert [one.cause for one in line.incidents()] == found
+    found = incidents_of(notes, [flagged_more(one) for one in make(PARTS, 10)])
+    assert [one.cause for one in told_once(found)] == ["tool_a=Aa"]
+    shift = Incident(line_id="L1", incident="shift", cause="OP10.current_a", since=START)
+    assert told_once([shift, *found]) == [shift]
+    elsewhere = msgspec.structs.replace(shift, line_id="L2")
+    assert told_once([elsewhere, *found]) == [elsewhere, *found]
+    by_labels = incidents_of(notes, make(PARTS, 1, worse("tool_a=Aa")))
+    assert told_once([shift, *by_labels]) == [shift, *by_labels]
 
 
-def msgspec_flag(one: Made) -> Made:
+def test_flags_that_an_open_excess_explains_are_not_explained_again(notes: ScanNotes) -> None:
+    line = line_with(notes)
+    feed(line, [flagged_more(one) for one in make(PARTS, 10)])
+    observed, expected = line.unexplained_flags(START + ONSET * CYCLE_MS)
+    assert observed == pytest.approx(expected, rel=0.35)
+    assert line.unexplained_flags(START + PARTS * CYCLE_MS) == (0, 0.0)
+
+
+def flagged_more(one: Made) -> Made:
     flagged = one.flag or (one.number >= ONSET and "tool_a=Aa" in one.levels and one.number % 6 == 0)
     return Made(one.number, one.levels, one.defect, flagged)
 
