@@ -18,7 +18,8 @@ CONFIDENCE = 0.95
 class Certificate(msgspec.Struct, frozen=True, kw_only=True):
     """`asked`: the plan's `escape_rate_max`. `promise`: what is certified at the threshold, None: nothing.
 
-    `parts`, `lots`, `escapes`: labelled parts it rests on, their lots, and how many of them would have escaped.
+    `parts`, `lots`, `escapes`: labelled parts it rests on, their lots (runs of lots where these are very many or very
+    small), and how many of them would have escaped.
     `lot_sd`: natural spread of the defect rate between lots, in logits, and `lot_sd_high`, its upper limit.
     `more_lots`: how many lots like these would be needed besides to certify what is asked; None: not needed, or no
     number of lots would do. `without`: source -> share of training's parts that came without it. `rests_on`: mark of
@@ -48,7 +49,8 @@ class Certificate(msgspec.Struct, frozen=True, kw_only=True):
         rests = f"{_count(self.parts)} parts in {_count(self.lots)} lots"
         if self.promise is None:
             return f"No escape rate can be certified on {rests}: {self.why}"
-        said = f"At most {say_rate(self.promise)} escapes of made parts, {100 * self.confidence:.3g} % confidence, on {rests}"
+        confidence = f"{100 * self.confidence:.3g} % confidence"
+        said = f"At most {say_rate(self.promise)} escapes of made parts, {confidence}, on {rests}"
         if self.holds_what_is_asked:
             return f"{said}."
         return f"{said}; the plan asks {say_rate(self.asked)}, which cannot be certified: {self.why}"

@@ -30,6 +30,8 @@ Doubles = npt.NDArray[np.float64]
 TESTED_AT = 0.03  # not 1 - CONFIDENCE: the rest pays for a spread that is estimated and for risks that are out of fold;
 # so measured over simulated plants the promise is broken in at most 5 % (tests/bench/results_fusion_certificate.py)
 LOTS_MIN = 20  # fewer were not measured: one bad lot in twenty would most likely not be among them
+UNITS_MAX = 400  # lots that are told apart; more sharpen no bound and take their time
+UNIT_PARTS_MIN = 10  # parts of a lot on the average; smaller ones are taken together with their neighbours in time
 LABELLED_MIN = 0.9  # of the parts; what was not labelled may be what escaped
 PROMISES = tuple(m * 10.0**e for e in (-5, -4, -3, -2) for m in (1.0, 1.5, 2.0, 3.0, 5.0, 8.0))  # rounded up to one
 LOTS_TOLD_MAX = 50  # times as many lots as there are: beyond that no number is told
@@ -88,14 +90,23 @@ class Bound:
         return float(self.risks[most]) if most < len(self.risks) else math.nextafter(1.0, 2.0)
 
 
+def units(lot: npt.NDArray[np.intp]) -> npt.NDArray[np.intp]:
+    """int[n]: the lots, numbered in the order of time, or runs of lots where they are very many or very small: a plant
+    that books every part as a lot of its own has not thereby made its parts independent."""
+    _, numbered = np.unique(lot, return_inverse=True)
+    lots = int(numbered.max()) + 1
+    most = max(min(lots, UNITS_MAX, len(lot) // UNIT_PARTS_MIN), 1)
+    return np.asarray(numbered * most // lots, dtype=np.intp)
+
+
 def fit_bound(labelled: Labelled) -> Bound:
     """The bound of labelled parts, one defect at least."""
-    _, lot = np.unique(labelled.lot, return_inverse=True)
+    lot = units(labelled.lot)
     order = np.argsort(labelled.risk[labelled.defect], kind="stable")
     risks = labelled.risk[labelled.defect][order]
-    of_escapes = lot[labelled.defect][order].astype(np.intp)
+    of_escapes = lot[labelled.defect][order]
     sizes = np.bincount(lot).astype(np.float64)
-    spread = fit_lot_spread(labelled.risk, labelled.defect, lot.astype(np.intp))
+    spread = fit_lot_spread(labelled.risk, labelled.defect, lot)
     upper = np.maximum(
         np.maximum.accumulate(_by_lots(of_escapes, sizes)),
         _by_spread(np.arange(len(risks) + 1.0), float(sizes.sum()), _variation(spread.high, sizes)),
@@ -146,7 +157,7 @@ def _by_spread(seen: Doubles, total: float, variation: float) -> Doubles:
 def certify(labelled: Labelled, plan: Plan, line_id: str, gate_id: str) -> tuple[ThresholdChoice, Certificate]:
     """The plan's threshold, and what is certified at it: lowered where that certifies what the plan asks within its
     review share (the escape bound comes first)."""
-    asked, lots = plan.constraints.escape_rate_max, len(np.unique(labelled.lot))
+    asked, lots = plan.constraints.escape_rate_max, int(units(labelled.lot).max()) + 1
     choice = choose_threshold(labelled.risk, labelled.defect, plan)
     why = _refusal(labelled, lots)
     bound = fit_bound(labelled) if not why else None

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from fusion.calibrate import sigmoid
 from fusion.certificate import Certificate, plan_mark
-from fusion.certificate_fit import LOTS_MIN, Labelled, certify, fit_bound
+from fusion.certificate_fit import LOTS_MIN, Labelled, certify, fit_bound, units
 from fusion.certificate_lots import fit_lot_spread
 from fusion.decide import choose_threshold
 from ingest.plan import Plan
@@ -64,6 +64,15 @@ def test_few_lots_certify_nothing_and_say_how_many_more() -> None:
     assert certificate.more_lots == 5
     assert "too few" in certificate.say()
     assert certificate_of(drawn(LOTS_MIN), asking(0.05)).promise is not None
+
+
+def test_booking_every_part_as_a_lot_of_its_own_makes_no_parts_independent() -> None:
+    labelled = drawn(60, sd=1.0)
+    alone = Labelled(labelled.risk, labelled.defect, np.arange(len(labelled.risk)))
+    assert units(labelled.lot).max() + 1 == 60
+    assert certificate_of(alone, asking(ASKED)).lots == 400
+    few = Labelled(labelled.risk[:150], labelled.defect[:150], np.arange(150))
+    assert certificate_of(few, asking(ASKED)).promise is None
 
 
 def test_a_promise_that_cannot_be_given_names_the_lesser_one_and_what_the_other_takes() -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
@@ -17,10 +18,13 @@ from fusion.incidents import Incident
 from fusion.judge import Judge
 from fusion.partition import Partition
 from fusion.watch import Judged
+from fusion.worker import FusionWorker
 from ingest.evidence import Evidence
+from ingest.log_open import open_log
 from ingest.messages import Instant
 from ingest.plan import Plan
 from ingest.settings import Settings
+from ingest.topics import create_topics
 from tests.fusion.conftest import make_plan
 from tests.fusion.test_partition_cameras import frame, visit
 
@@ -142,6 +146,27 @@ def test_the_partition_tells_of_its_lines(judge: Judge, plan: Plan, tmp_path: Pa
     assert partition.certificates([]) == []
     (noted,) = partition.certificates_told(["L1"], 1000)
     assert {**told.told(), "voids": []} == noted
+
+
+def test_the_heartbeat_tells_how_the_certificates_of_owned_lines_stand(
+    judge: Judge, plan: Plan, tmp_path: Path
+) -> None:
+    settings = Settings(home=str(tmp_path), partitions=1)
+    log = open_log(settings)
+    create_topics(log, settings)
+    worker = FusionWorker(plan, settings, judge, log)
+    try:
+        for _ in range(200):
+            worker.cycle()
+            if worker.posts:
+                break
+        (told,) = worker.state()["certificates"]  # type: ignore[misc, attr-defined]
+    finally:
+        worker.close()
+        log.close()
+    assert (told["line_id"], told["gate_id"], told["asked"], told["voids"]) == ("L1", "EOL", 0.01, [])
+    assert told["standing"] in ("valid", "cannot_certify")
+    json.dumps(told)
 
 
 def test_when_it_was_void_is_remembered_and_moves_with_the_partition(judge: Judge, gate: GateJudge, plan: Plan) -> None:
