@@ -33,6 +33,7 @@ PAIRED = 3  # of the first three each two are undone together
 PAIR_DRAWS = 4
 ROWS_MAX = 1 + SCREENED_MAX + FINALISTS * LOOKS + 3 * PAIR_DRAWS  # asked of a model for one part, at most
 RISK_MIN = 1e-9
+FAR = 1e6  # standard deviations; its square is finite
 LIKENESS = ("mean", "std", "golden_rms", "golden_mean")  # what makes two channels alike
 
 
@@ -100,14 +101,17 @@ class Counterfactual:
         given = np.array([i for i, c in enumerate(columns) if _conditions(c)], dtype=np.intp)
         self.in_control = InControl(reference, owner, given, told)
         self._channels = len(builder.spec.channels)  # whose every column is expected; they come first
-        self._told = np.split(np.arange(len(told)), np.flatnonzero(np.diff(owner[told])) + 1) if len(told) else []
+        self._spans = [  # of the told columns, which lie together
+            slice(int(np.searchsorted(owner[told], e)), int(np.searchsorted(owner[told], e, "right")))
+            for e in range(self._channels)
+        ]
         alike = np.array([i for i, c in enumerate(columns) if _is_likeness(c.name, c.source)], dtype=np.intp)
         self._alike = alike[np.argsort(owner[alike], kind="stable")]
         self._alike_first = np.flatnonzero(np.diff(owner[self._alike], prepend=-2))
         self._alike_owner = owner[self._alike][self._alike_first]
-        near = np.nan_to_num(reference[:, self._alike])
-        spread = near.std(axis=0)
+        spread = np.nan_to_num(reference[:, self._alike]).std(axis=0)
         self._scale = np.where(spread > 0, 1.0 / np.maximum(spread, 1e-9), 0.0).astype(np.float32)
+        self._near = reference[:, self._alike] * self._scale
         self._follow = _squared_correlation(reference, [cols[0] for cols in self._columns])
 
     def undo(self, row: FeatureRow, models: Scorer, model: int) -> Undoing:
@@ -117,16 +121,12 @@ class Counterfactual:
             return Undoing()
         part = self._part(row.raw)
         risk, tried, left = self._glance(part, present, models, model)
-        order = np.argsort(left.mean(axis=0), kind="stable")
-        finalists = [tried[place] for place in order[:FINALISTS]]
-        more = self._look(part, finalists, models, model)
-        singles = []
-        for place, e in enumerate(tried):
-            seen = left[:, place]
-            if e in finalists:
-                seen = np.concatenate([seen if len(left) > 1 else seen[:0], more[:, finalists.index(e)]])
-            share, error = 1.0 - seen.mean() / risk, seen.std() / np.sqrt(len(seen)) / risk
-            singles.append(Undone(self.entities[e], max(0.0, float(share)), float(error)))
+        first = np.argsort(left.mean(axis=0), kind="stable")[:FINALISTS]
+        more = self._look(part, [tried[place] for place in first], models, model)
+        mean, error = _mean_and_error(left)
+        mean[first], error[first] = _mean_and_error(np.concatenate([left[:, first], more]) if len(left) > 1 else more)
+        shares, errors = np.maximum(0.0, 1.0 - mean / risk).tolist(), (error / risk).tolist()
+        singles = [Undone(self.entities[e], s, r) for e, s, r in zip(tried, shares, errors, strict=True)]
         singles.sort(key=lambda found: (-found.share, found.entity))
         number = {self.entities[e]: e for e in tried}
         pairs = [(number[a], number[b]) for a, b in _worth_pairing(singles)]
@@ -134,7 +134,8 @@ class Counterfactual:
 
     def _part(self, raw: Floats) -> _Part:
         """What all draws of one part need."""
-        away = np.nan_to_num((self.reference[:, self._alike] - raw[self._alike]) * self._scale)
+        away = self._near - np.clip(raw[self._alike] * self._scale, -FAR, FAR)
+        np.copyto(away, 0.0, where=np.isnan(away))
         own = np.zeros((len(away), len(self.entities)), dtype=np.float32)
         if len(self._alike):
             own[:, self._alike_owner] = np.add.reduceat(away * away, self._alike_first, axis=1)
@@ -156,7 +157,7 @@ class Counterfactual:
         for place, e in enumerate(tried):
             at = slice(1 + place * draws, 1 + (place + 1) * draws)
             if draws == 1 and e < self._channels:
-                rows[at, self._columns[e]] = part.expected[self._told[e]]
+                rows[at, self._columns[e]] = part.expected[self._spans[e]]
             else:
                 rows[at, self._columns[e]] = self._values(e, nearest[:, place], part.expected)
         risk = sigmoid(models.logits(model, self._builder.derive(rows)))
@@ -195,10 +196,10 @@ class Counterfactual:
     def _values(self, entity: int, donors: npt.NDArray[np.intp], expected: Floats) -> Floats:
         """float32[draws, own columns]: what the entity could have been, had it been in control."""
         values: Floats = self.reference[donors[:, None], self._columns[entity]]
-        if entity < self._channels:
-            told = self._told[entity]
-            drawn = expected[told] + self.in_control.residual[donors[1::2, None], told]
-            values[1::2] = np.clip(drawn, self.in_control.low[told], self.in_control.high[told])
+        if entity < self._channels and len(donors) > 1:
+            told = self._spans[entity]
+            drawn = expected[told] + self.in_control.residual[donors[1::2], told]
+            np.minimum(np.maximum(drawn, self.in_control.low[told]), self.in_control.high[told], out=values[1::2])
         return values
 
     @staticmethod
@@ -209,6 +210,11 @@ class Counterfactual:
         some = np.argpartition(distance, draws, axis=0)[:draws]
         order = np.argsort(np.take_along_axis(distance, some, axis=0), axis=0, kind="stable")
         return np.asarray(np.take_along_axis(some, order, axis=0))
+
+
+def _mean_and_error(left: Doubles) -> tuple[Doubles, Doubles]:
+    """Of float64[draws, n]: float64[n] each."""
+    return left.mean(axis=0), left.std(axis=0) / np.sqrt(len(left))
 
 
 def _worth_pairing(singles: Sequence[Undone]) -> list[tuple[str, str]]:
