@@ -31,7 +31,7 @@ class _Fold:
     def logits(self, model: int, features: Floats) -> npt.NDArray[np.float64]:
         filled = np.where(np.isnan(features), self.fill, features)
         score = self.graph.run({INPUT: filled.astype(np.float32)})[0][:, 1].astype(np.float64)
-        return np.asarray(self.calibration.slope * logit(score) + self.calibration.intercept)
+        return self.calibration.risk_logit(logit(score))
 
 
 def held_out_shares(

@@ -33,8 +33,8 @@ RESAMPLES = 200
 
 class LotSpread(msgspec.Struct, frozen=True, kw_only=True):
     """Of one gate's training parts, out of fold. `variance`: of lots' intercepts, in squared logits; `variance_high`:
-    its upper end, for tests; `weight`: information of an average lot; `doubt`: variance of the intercept that was fitted
-    on so few lots, in squared logits; `alarm`: level of `run_of_lots`."""
+    its upper end, for tests; `weight`: information of an average lot; `doubt`: variance of the intercept that was
+    fitted on so few lots, in squared logits; `alarm`: level of `departure`, see `highest_runs`."""
 
     lots: int = 0
     variance: float = VARIANCE_UNKNOWN

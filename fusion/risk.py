@@ -69,8 +69,7 @@ class RiskModels:
 
     def logits(self, model: int, features: Floats) -> npt.NDArray[np.float64]:
         """float64[n]: logits of calibrated risk."""
-        calibration = self.models[model].calibration
-        return np.asarray(calibration.slope * logit(self.scores(model, features)) + calibration.intercept)
+        return self.models[model].calibration.risk_logit(logit(self.scores(model, features)))
 
     def estimate(self, row: FeatureRow, widen: bool, correction: Recalibration | None = None) -> Estimate | None:
         """The risk of one part; `widen`: training never saw its like, so the interval is opened; `correction`: what
@@ -82,7 +81,10 @@ class RiskModels:
         score = float(self.scores(model, row.features[None, :])[0])
         clipped = min(max(score, SCORE_CLIP), 1.0 - SCORE_CLIP)
         place = math.log(clipped / (1.0 - clipped))
-        centre = calibration.slope * place + calibration.intercept
+        if calibration.centre:
+            centre = _between(place, calibration.nodes, calibration.centre)
+        else:
+            centre = calibration.slope * place + calibration.intercept
         more = WIDEN_LOGIT if widen else 0.0
         below = max(centre - _between(place, calibration.nodes, calibration.low), 0.0) + more
         above = max(_between(place, calibration.nodes, calibration.high) - centre, 0.0) + more
