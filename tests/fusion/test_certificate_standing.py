@@ -160,10 +160,12 @@ def test_the_heartbeat_tells_how_the_certificates_of_owned_lines_stand(
             worker.cycle()
             if worker.posts:
                 break
-        (told,) = worker.state()["certificates"]  # type: ignore[misc, attr-defined]
+        certificates = worker.state()["certificates"]
     finally:
         worker.close()
         log.close()
+    assert isinstance(certificates, list)
+    (told,) = certificates
     assert (told["line_id"], told["gate_id"], told["asked"], told["voids"]) == ("L1", "EOL", 0.01, [])
     assert told["standing"] in ("valid", "cannot_certify")
     json.dumps(told)
