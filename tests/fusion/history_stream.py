@@ -101,18 +101,25 @@ def base_risk(stream: Stream) -> Doubles:
 
 def lot_gains(stream: Stream, base: Doubles, columns: Doubles) -> Doubles:
     """float64[test lots]: mean log-loss that history takes off each lot of the last 40 % of parts."""
-    train = np.arange(len(base)) < int(0.6 * len(base))
-    plain = logit(base)[:, None]
-    losses = [
-        _losses(rows[train], stream.defect[train], rows[~train], stream.defect[~train])
-        for rows in (plain, np.column_stack([plain, columns]))
-    ]
-    lots = stream.lot[~train] - stream.lot[~train].min()
+    defect, *risks = risks_of_the_rest(stream, base, columns)
+    losses = [-np.where(defect, np.log(risk), np.log1p(-risk)) for risk in risks]
+    lots = stream.lot[-len(defect) :] - stream.lot[-len(defect) :].min()
     gain = np.bincount(lots, losses[0] - losses[1]) / np.bincount(lots)
     return np.asarray(gain)
 
 
-def _losses(rows: Doubles, defect: npt.NDArray[np.bool_], fresh: Doubles, happened: npt.NDArray[np.bool_]) -> Doubles:
+def risks_of_the_rest(
+    stream: Stream, base: Doubles, columns: Doubles
+) -> tuple[npt.NDArray[np.bool_], Doubles, Doubles]:
+    """Of the last 40 % of parts: who is defective, the risk without history, and the risk with it."""
+    train = np.arange(len(base)) < int(0.6 * len(base))
+    plain = logit(base)[:, None]
+    without, told = (
+        _risks(rows[train], stream.defect[train], rows[~train]) for rows in (plain, np.column_stack([plain, columns]))
+    )
+    return stream.defect[~train], without, told
+
+
+def _risks(rows: Doubles, defect: npt.NDArray[np.bool_], fresh: Doubles) -> Doubles:
     risk = LogisticRegression(C=10.0, max_iter=300).fit(rows, defect).predict_proba(fresh)[:, 1]
-    risk = np.clip(risk, 1e-9, 1 - 1e-9)
-    return np.asarray(-np.where(happened, np.log(risk), np.log1p(-risk)))
+    return np.clip(risk, 1e-9, 1 - 1e-9)
