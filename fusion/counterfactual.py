@@ -77,12 +77,12 @@ class Undoing:
 @dataclass(frozen=True, slots=True)
 class _Part:
     """What draws need. `distance`: float32[m], squared, to each good part; `own`: float32[m, entities], what each
-    entity adds to it; `expected`: of `InControl`."""
+    entity adds to it; `away`: of `InControl`."""
 
     raw: Floats
     distance: Floats
     own: Floats
-    expected: Floats
+    away: Floats
 
 
 class Counterfactual:
@@ -139,7 +139,7 @@ class Counterfactual:
         own = np.zeros((len(away), len(self.entities)), dtype=np.float32)
         if len(self._alike):
             own[:, self._alike_owner] = np.add.reduceat(away * away, self._alike_first, axis=1)
-        return _Part(raw, own.sum(axis=1), own, self.in_control.expected(raw))
+        return _Part(raw, own.sum(axis=1), own, self.in_control.away(raw))
 
     def _glance(
         self, part: _Part, present: Sequence[int], models: Scorer, model: int
@@ -157,9 +157,9 @@ class Counterfactual:
         for place, e in enumerate(tried):
             at = slice(1 + place * draws, 1 + (place + 1) * draws)
             if draws == 1 and e < self._channels:
-                rows[at, self._columns[e]] = part.expected[self._spans[e]]
+                rows[at, self._columns[e]] = self.in_control.expected(part.away, self._spans[e])
             else:
-                rows[at, self._columns[e]] = self._values(e, nearest[:, place], part.expected)
+                rows[at, self._columns[e]] = self._values(e, nearest[:, place], part.away)
         risk = sigmoid(models.logits(model, self._builder.derive(rows)))
         return max(float(risk[0]), RISK_MIN), tried, risk[1:].reshape(len(tried), draws).T
 
@@ -169,7 +169,7 @@ class Counterfactual:
         rows = np.repeat(part.raw[None, :], len(finalists) * LOOKS, axis=0)
         for place, e in enumerate(finalists):
             at = slice(place * LOOKS, (place + 1) * LOOKS)
-            rows[at, self._columns[e]] = self._values(e, nearest[:, place], part.expected)
+            rows[at, self._columns[e]] = self._values(e, nearest[:, place], part.away)
         risk = sigmoid(models.logits(model, self._builder.derive(rows)))
         return risk.reshape(len(finalists), LOOKS).T
 
@@ -193,12 +193,12 @@ class Counterfactual:
             for (a, b), s in zip(pairs, share, strict=True)
         ]
 
-    def _values(self, entity: int, donors: npt.NDArray[np.intp], expected: Floats) -> Floats:
+    def _values(self, entity: int, donors: npt.NDArray[np.intp], away: Floats) -> Floats:
         """float32[draws, own columns]: what the entity could have been, had it been in control."""
         values: Floats = self.reference[donors[:, None], self._columns[entity]]
         if entity < self._channels and len(donors) > 1:
             told = self._spans[entity]
-            drawn = expected[told] + self.in_control.residual[donors[1::2], told]
+            drawn = self.in_control.expected(away, told) + self.in_control.residual[donors[1::2], told]
             np.minimum(np.maximum(drawn, self.in_control.low[told]), self.in_control.high[told], out=values[1::2])
         return values
 

@@ -34,8 +34,9 @@ class InControl:
         rows = good.astype(np.float64)
         self._mean, self._sd, self._per_sd = _mean_and_sd(rows)
         away = np.nan_to_num(np.clip((rows - self._mean) * self._per_sd, -AWAY_MAX, AWAY_MAX))
-        self._weights, left_variance = _regression(away[:, given], away[:, told], owner[given], owner[told])
-        left = away[:, told] - away[:, given] @ self._weights
+        weights, left_variance = _regression(away[:, given], away[:, told], owner[given], owner[told])
+        self._weights = np.ascontiguousarray(weights.T, dtype=np.float32)  # a row each, so that few are read
+        left = away[:, told] - away[:, given] @ weights
         self._left_sd = np.sqrt(left_variance)
         self.residual: Floats = (left * self._sd[told]).astype(np.float32)
         seen = np.where(np.isnan(rows[:, told]), self._mean[told], rows[:, told])
@@ -44,20 +45,25 @@ class InControl:
         both = np.isin(told, given)
         self._judged = np.flatnonzero(both)
         self._judged_at = told[both]
+        self._judged_weights = np.ascontiguousarray(self._weights[self._judged])
         self._first = np.flatnonzero(np.diff(owner[self._judged_at], prepend=-2))
         self.judged_entities = owner[self._judged_at][self._first]
 
-    def expected(self, row: Floats) -> Floats:
-        """float32[k] → float32[told]: what these columns would be, given the other entities of this row."""
-        given = np.clip(self._z(row)[self._given], -AWAY_MAX, AWAY_MAX) @ self._weights
-        return np.asarray(self._mean[self._told] + given * self._sd[self._told], dtype=np.float32)
+    def away(self, row: Floats) -> Floats:
+        """float32[k] → float32[given]: how far the columns that are conditioned on are from their means."""
+        return np.clip(self._z(row)[self._given], -AWAY_MAX, AWAY_MAX).astype(np.float32)
+
+    def expected(self, away: Floats, told: slice) -> Floats:
+        """float32[those told]: what these columns would be, given the other entities of a row with this `away`."""
+        at = self._told[told]
+        return np.asarray(self._mean[at] + (self._weights[told] @ away) * self._sd[at], dtype=np.float32)
 
     def surprise(self, row: Floats) -> Floats:
         """float32[k] → float32[judged entities]: |z| times |conditional z| of an entity's most surprising column; 0
         where nothing of it is known. A column must be unusual both in itself and for the company it is in: alone, z
         blames the followers of a shifted channel and conditional z its neighbours."""
         z = self._z(row)
-        given = z[self._given] @ self._weights[:, self._judged]
+        given = self._judged_weights @ z[self._given]
         z = z[self._judged_at]
         conditional = (z - given) / self._left_sd[self._judged]
         return np.asarray(np.maximum.reduceat(np.abs(z * conditional), self._first), dtype=np.float32)
