@@ -59,6 +59,7 @@ class CapacityWatch:
         self._books: dict[str, _Book] = {}
         self._waiting: dict[str, dict[str, _Load]] = {}
         self._changed: dict[tuple[str, str], None] = {}
+        self._missed = ""
 
     def hold_below(self, line_id: str, at: int) -> float:
         """The risk below which a part with this event time is held although it is over the threshold; 0: none is."""
@@ -83,7 +84,9 @@ class CapacityWatch:
         loads = [waiting.pop(key) for key in due]
         self._changed.update(dict.fromkeys((line_id, key) for key in (*due, BOOK)))
         filled = min(book.level + a_block * (block - book.block), capacity.queue_max)
-        book.level = filled - sum(load.taken for load in loads)
+        flagged = filled - sum(load.taken for load in loads if load.risk >= 0.0)
+        # what a person must see anyway (a camera out for hours) makes a debt that is soon forgiven: the riskiest wait
+        book.level = max(flagged - sum(load.risk < 0.0 for load in loads), min(flagged, -capacity.queue_max))
         book.risks = [*book.risks, sorted(load.risk for load in loads if load.risk >= 0.0)][-WINDOW:]
         book.others = [*book.others, sum(load.risk < 0.0 for load in loads)][-WINDOW:]
         tokens = min(book.level + a_block, capacity.queue_max) - book.expected
@@ -100,12 +103,16 @@ class CapacityWatch:
     def judged(self, judged: Judged) -> None:
         """A verdict was given; the first of an attempt counts. Manual mode is nobody's queue."""
         said, evidence = judged.judgement, judged.evidence
+        key = f"{_WAITING}{evidence.event_at}:{evidence.gate_id}:{evidence.part_id}:{evidence.attempt}"
+        if judged.first and "deadline_missed" in said.reasons:
+            self._missed = key  # the real answer comes right behind
+            return
+        counts, self._missed = judged.first or self._missed == key, ""
         book = self._books.get(evidence.line_id)
-        if book is None or not judged.first or said.decision == "pass" or "manual_mode" in said.reasons:
+        if book is None or not counts or said.decision == "pass" or "manual_mode" in said.reasons:
             return
         held = "capacity" in said.reasons
         over = "risk_over_threshold" in said.reasons and said.risk is not None
-        key = f"{_WAITING}{evidence.event_at}:{evidence.gate_id}:{evidence.part_id}:{evidence.attempt}"
         load = _Load(int(evidence.event_at), said.risk if over and said.risk is not None else -1.0, not held)
         self._waiting.setdefault(evidence.line_id, {})[key] = load
         self._changed[evidence.line_id, key] = None

@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 
 from fusion.capacity import CapacityWatch
-from fusion.decide import Standing, decide
+from fusion.decide import Decision, Standing, decide
 from fusion.judge import Judge, Judgement
 from fusion.paced_history import BLOCK_MS
 from fusion.partition import Partition
@@ -36,16 +36,20 @@ def with_capacity(plan: Plan, per_hour: float = PER_HOUR, queue: float = QUEUE) 
     return msgspec.structs.replace(plan, lines=(msgspec.structs.replace(plan.lines[0], capacity=capacity),))
 
 
+def said_of(risk: float | None, decision: Decision, *reasons: str) -> Judgement:
+    return Judgement(
+        decision=decision, risk=risk, risk_low=None, risk_high=None, threshold=THRESHOLD, reasons=list(reasons),
+        causes=[], model=None, audit=False, base_risk=None, blob=b"",
+    )  # fmt: skip
+
+
 def judged_one(watch: CapacityWatch, make: Make, part: Part) -> str:
     """One part through the watch and the decision; what was decided: `pass`, `review` or `capacity`."""
     at, risk = part
     evidence = dataclasses.replace(make(1), part_id=f"P{at}", event_at=Instant(at))
     hold = watch.hold_below("L1", at)
     call = decide(risk, THRESHOLD, Standing(), mode="auto", missed=False, drawn=False, hold_below=hold)
-    said = Judgement(
-        decision=call.decision, risk=risk, risk_low=None, risk_high=None, threshold=THRESHOLD,
-        reasons=list(call.reasons), causes=[], model=None, audit=False, base_risk=None, blob=b"",
-    )  # fmt: skip
+    said = said_of(risk, call.decision, *call.reasons)
     watch.judged(Judged(evidence, said, None, True, Instant(at)))
     return "capacity" if "capacity" in call.reasons else call.decision
 
@@ -119,6 +123,33 @@ def test_the_account_moves_with_its_partition(plan: Plan, make: Make) -> None:
         second.restore(line_id, key, value)
     assert second.changes() == []
     assert before + [judged_one(second, make, part) for part in parts[900:]] == told
+
+
+def test_parts_that_a_person_must_see_anyway_do_not_hold_the_riskiest_for_hours(plan: Plan, make: Make) -> None:
+    """A camera out for two hours: every part is `cannot_tell`; a while after it is back, flags come through again."""
+    watch = CapacityWatch(with_capacity(plan))
+    for at, _ in rush(120, 0.0):
+        evidence = dataclasses.replace(make(1), part_id=f"P{at}", event_at=Instant(at))
+        watch.hold_below("L1", at)
+        watch.judged(Judged(evidence, said_of(None, "cannot_tell", "evidence_missing"), None, True, Instant(at)))
+    after = rush(60, 0.04, start=START + 120 * 60_000)
+    decided = [judged_one(watch, make, part) for part in after]
+    assert "review" in decided[600:1200]
+    assert "capacity" not in decided[2400:]
+
+
+def test_a_missed_deadline_counts_by_the_answer_right_behind_it(plan: Plan, make: Make) -> None:
+    watch, at = CapacityWatch(with_capacity(plan)), START
+    evidence = dataclasses.replace(make(1), event_at=Instant(at))
+    watch.hold_below("L1", at)
+    watch.changes()
+    watch.judged(Judged(evidence, said_of(None, "cannot_tell", "deadline_missed"), None, True, Instant(at)))
+    assert watch.changes() == []
+    answer = said_of(0.9, "review", "risk_over_threshold")
+    watch.judged(Judged(evidence, answer, None, False, Instant(at)))
+    assert len(watch.changes()) == 1
+    watch.judged(Judged(evidence, answer, None, False, Instant(at)))
+    assert watch.changes() == []
 
 
 def test_a_plan_whose_inspectors_clear_nothing_is_refused_with_its_line(plan: Plan, tmp_path: Path) -> None:
