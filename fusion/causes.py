@@ -82,7 +82,7 @@ class CauseFinder:
         return [
             Suspect(
                 origin.cause,
-                tuple(f"attr:{side[1:]}" if side.startswith("@") else side for side in origin.sides if side != UNKNOWN),
+                origin.sides,
                 origin.probability,
                 (f"{origin.probability:.0%} likely by {origin.learned_from} labelled defects of this cause",),
             )

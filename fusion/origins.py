@@ -2,7 +2,8 @@
 supplier's lot) once labels have tied the two together.
 
 Causes are learned as classes. An attribute cause is learned without its value (`supplier_lot` of this station) and
-named with the value that the part at hand carries, so that a lot never seen before can be blamed for what lots do.
+named with the value that the part at hand carries, so that a lot never seen before can be blamed for what lots do. In a
+combination a frequent value is kept: that one recipe cannot stand the heat says nothing of the others.
 """
 
 from __future__ import annotations
@@ -45,7 +46,7 @@ class OriginModel(msgspec.Struct, frozen=True, kw_only=True):
 
 @dataclass(frozen=True, slots=True)
 class Origin:
-    """A class resolved for one part. `cause` as CONTRACT writes it; `parts`: its sides before resolving."""
+    """A class resolved for one part. `cause` as CONTRACT writes it; `sides`: its entities."""
 
     cause: str
     sides: tuple[str, ...]
@@ -56,19 +57,21 @@ class Origin:
 def cause_class(cause: str, booked: Mapping[tuple[str, str], str], spec: FeatureSpec) -> str | None:
     """The class of a labelled cause of a part that booked these attributes; None when it names an attribute value the
     part does not carry or that may not be used, or a channel or camera that this gate does not know."""
-    sides = [_side_class(side.strip(), dict(booked), spec) for side in cause.split(PAIR.strip())]
+    named = [side.strip() for side in cause.split(PAIR.strip())]
+    sides = [_side_class(side, dict(booked), spec, len(named) > 1) for side in named]
     known = [side for side in sides if side is not None]
     return PAIR.join(sorted(known)) if known and len(known) == len(sides) else None
 
 
-def _side_class(side: str, booked: dict[tuple[str, str], str], spec: FeatureSpec) -> str | None:
+def _side_class(side: str, booked: dict[tuple[str, str], str], spec: FeatureSpec, combined: bool) -> str | None:
     if "=" not in side:
         known = {UNKNOWN, *(slot.entity for slot in spec.channels), *(f"camera:{c}" for c in spec.cameras)}
         return side if side in known else None
     name, value = side.split("=", 1)
     for slot in spec.attributes:
         if slot.name == name and value_of(slot, booked) == value:
-            return ATTRIBUTE_MARK + slot.label
+            kept = f"={value}" if combined and value in slot.values else ""
+            return f"{ATTRIBUTE_MARK}{slot.label}{kept}"
     return None
 
 
@@ -84,14 +87,21 @@ def _side_cause(side: str, booked: dict[tuple[str, str], str], spec: FeatureSpec
     if slot is None:
         return side
     value = value_of(slot, booked)
-    return f"{slot.name}={value}" if value is not None else None
+    asked = side[1 + len(slot.label) + 1 :]
+    return f"{slot.name}={value}" if value is not None and asked in ("", value) else None
 
 
 def slot_of(side: str, spec: FeatureSpec) -> AttributeSlot | None:
     """The attribute slot a class side stands for, None for a channel or a camera."""
     if not side.startswith(ATTRIBUTE_MARK):
         return None
-    return next((slot for slot in spec.attributes if slot.label == side[1:]), None)
+    return next((s for s in spec.attributes if side[1:] == s.label or side[1:].startswith(f"{s.label}=")), None)
+
+
+def entity_of(side: str, spec: FeatureSpec) -> str:
+    """The entity a class side stands for."""
+    slot = slot_of(side, spec)
+    return side if slot is None else f"attr:{slot.label}"
 
 
 class Origins:
@@ -113,7 +123,8 @@ class Origins:
         for kind, probability, seen in zip(self.model.classes, probabilities, self.model.learned_from, strict=True):
             cause = resolve(kind, booked, self._spec)
             if cause is not None:
-                origins.append(Origin(cause, tuple(kind.split(PAIR)), float(probability), seen))
+                sides = tuple(entity_of(side, self._spec) for side in kind.split(PAIR) if side != UNKNOWN)
+                origins.append(Origin(cause, sides, float(probability), seen))
         return origins
 
 

@@ -27,7 +27,7 @@ def spec(plan: Plan, make: Make) -> FeatureSpec:
         ("OP10.current_a", "OP10.current_a"),
         ("supplier_lot=S1", "@supplier_lot"),
         ("tool_id=T1", "@OP10:tool_id"),
-        ("OP10.oil_c & tool_id=T1", "@OP10:tool_id & OP10.oil_c"),
+        ("OP10.oil_c & tool_id=T1", "@OP10:tool_id=T1 & OP10.oil_c"),
         ("tool_id=T9", None),  # the part was not made with it
         ("operator_id=op1", None),  # forbidden: it is no slot
         ("camera:nowhere", None),
@@ -46,6 +46,12 @@ def test_a_class_is_named_with_this_parts_value_in_alphabetical_order(spec: Feat
     assert resolve("@supplier_lot", part, spec) == "supplier_lot=A5"
     assert resolve("@OP10:tool_id & OP10.oil_c", part, spec) == "OP10.oil_c & tool_id=T77"
     assert resolve("@supplier_lot", {}, spec) is None
+
+
+def test_what_a_combination_says_of_one_frequent_value_it_says_of_no_other(spec: FeatureSpec, make: Make) -> None:
+    kind = "@OP10:tool_id=T1 & OP10.oil_c"
+    assert resolve(kind, make(1, tool="T1").attributes, spec) == "OP10.oil_c & tool_id=T1"
+    assert resolve(kind, make(1, tool="T77").attributes, spec) is None
 
 
 def test_a_label_without_a_cause_is_unknown_and_one_that_teaches_nothing_is_none(spec: FeatureSpec, make: Make) -> None:
