@@ -9,7 +9,7 @@ from typing import Literal
 
 import msgspec
 
-from fusion.certificate import Certificate, plan_mark
+from fusion.certificate import Certificate, plan_mark, say_rate
 from fusion.gate import GateJudge
 from fusion.incidents import Incident
 from fusion.judge import Judge
@@ -51,6 +51,16 @@ class Standing(msgspec.Struct, frozen=True, kw_only=True):
     why: str = ""
     since: Instant | None = None
     conflict: str = ""
+
+    def say(self) -> str:
+        """One line for the end of a replay."""
+        named = f"{self.line_id}/{self.gate_id}"
+        if self.promise is None:
+            return f"{named}: no escape rate is certified: {self.why}"
+        promised = f"at most {say_rate(self.promise)} escapes of made parts ({self.parts} parts in {self.lots} lots)"
+        return (
+            f"{named}: certified: {promised}" if self.standing == "valid" else f"{named}: void: {self.why}; {promised}"
+        )
 
     def told(self) -> dict[str, object]:
         """JSON for the heartbeat and the API."""

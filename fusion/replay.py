@@ -12,6 +12,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import IO
 
+from fusion.certificate_standing import Standing
 from fusion.incidents import Incident
 from fusion.judge import Judge
 from fusion.partition import Partition, Ruling
@@ -32,7 +33,8 @@ FOREVER = 1 << 60
 @dataclass(slots=True)
 class ReplaySummary:
     """What a replay did. `dead`: the rows that could not be used; `incidents`: of cameras, open when it ended, and how
-    many there were."""
+    many there were. `certificates`: how those of the gates
+    stood when it ended; `held`: parts that inspectors had no time for."""
 
     records: int = 0
     verdicts: int = 0
@@ -41,6 +43,8 @@ class ReplaySummary:
     dead: list[DeadRow] = field(default_factory=list)
     incidents: list[Incident] = field(default_factory=list)
     incidents_opened: int = 0
+    certificates: list[Standing] = field(default_factory=list)
+    held: int = 0
     seconds: float = 0.0
 
 
@@ -85,6 +89,10 @@ def replay_folder(
         f"{summary.records} records, {summary.parts} parts, {summary.verdicts} verdicts ({counted}), "
         f"{len(summary.dead)} dead letters, {summary.incidents_opened} camera incidents in {summary.seconds:.1f} s"
     )
+    if summary.held:
+        progress(f"{summary.held} parts over the threshold were held: more than inspectors can clear")
+    for one in summary.certificates:
+        progress(one.say())
     for incident in summary.incidents:
         progress(f"line {incident.line_id}: {incident.what}")
     return summary
@@ -150,6 +158,8 @@ def _rulings(
     yield from partition.advance(FOREVER)
     summary.incidents = partition.cameras.incidents()
     summary.incidents_opened = partition.cameras.counts["incidents_opened"]
+    summary.certificates = partition.certificates([line.line_id for line in folder.plan.lines])
+    summary.held = partition.capacity.counts["held_for_capacity"]
 
 
 class _Pace:
