@@ -38,14 +38,20 @@ from fusion.train import fit_gates, save_fusion  # noqa: E402
 from fusion.train_cases import Case, Released, collect_cases, released_labels  # noqa: E402
 from fusion.train_eyes import look_out_of_fold  # noqa: E402
 from ingest.folder import Folder  # noqa: E402
+from ingest.messages import Cause  # noqa: E402
 from ingest.plan import Plan  # noqa: E402
 from ingest.settings import Settings  # noqa: E402
 
 FOLDS = 5
 REDRAWN = 1000
 SETS = ("mill", "tile_mill")
-#: The rule behind HDF compares process with air temperature; the label names one of the two.
-RULE = {f"MILL.process_k{PAIR}MILL.spindle_rpm": {"MILL.air_k", "MILL.process_k", "MILL.spindle_rpm"}}
+#: The channels in the rule of each failure mode. A part may fail by several, of which its cause code names the first.
+RULES = {
+    "HDF": {"MILL.air_k", "MILL.process_k", "MILL.spindle_rpm"},
+    "PWF": {"MILL.spindle_rpm", "MILL.torque_nm"},
+    "OSF": {"MILL.torque_nm", "MILL.wear_min"},
+    "TWF": {"MILL.wear_min"},
+}
 
 #: Our own truth sets: the variables that each fault of Downs and Vogel (1993) touches first, its stream's or loop's
 #: measurements and valve. Faults with a known place that can be detected at all; not a published standard.
@@ -79,8 +85,9 @@ class Tally:
     unexplained: list[float] = field(default_factory=list)
     cpu_ms: list[float] = field(default_factory=list)
 
-    def add(self, lot: str, true: Sequence[str], named: Sequence[str]) -> None:
-        truth = set().union(*(RULE.get(cause, set(cause.split(PAIR))) for cause in true))
+    def add(self, lot: str, true: Sequence[str], code: str, named: Sequence[str]) -> None:
+        truth = {side for cause in true for side in cause.split(PAIR)}
+        truth |= {side for mode in code.split("+") for side in RULES.get(mode, ())}
         sides = list(dict.fromkeys(side for cause in named for side in cause.split(PAIR)))[: len(truth)]
         self.lots.append(lot)
         self.top1.append(bool(set(named[0].split(PAIR)) & truth))
@@ -106,7 +113,7 @@ def shared(name: str) -> Path:
 
 def cases_of(name: str, scratch: Path) -> tuple[list[Case], list[Released], Plan]:
     """Cases of a folder, its frames looked at by eyes that had not seen their lots."""
-    settings = Settings.load(None)
+    settings = Settings()
     folder = Folder(shared(name), settings)
     labels = released_labels(folder.defects(), None)
     findings = look_out_of_fold(folder, labels, scratch / "eyes", None, silent, None)
@@ -130,12 +137,13 @@ def judged(name: str) -> dict[str, Tally]:
             save_fusion(fit_gates(rest, labels, plan, silent), rest, plan, shelf)
             judge = Judge.open(shelf, plan)
             held_out = [case for case in cases if lots[case.evidence.batch_id] == fold]
+            codes = {released.defect.part_id: released.defect.defect_code for released in labels}
             for kind, tally in tallies.items():
-                ask(judge, held_out, tally, taught=kind == "taught")
+                ask(judge, held_out, codes, tally, taught=kind == "taught")
     return tallies
 
 
-def ask(judge: Judge, cases: Sequence[Case], tally: Tally, taught: bool) -> None:
+def ask(judge: Judge, cases: Sequence[Case], codes: Mapping[str, str], tally: Tally, taught: bool) -> None:
     """The causes of every flagged part; of defects that nobody explained also where they were not flagged."""
     for case in cases:
         gate = judge.gate(case.evidence.line_id, case.evidence.gate_id)
@@ -152,10 +160,10 @@ def ask(judge: Judge, cases: Sequence[Case], tally: Tally, taught: bool) -> None
         if unexplained:
             tally.unexplained.append(named[0] == UNKNOWN)
         elif case.defect:
-            tally.add(case.evidence.batch_id, case.causes, named)
+            tally.add(case.evidence.batch_id, case.causes, codes[case.evidence.part_id], named)
 
 
-def causes(gate: GateJudge, case: Case, reading: Reading, taught: bool) -> Sequence[object]:
+def causes(gate: GateJudge, case: Case, reading: Reading, taught: bool) -> Sequence[Cause]:
     """As the gate names them; without what cause codes taught where that is asked."""
     finder = gate._finder
     kept, finder._origins = finder._origins, finder._origins if taught else None
@@ -235,10 +243,11 @@ def table(names: Sequence[str] = (*SETS, "tep")) -> str:
 
 WORDS = f"""
 
-Lots held out in turn, {FOLDS} folds; intervals redraw whole lots. Top-1: the first cause shares a side with a true one;
-exact: it is a true one; precision@k: of the first k sides named, k true ones, unnamed ones count as wrong (heat
-dissipation: air, process temperature and speed are true, as its rule compares them; the label names two of the three).
-Unknown: of explained defects, wrongly; of failures without a cause, flagged or not, rightly."""
+Lots held out in turn, {FOLDS} folds; intervals redraw whole lots. True are the channels in the rules of all modes by
+which a part failed, and the camera. Top-1: the first cause shares a side with a true one; exact: it is the cause code
+itself (of air and process temperature, which one rule compares, the code names process); precision@k: of the first k
+sides named, k true ones, unnamed ones count as wrong. Unknown: of explained defects, wrongly; of failures without a
+cause, flagged or not, rightly."""
 
 
 def main(asked: Sequence[str]) -> int:
