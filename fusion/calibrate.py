@@ -75,11 +75,11 @@ def fit_calibration(score: Doubles, defect: Bools, groups: npt.NDArray[np.intp])
 
 
 def _wider(lots: int) -> float:
-    """What a percentile bootstrap lacks with few lots: its spread is that of lots - 1, its tails are normal (Hesterberg
-    2015, section 3.2)."""
+    """What a percentile bootstrap lacks with few lots: it is narrow by the two figures that were fitted, its tails are
+    normal (Hesterberg 2015, section 3.2)."""
     if lots < 3:
         return 4.0
-    return float(student.ppf(INTERVAL[1], lots - 1) / norm.ppf(INTERVAL[1]) * np.sqrt(lots / (lots - 1.0)))
+    return float(student.ppf(INTERVAL[1], lots - 2) / norm.ppf(INTERVAL[1]) * np.sqrt(lots / (lots - 2.0)))
 
 
 def _resampled(place: Doubles, defect: Bools, groups: npt.NDArray[np.intp], nodes: Doubles, fit: Fit) -> Doubles:

@@ -91,7 +91,8 @@ def fit_isotonic(place: Doubles, defect: Bools, weight: Doubles, nodes: Doubles)
             pooled[-1] = [a + b for a, b in zip(pooled[-1], last, strict=True)]
     blocks = np.array(pooled)
     rate = float(bad.sum() / parts.sum())
-    smooth = np.clip((blocks[:, 1] + rate) / (blocks[:, 0] + 1.0), 1e-6, 1.0 - 1e-6)
+    smooth = np.maximum.accumulate((blocks[:, 1] + rate) / (blocks[:, 0] + 1.0))  # smoothing may turn neighbours round
+    smooth = np.clip(smooth, 1e-6, 1.0 - 1e-6)
     return np.asarray(np.interp(nodes, blocks[:, 2] / blocks[:, 0], np.log(smooth / (1.0 - smooth))))
 
 

@@ -54,6 +54,7 @@ class GateNotes(msgspec.Struct, frozen=True, kw_only=True):
     novelty: NoveltyNotes | None = None
     closed: tuple[ClosedAttribute, ...] = ()
     lot_spread: LotSpread = LotSpread()
+    products: dict[str, float] = {}
     certificate: Certificate | None = None
     conflict: str = ""
     drift: DriftNotes | None = None
@@ -112,6 +113,7 @@ class GateJudge:
         self.provisional = notes.provisional > 0.0
         self.model = opened.model_name.sha256
         self.lot_spread = notes.lot_spread
+        self._products = notes.products
         self.drift = DriftReference.open(notes.drift, opened) if notes.drift is not None else None
         self.scan = notes.scan
         self.builder = RowBuilder(spec, arrays.norms)
@@ -136,10 +138,11 @@ class GateJudge:
         product_known = self.builder.product_known(evidence.product)
         strange = self._strangeness.of(evidence, row, history, self._risk)
         told = history.recalibration if history.recalibration and history.recalibration.model == self.model else None
-        estimate = self._risk.estimate(row, strange.novel or not product_known, told)
+        offset = self._products.get(evidence.product, 0.0)
+        estimate = self._risk.estimate(row, strange.novel or not product_known, told, offset)
         if estimate is None:
             return None
-        base = estimate if self._same and told is None else self._base.estimate(row, widen=False)
+        base = estimate if self._same and told is None and not offset else self._base.estimate(row, widen=False)
         blind = bool(self.builder.spec.sources) and not row.usable
         widened = strange.widened(estimate)
         return Reading(row, widened, base.risk if base is not None else None, product_known, blind, strange)

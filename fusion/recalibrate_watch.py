@@ -79,7 +79,7 @@ class _Line:
         reading, gate, evidence = judged.judgement.reading, judged.gate, judged.evidence
         if reading is None or gate is None or judged.judgement.risk is None:
             return
-        if reading.row.outside or not reading.product_known or math.isnan(reading.estimate.own):
+        if reading.strange.novel or not reading.product_known or math.isnan(reading.estimate.own):
             return
         own, at, model = (evidence.gate_id, gate.model), int(evidence.event_at), gate.model
         if own not in self.gates:

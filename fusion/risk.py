@@ -71,9 +71,11 @@ class RiskModels:
         """float64[n]: logits of calibrated risk."""
         return self.models[model].calibration.risk_logit(logit(self.scores(model, features)))
 
-    def estimate(self, row: FeatureRow, widen: bool, correction: Recalibration | None = None) -> Estimate | None:
+    def estimate(
+        self, row: FeatureRow, widen: bool, correction: Recalibration | None = None, offset: float = 0.0
+    ) -> Estimate | None:
         """The risk of one part; `widen`: training never saw its like, so the interval is opened; `correction`: what
-        released labels say of this model's risks."""
+        released labels say of this model's risks; `offset`: its product's, in logits."""
         model = self.speaking(row.usable)
         if model is None:
             return None
@@ -88,7 +90,7 @@ class RiskModels:
         more = WIDEN_LOGIT if widen else 0.0
         below = max(centre - _between(place, calibration.nodes, calibration.low), 0.0) + more
         above = max(_between(place, calibration.nodes, calibration.high) - centre, 0.0) + more
-        own = centre
+        own = centre = centre + offset
         if correction is not None:
             centre, unsure = correction.corrected(own), correction.half_width(own)
             below, above = math.hypot(below, unsure), math.hypot(above, unsure)

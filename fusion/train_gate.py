@@ -9,6 +9,7 @@ import msgspec
 import numpy as np
 import numpy.typing as npt
 
+from fusion.calibrate_products import fit_product_offsets, offset_risk
 from fusion.certificate_fit import Labelled, certify
 from fusion.counterfactual import Counterfactual
 from fusion.decide import ThresholdChoice
@@ -120,7 +121,7 @@ def finish_gate(
     has_history = bool(training.spec.attributes)
     ready = {} if has_history else {t.sources: t for t in training.base}
     trained = _train_subsets(training, wanted, history=True, ready=ready, progress=progress)
-    risks = speaking_risks(trained, training.usable)
+    risks, products = _by_product(training, speaking_risks(trained, training.usable))
     judged = np.array([risk is not None for risk in risks]) & ~np.isnan(training.defect)
     risk = np.array([risks[i] for i in np.flatnonzero(judged)], dtype=np.float64)
     defect = training.defect[judged] == 1.0
@@ -142,12 +143,24 @@ def finish_gate(
         arrays=f"{prefix}-arrays.npz",
         history=f"{prefix}-history.msgpack",
         lot_spread=fit_lot_spread(risk, defect, training.groups[judged]),
+        products=products,
         drift=train_drift(training, risks, choice.threshold, prefix, files),
         certificate=certificate,
         scan=fit_gate_scan(training.cases, training.base_risks(), choice.threshold, training.plan),
         conflict=choice.say_conflict(training.plan),
     )
     return FittedGate(notes, files, choice, [t.fitted.recipe for t in trained], (risk, defect))
+
+
+def _by_product(training: GateTraining, risks: Sequence[float | None]) -> tuple[list[float | None], dict[str, float]]:
+    """Risks with their products' offsets, and these."""
+    risk = np.array([np.nan if one is None else one for one in risks])
+    products = [case.evidence.product for case in training.cases]
+    judged = np.flatnonzero(~np.isnan(risk) & ~np.isnan(training.defect))
+    defect = training.defect[judged] == 1.0
+    offsets = fit_product_offsets(risk[judged], defect, [products[i] for i in judged], training.groups[judged])
+    moved = offset_risk(risk, products, offsets)
+    return [None if np.isnan(one) else float(one) for one in moved], offsets
 
 
 def speaking_risks(trained: Sequence[Trained], usable: Sequence[Sources]) -> list[float | None]:
