@@ -12,7 +12,7 @@ from fusion.features import FeatureRow, FeatureSpec, value_of
 from fusion.good_only import GoodOnly
 from fusion.history import Counted
 from fusion.origins import PAIR, UNKNOWN, Origins
-from fusion.suspects import OpenCause, Suspect, lifted, merged, standing_out
+from fusion.suspects import OpenCause, Suspect, lifted, merged, nothing, standing_out
 from fusion.witness import Witness
 from ingest.evidence import Evidence
 from ingest.messages import Cause
@@ -56,9 +56,10 @@ class CauseFinder:
         blame; `counts`: attribute=value → what its history rests on.
         """
         named = self._naming(evidence)
+        suspects = nothing()
         if model is None or row.outside or not self._labels:  # nothing learned speaks of this part
             suspects = self._good_only.suspects(row, named.get)
-        else:
+        if model is not None and suspects[0].cause == UNKNOWN:
             suspects = self._explained(evidence, row, models, model, named)
         by_cause = {cause: entity for entity, cause in named.items()}
         suspects = lifted(suspects, incidents, by_cause)
