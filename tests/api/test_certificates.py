@@ -17,6 +17,8 @@ from ingest.messages import Instant
 from ingest.plan import Plan
 from ingest.plan_file import load_plan
 from ingest.role import wall_ms
+from models.manifest import TrainedOn
+from models.shelf import save_model
 from tests.api.conftest import Live
 from tests.api.factory import make_verdict, settings_at
 
@@ -96,3 +98,18 @@ def write_beat(live: Live, state: dict[str, Any]) -> None:
     run.mkdir(exist_ok=True)
     body = {"role": "fusion", "pid": 9, "at": Instant(wall_ms()).isoformat(), "state": state}
     (run / "fusion-9.json").write_bytes(msgspec.json.encode(body))
+
+
+def test_a_models_certificates_are_listed_with_it(live: Live) -> None:
+    told = {"asked": 0.003, "promise": 0.003, "parts": 9600, "lots": 120}
+    gates = [
+        {"spec": {"line_id": "L1", "gate_id": "EOL"}, "certificate": told},
+        {"spec": {"line_id": "L2", "gate_id": "END"}, "certificate": None},
+    ]
+    save_model(
+        Path(live.settings.shelf), name="fusion", kind="fusion", files={}, features=[], threshold=None,
+        trained_on=TrainedOn(), notes={"version": 1, "gates": gates}, card="",
+    )  # fmt: skip
+    with live.client("engineer") as client:
+        (model,) = [one for one in client.get("/api/models").json()["items"] if one["name"] == "fusion"]
+    assert model["certificates"] == [{"line_id": "L1", "gate_id": "EOL", **told}]
