@@ -24,6 +24,7 @@ from fusion.scan_rates import (
     Natural,
     Numbers,
     ScanNotes,
+    Wander,
     attribute_of,
     fit_natural,
 )
@@ -158,12 +159,19 @@ def _null_rows(table: Levels, names: Sequence[str], natural: Natural, rng: np.ra
         pieces.append(piece)
     levels = np.concatenate(pieces)[: max(n, NULL_PARTS)]
     expected = np.clip(natural.rate * np.prod(known[levels], axis=1), RATE_MIN, RATE_MAX)
-    actual = np.clip(expected * np.prod(noise[levels], axis=1) * noise[ALL], 0.0, RATE_MAX)
+    factor = np.prod(noise[levels], axis=1) * noise[ALL] * _wandering(natural.wander, len(levels), rng)
+    actual = np.clip(expected * factor, 0.0, RATE_MAX)
     everything = np.full((len(levels), 1), ALL, dtype=np.int32)
     return Rows(
         np.hstack([everything, levels]).astype(np.int32), rng.random(len(levels)) < actual, expected,
-        np.arange(len(levels)), all_doubts,
+        np.arange(len(levels)), all_doubts, natural.wander,
     )  # fmt: skip
+
+
+def _wandering(wander: Wander, parts: int, rng: np.random.Generator) -> Numbers:
+    """How the rate of a line wanders: one factor per stretch, float64[parts]."""
+    stretches = parts // wander.parts + 1
+    return np.repeat(rng.gamma(1.0 / wander.variance, wander.variance, stretches), wander.parts)[:parts]
 
 
 def _transient(table: Levels, count: int) -> np.ndarray[tuple[int], np.dtype[np.bool_]]:

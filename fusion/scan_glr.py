@@ -11,7 +11,7 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-from fusion.scan_rates import ALL, NONE, RATE_MAX, RATE_MIN, Levels, Numbers
+from fusion.scan_rates import ALL, NONE, RATE_MAX, RATE_MIN, Levels, Numbers, Wander
 
 Mask = npt.NDArray[np.bool_]
 
@@ -19,27 +19,33 @@ WINDOW_MIN = 64  # parts of the shortest window
 WINDOW_STEP = 2**0.5  # the next window is longer by this: an onset between two costs at most a tenth of the statistic
 OBSERVED_MIN = 4  # fewer defects or flags are nothing to call people for
 EXPECTED_LONG = 20.0  # a window of which fewer are expected is one of the more, the shorter it is
+ALIKE = 2.0  # neighbouring stretches of a line that wanders are alike: they count half
 RATIO_MIN = 1.5  # a smaller excess is not worth an incident, and no natural rate is known better
+
+
+STEADY = Wander()
 
 
 @dataclass(frozen=True, slots=True)
 class Rows:
     """Parts that are counted, the oldest first. `levels`: int32[m, 1 + a], column 0 ALL, NONE in empty places;
     `observed`: bool[m]; `expected`: float64[m], rate in control; `position`: int64[m] in the line's order;
-    `doubts`: float64[levels], variance of the natural log rate."""
+    `doubts`: float64[levels], variance of the natural log rate; `wander`: of the line's."""
 
     levels: Levels
     observed: Mask
     expected: Numbers
     position: npt.NDArray[np.int64]
     doubts: Numbers
+    wander: Wander = STEADY
 
     def only(self, mask: Mask) -> Rows:
-        return Rows(self.levels[mask], self.observed[mask], self.expected[mask], self.position[mask], self.doubts)
+        return Rows(self.levels[mask], self.observed[mask], self.expected[mask], self.position[mask], self.doubts,
+                    self.wander)  # fmt: skip
 
     def expecting(self, expected: Numbers) -> Rows:
         """The same parts with other rates expected of them."""
-        return Rows(self.levels, self.observed, expected, self.position, self.doubts)
+        return Rows(self.levels, self.observed, expected, self.position, self.doubts, self.wander)
 
     def carrying(self, *sides: int) -> Mask:
         """Which parts carry all of these levels."""
@@ -119,12 +125,15 @@ def overdispersion(expected: Numbers, parts: Numbers, variance: Numbers) -> Numb
 
 def natural_variance(rows: Rows) -> float:
     """Variance of the mean log rate of these parts: each value they carry adds its own by the square of its share, so
-    that a window of few lots, or of one campaign, must stand out more."""
+    that a window of few lots, or of one campaign, must stand out more. So does each stretch of the line."""
     if not len(rows.observed):
         return 0.0
     share = np.bincount(rows.levels.ravel(), minlength=len(rows.doubts)) / len(rows.observed)
     share[NONE] = 0.0
-    return float((share**2 * rows.doubts).sum())
+    stretch = rows.position // rows.wander.parts
+    stretches = np.bincount(stretch - stretch.min()) / len(stretch)
+    slow = min(1.0, ALIKE * float((stretches**2).sum()))
+    return float((share**2 * rows.doubts).sum()) + rows.wander.variance * slow
 
 
 @dataclass(frozen=True, slots=True)

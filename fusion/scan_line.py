@@ -14,7 +14,7 @@ from fusion.scan_looks import Look, ScanBook
 from fusion.scan_memory import ScanMemory, ScanPart
 from fusion.scan_rates import ScanNotes
 
-LOOK_PARTS = 256  # from one look to the next: some 30 us of a look's 8 ms per part
+LOOK_PARTS = 128  # from one look to the next: some 50 us a part of a look's 6 ms
 BLAMED_KEPT = 16  # latest changes of what is open, for parts that are judged late
 Blamed = tuple[str, float, int]  # cause, how many times the natural rate, since when
 _WAITING = "w:"

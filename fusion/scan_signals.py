@@ -14,7 +14,7 @@ import numpy as np
 
 from fusion.scan_glr import Mask, Rows
 from fusion.scan_memory import Remembered
-from fusion.scan_rates import ALL, NONE, RATE_MAX, RATE_MIN, SPREAD_UNSEEN, Levels, Natural, Numbers, ScanNotes
+from fusion.scan_rates import ALL, NONE, RATE_MAX, RATE_MIN, SPREAD_UNSEEN, Levels, Natural, Numbers, ScanNotes, Wander
 from fusion.scan_search import Sides, explained
 
 Signal = Literal["defects", "flags"]
@@ -40,15 +40,17 @@ def signal_rows(seen: Remembered, names: Sequence[str], signal: Signal, notes: S
         return None
     levels, observed = seen.levels[at], outcome[at] == 1
     if notes is None:
+        wander = Wander()
         expected, doubts = own_yardstick(levels, observed, len(names))
     else:
         natural = notes.defects if signal == "defects" else notes.flags
+        wander = natural.wander
         doubts = np.array([natural.variance, 0.0, *(natural.doubt_of(name) for name in names[NONE + 1 :])])
         expected = in_control(levels, names, natural)
     if signal == "defects" and labels_are_selected(seen):
         risk = seen.risk[at]
         expected = np.where(np.isnan(risk), expected, np.clip(risk, RATE_MIN, RATE_MAX))
-    return Rows(levels, observed, expected, at + seen.start, doubts)
+    return Rows(levels, observed, expected, at + seen.start, doubts, wander)
 
 
 def in_control(

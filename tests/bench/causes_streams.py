@@ -26,6 +26,7 @@ RECIPES, CAMPAIGN_PARTS, OPERATORS, SHIFT_PARTS = 4, 600, 6, 800
 BASE = 0.02
 FEATURE_SD = 2.4  # of the logit of what the model sees: AUC about .92
 SEEN = 0.5  # share of a cause's defects that show to the model
+WANDER_PARTS, WANDER_STEP = 2000, 50
 FLAG_SHARE = 0.03  # of parts in control
 CYCLE_MS, LABEL_DELAY_PARTS = 1000, 1000
 START = 1_767_592_800_000
@@ -67,16 +68,23 @@ class BenchGate:
 
 
 def draw(
-    parts: int, lot_sd: float, rng: np.random.Generator, trouble: Trouble | None = None, first_lot: int = 1000
+    parts: int,
+    lot_sd: float,
+    rng: np.random.Generator,
+    trouble: Trouble | None = None,
+    first_lot: int = 1000,
+    wander_sd: float = 0.0,
+    tools: int = TOOLS,
 ) -> Stream:
-    """A line of so many parts, in control but for one trouble."""
+    """A line of so many parts, in control but for one trouble. `wander_sd`: of the logit of the whole line, slowly."""
     at = np.arange(parts)
     levels: dict[str, npt.NDArray[np.str_]] = {}
+    letters = np.array(list("abcdefghijklmnopqrstuvwxyz"[:tools]))
     for station in range(STATIONS):
-        tool = rng.integers(0, TOOLS, parts)
-        levels[f"tool_op{station + 1:02}"] = np.char.add(f"T{station + 1:02}", np.array(["a", "b", "c"])[tool])
+        tool = rng.integers(0, tools, parts)
+        levels[f"tool_op{station + 1:02}"] = np.char.add(f"T{station + 1:02}", letters[tool])
     follows = levels["tool_op03"] == "T03b"
-    fixture = np.where(follows ^ (rng.random(parts) >= 0.85), "F1", "F2")  # of 100 parts 85 have both or neither
+    fixture = np.where(follows ^ (rng.random(parts) >= 0.85), "F1", "F2")  # 85 of 100: both or neither
     levels["fixture"] = np.where(~follows & (fixture == "F2"), rng.choice(["F2", "F3"], parts), fixture)
     lot = at // (LOTS_RUNNING * LOT_PARTS) * LOTS_RUNNING + rng.integers(0, LOTS_RUNNING, parts)
     levels["supplier_lot"] = np.char.add("S", (first_lot + lot).astype(str))
@@ -86,8 +94,9 @@ def draw(
     levels["operator_id"] = np.char.add("O", (operator + 1).astype(str))
     feature = rng.normal(0.0, FEATURE_SD, parts)
     middle = intercept(BASE)
-    natural = rng.normal(0.0, lot_sd, lot.max() + 1)[lot]
-    risk = 1.0 / (1.0 + np.exp(-(middle + feature)))
+    natural = rng.normal(0.0, lot_sd, lot.max() + 1)[lot] + wander_sd * _wander(parts, rng)
+    slow = wander_sd * _wander(parts, rng)  # what the model sees wanders by itself too
+    risk = 1.0 / (1.0 + np.exp(-(middle + feature + slow)))
     defect = rng.random(parts) < 1.0 / (1.0 + np.exp(-(middle + feature + natural)))
     stream = Stream(levels, risk, defect)
     if trouble is None:
@@ -96,6 +105,16 @@ def draw(
     made = concerned & (rng.random(parts) < (trouble.times - 1.0) * BASE)
     shown = made & (rng.random(parts) < SEEN)
     return Stream(levels, np.where(shown, np.maximum(risk, 0.5), risk), defect | made)
+
+
+def _wander(parts: int, rng: np.random.Generator) -> npt.NDArray[np.float64]:
+    """A slow walk about 0 with sd 1: parts WANDER_PARTS apart have a correlation of 0.37."""
+    keep = float(np.exp(-WANDER_STEP / WANDER_PARTS))
+    steps, level = [], float(rng.normal())
+    for kick in rng.normal(0.0, (1.0 - keep**2) ** 0.5, parts // WANDER_STEP + 1):
+        steps.append(level)
+        level = keep * level + float(kick)
+    return np.repeat(steps, WANDER_STEP)[:parts]
 
 
 @cache

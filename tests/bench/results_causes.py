@@ -172,9 +172,8 @@ def in_control(lot_sd: float, lines: int, rng: np.random.Generator) -> Quiet:
                     watch.changes()
             quiet.cpu_s += time.process_time() - began
             if not isinstance(event, Defect) and quiet.parts % LOOK_PARTS == 0:
-                causes = {f"{one.cause}@{one.since}" for one in watch.incidents()}
-                named = {one.partition("@")[0] for one in causes}
-                quiet.opened += sorted(named - open_before)
+                named = {one.cause for one in watch.incidents()}
+                quiet.opened += sorted(one.what for one in watch.incidents() if one.cause not in open_before)
                 open_before = named
     return quiet
 
