@@ -19,6 +19,7 @@ AWAY_MAX = 5.0  # standard deviations: a line fitted among good parts says nothi
 Z_MAX = 1e6  # beyond is no news
 SD_MIN = 1e-9  # of a column that does not vary
 LEFT_MIN = 1e-6  # of a column's variance
+DIGITS = 6
 NOT_CONSTANT = 1e-6  # of a column's size: less spread than this is rounding
 
 
@@ -103,7 +104,8 @@ def _regression(given: Doubles, told: Doubles, given_owner: Indices, told_owner:
             within = np.linalg.solve(precision[np.ix_(own, own)], part[own])
             part[rest] -= precision[np.ix_(rest, own)] @ within
         weights[np.ix_(rest, asked)] = part[rest]
-    return weights, np.maximum(left - (weights * cross).sum(axis=0), LEFT_MIN)
+    left = np.maximum(left - (weights * cross).sum(axis=0), LEFT_MIN)
+    return weights.round(DIGITS), left.round(DIGITS)  # the same whatever number of threads the inverse was computed on
 
 
 def _shrinkage(rows: Doubles) -> float:
