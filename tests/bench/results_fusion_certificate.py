@@ -9,6 +9,7 @@ by the code that serves. A promise is broken when the true escape rate over futu
 
 from __future__ import annotations
 
+import json
 import sys
 import tempfile
 from dataclasses import dataclass
@@ -203,8 +204,19 @@ def sets_table() -> str:
         for name, folder in {**folders, "plant": Path(scratch) / "parts"}.items():
             home = Home(Path(scratch) / name)
             home.run("train", str(folder), *(("--until", CUTS[name]) if name in CUTS else ()))
-            rows += [[name, *row] for row in trained_rows(home.folder / "shelf")]
-    return markdown_table(["set", "gate", "asked", "certified", "parts", "lots", "spread", "why"], rows)
+            behind = behind_the_cut(home, folder, CUTS[name]) if name in CUTS else "–"
+            rows += [[name, *row[:-1], behind, row[-1]] for row in trained_rows(home.folder / "shelf")]
+    head = ["set", "gate", "asked", "certified", "parts", "lots", "spread", "behind the cut: escaped, reviewed", "why"]
+    return markdown_table(head, rows)
+
+
+def behind_the_cut(home: Home, folder: Path, cut: str) -> str:
+    """Escapes and reviews of the parts that training never saw, as shares of all of them."""
+    verdicts = str(home.folder / "verdicts.jsonl")
+    home.run("replay", str(folder), "--since", cut, "--out", verdicts)
+    told, _ = home.run("evaluate", str(folder), "--since", cut, "--verdicts", verdicts, "--json")
+    figures = json.loads(told)
+    return f"{say_rate(figures['escape_rate'])}, {say_rate(figures['review_share'])}"
 
 
 def trained_rows(shelf: Path) -> list[list[str]]:
