@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 
+from api.certificates import Standings
 from api.cli import run
 from api.reports import format_report, report_batch
 from api.store import migrate
@@ -143,3 +144,22 @@ def test_the_page_escapes_what_others_wrote(settings: Settings) -> None:
     reader.close()
     assert report is not None
     assert b"<script>" not in format_report(report, "html")
+
+
+def test_the_report_says_how_its_gates_certificates_stand_and_which_verdicts_came_late(batch: Settings) -> None:
+    told = {
+        "line_id": "L1", "gate_id": "EOL", "standing": "void", "promise": 0.003, "asked": 0.003, "confidence": 0.95,
+        "parts": 9600, "lots": 120, "why": "drift (camera top)", "since": Instant(500).isoformat(),
+        "voids": [{"since": Instant(500).isoformat(), "until": None, "why": "drift (camera top)"}],
+    }  # fmt: skip
+    reader = StoreReader(batch.store)
+    report = report_batch(reader, "B77", now(), Standings([told, {**told, "gate_id": "MID"}], latency_ms_max=1.0))
+    reader.close()
+    assert report is not None
+    (promise,) = report.promises
+    assert promise.said.startswith("Void: drift (camera top) (was: at most 0.3 % escapes")
+    assert promise.here.startswith("void from 1970")
+    assert report.late > 0
+    page = format_report(report, "html").decode()
+    assert promise.said in page
+    assert f"{report.late} verdicts came later than the plan allows" in page
