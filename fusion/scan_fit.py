@@ -163,7 +163,7 @@ def _null_rows(table: Levels, names: Sequence[str], natural: Natural, rng: np.ra
     actual = np.clip(expected * factor, 0.0, RATE_MAX)
     everything = np.full((len(levels), 1), ALL, dtype=np.int32)
     return Rows(
-        np.hstack([everything, levels]).astype(np.int32), rng.random(len(levels)) < actual, expected,
+        np.hstack([everything, levels]).astype(np.int32), rng.random(len(levels)) < actual, expected, expected,
         np.arange(len(levels)), all_doubts, natural.wander,
     )  # fmt: skip
 

@@ -29,23 +29,25 @@ STEADY = Wander()
 @dataclass(frozen=True, slots=True)
 class Rows:
     """Parts that are counted, the oldest first. `levels`: int32[m, 1 + a], column 0 ALL, NONE in empty places;
-    `observed`: bool[m]; `expected`: float64[m], rate in control; `position`: int64[m] in the line's order;
-    `doubts`: float64[levels], variance of the natural log rate; `wander`: of the line's."""
+    `observed`: bool[m]; `expected`: float64[m], rate by nature and by what explains more; `natural`: by nature alone;
+    `position`: int64[m] in the line's order; `doubts`: float64[levels], variance of the natural log rate; `wander`: of
+    the line's."""
 
     levels: Levels
     observed: Mask
     expected: Numbers
+    natural: Numbers
     position: npt.NDArray[np.int64]
     doubts: Numbers
     wander: Wander = STEADY
 
     def only(self, mask: Mask) -> Rows:
-        return Rows(self.levels[mask], self.observed[mask], self.expected[mask], self.position[mask], self.doubts,
-                    self.wander)  # fmt: skip
+        return Rows(self.levels[mask], self.observed[mask], self.expected[mask], self.natural[mask],
+                    self.position[mask], self.doubts, self.wander)  # fmt: skip
 
     def expecting(self, expected: Numbers) -> Rows:
         """The same parts with other rates expected of them."""
-        return Rows(self.levels, self.observed, expected, self.position, self.doubts, self.wander)
+        return Rows(self.levels, self.observed, expected, self.natural, self.position, self.doubts, self.wander)
 
     def carrying(self, *sides: int) -> Mask:
         """Which parts carry all of these levels."""
@@ -138,24 +140,27 @@ def natural_variance(rows: Rows) -> float:
 
 @dataclass(frozen=True, slots=True)
 class Since:
-    """The best onset of one set of parts. `row`: the first of them; `statistic`: its `log_ratio` for natural spread."""
+    """The best onset of one set of parts. `row`: the first of them; `statistic`: its `log_ratio` for natural spread;
+    `natural`: of `expected`, by nature."""
 
     row: int
     log_ratio: float
     statistic: float
     observed: int
     expected: float
+    natural: float
     parts: int
 
     @property
     def ratio(self) -> float:
-        return self.observed / max(self.expected, 1e-9)
+        """How many times the natural rate, apart from what something else explains: causes add up."""
+        return 1.0 + (self.observed - self.expected) / max(self.natural, 1e-9)
 
 
 def best_since(rows: Rows) -> Since:
     """The onset that maximises the likelihood ratio over every row (all of `rows` carry the level)."""
     if not len(rows.observed):
-        return Since(0, 0.0, 0.0, 0, 0.0, 0)
+        return Since(0, 0.0, 0.0, 0, 0.0, 0.0, 0)
     observed = rows.observed[::-1].cumsum()[::-1].astype(np.float64)
     expected = rows.expected[::-1].cumsum()[::-1]
     parts = np.arange(len(observed), 0, -1, dtype=np.float64)
@@ -164,6 +169,25 @@ def best_since(rows: Rows) -> Since:
     late = rows.only(np.arange(len(observed)) >= at)
     owed = float(many_windows(expected[at : at + 1])[0])
     spread = float(overdispersion(expected[at : at + 1], parts[at : at + 1], np.array([natural_variance(late)]))[0])
+    nats = added_ratio(late) if ratios[at] > 0.0 else 0.0
     return Since(
-        at, float(ratios[at]), float(ratios[at]) / spread - owed, int(observed[at]), float(expected[at]), int(parts[at])
+        row=at,
+        log_ratio=nats,
+        statistic=nats / spread - owed,
+        observed=int(observed[at]),
+        expected=float(expected[at]),
+        natural=float(late.natural.sum()),
+        parts=int(parts[at]),
     )
+
+
+def added_ratio(rows: Rows) -> float:
+    """Log likelihood ratio, part by part, of so many times the natural rate added to what is expected already."""
+    more = (float(rows.observed.sum()) - float(rows.expected.sum())) / max(float(rows.natural.sum()), 1e-9)
+    raised = np.minimum(rows.expected + more * rows.natural, np.maximum(rows.expected, RATE_MAX))
+    ratios = np.where(
+        rows.observed,
+        np.log(raised / rows.expected),
+        np.log1p(-raised) - np.log1p(-np.minimum(rows.expected, RATE_MAX)),
+    )
+    return float(ratios.sum())

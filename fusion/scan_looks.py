@@ -35,7 +35,7 @@ class Look:
         self._hidden = [number for number, name in enumerate(memory.names) if name.startswith(BATCH)]
         self._rows: dict[Signal, Rows | None] = {}
         self._everything = Rows(
-            self._seen.levels, self._seen.flag == 1, np.zeros(len(self._seen.at)),
+            self._seen.levels, self._seen.flag == 1, np.zeros(len(self._seen.at)), np.zeros(len(self._seen.at)),
             np.arange(self._seen.start, memory.end), np.zeros(len(memory.names)),
         )  # fmt: skip
 

@@ -66,11 +66,13 @@ def find_excesses(rows: Rows, limit: float, held: Collection[Sides] = (), hidden
 
 
 def explained(rows: Rows, sides: Sides, row: int, ratio: float, until: int | None = None) -> Numbers:
-    """What is expected of each row when parts with `sides` run at `ratio` times their rate from `row` on."""
+    """What is expected of each row when `sides` adds to its rate, from `row` on, so that alone it is `ratio` times the
+    natural one."""
     expected = rows.expected.copy()
     late = slice(row, until)
     carrying = rows.carrying(*sides)[late]
-    expected[late] = np.where(carrying, np.minimum(expected[late] * max(1.0, ratio), RATE_MAX), expected[late])
+    more = max(0.0, ratio - 1.0) * rows.natural[late]
+    expected[late] = np.where(carrying, np.minimum(expected[late] + more, RATE_MAX), expected[late])
     return expected
 
 

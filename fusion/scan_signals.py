@@ -50,7 +50,7 @@ def signal_rows(seen: Remembered, names: Sequence[str], signal: Signal, notes: S
     if signal == "defects" and labels_are_selected(seen):
         risk = seen.risk[at]
         expected = np.where(np.isnan(risk), expected, np.clip(risk, RATE_MIN, RATE_MAX))
-    return Rows(levels, observed, expected, at + seen.start, doubts, wander)
+    return Rows(levels, observed, expected, expected, at + seen.start, doubts, wander)
 
 
 def in_control(
@@ -98,7 +98,8 @@ def expecting(rows: Rows, known: Explanation, sides: Sides, signal: Signal) -> R
         late = rows.carrying(*sides) & (rows.position >= known.since)
         if known.until >= 0:
             late &= rows.position < known.until
-        ratio = float(rows.observed[late].sum()) / max(1e-9, float(rows.expected[late].sum()))
+        more = float(rows.observed[late].sum()) - float(rows.expected[late].sum())
+        ratio = 1.0 + more / max(1e-9, float(rows.natural[late].sum()))
     return rows.expecting(explained(rows, sides, first, ratio, until))
 
 
