@@ -20,15 +20,33 @@ Doubles = npt.NDArray[np.float64]
 
 STREAM_LOTS = 100  # lots of one stream, and of the promise behind the alarm level
 STREAMS = 200
-FALSE_STREAMS = 0.05  # of streams in control may reach the alarm level: one false incident in some 2000 lots
+FALSE_STREAMS = 0.025  # of streams in control may reach the alarm level, of level and of slope each: one false
+# incident in some 2000 lots
 REACH_LOTS = 60  # an onset is looked for so many lots back
 RARE_MIN = 4.0  # outcomes that were in doubt or came against the odds: fewer in a run of lots say nothing
+ALIKE = 0.05  # sd of own logits below which there is no slope to speak of
 SYMMETRIC = 0.01  # skew below which the residual is as good as normal
 ALARM_MIN = 3.5
 LOTS_MIN = 8  # fewer show too little of their spread
 VARIANCE_UNKNOWN = 0.25  # a sd of half a logit where lots are too few to tell
 UPPER = 0.9  # quantile of the spread, resampled, that tests reckon with: little by luck must not alarm
 RESAMPLES = 200
+
+
+class Tilt(msgspec.Struct, frozen=True, kw_only=True):
+    """The same of the slope: residuals weighted by x = (own logit - `pivot`) / `scale`, which training centred so that
+    a lot's intercept hardly shows in them. `variance`: of lots' slopes, its upper end; `doubt`, `alarm` as of the
+    intercept."""
+
+    pivot: float
+    scale: float
+    variance: float
+    doubt: float
+    alarm: float
+
+    def place(self, own: Doubles) -> Doubles:
+        """x of own logits."""
+        return (own - self.pivot) / self.scale
 
 
 class LotSpread(msgspec.Struct, frozen=True, kw_only=True):
@@ -42,6 +60,7 @@ class LotSpread(msgspec.Struct, frozen=True, kw_only=True):
     weight: float = 5.0
     doubt: float = 0.0
     alarm: float = 4.5
+    tilt: Tilt | None = None
 
 
 def fit_lot_spread(risk: Doubles, defect: npt.NDArray[np.bool_], groups: npt.NDArray[np.intp]) -> LotSpread:
@@ -53,21 +72,47 @@ def fit_lot_spread(risk: Doubles, defect: npt.NDArray[np.bool_], groups: npt.NDA
     third = _summed(lot, risk * (1.0 - risk) * (1.0 - 2.0 * risk))
     if n_lots < LOTS_MIN:
         return LotSpread(lots=n_lots, weight=float(weight.mean()) if n_lots else 5.0)
-    rng = np.random.default_rng(0)
-    draws = rng.multinomial(n_lots, np.full(n_lots, 1.0 / n_lots), size=RESAMPLES).astype(np.float64)
-    square = residual**2 * n_lots / (n_lots - 1.0)  # the fit has taken one degree of freedom
-    variance = _moments(square, weight, np.ones(n_lots))
-    high = max(variance, float(np.quantile([_moments(square, weight, draw) for draw in draws], UPPER)))
-    between = weight + high * weight**2
-    doubt = float(between.sum() / weight.sum() ** 2)
-    streams = rng.integers(0, n_lots, size=(STREAMS, STREAM_LOTS))
-    off = rng.normal(0.0, np.sqrt(doubt), (STREAMS, 1)) * weight[streams]
-    lots = Lots(residual[streams] + off, weight[streams], third[streams], between[streams])
-    alarm = float(np.quantile(highest_runs(lots, doubt), 1.0 - FALSE_STREAMS))
+    variance, high = _spread(residual, weight)
+    doubt, alarm = _alarm(residual, weight, third, weight + high * weight**2)
     return LotSpread(
         lots=n_lots, variance=variance, variance_high=high, weight=float(weight.mean()), doubt=doubt,
-        alarm=max(alarm, ALARM_MIN),
+        alarm=alarm, tilt=_fit_tilt(risk, defect, lot, high),
     )  # fmt: skip
+
+
+def _fit_tilt(risk: Doubles, defect: npt.NDArray[np.bool_], lot: npt.NDArray[np.intp], variance: float) -> Tilt | None:
+    """None where risks are all alike. `variance`: of lots' intercepts."""
+    information = risk * (1.0 - risk)
+    own = np.log(np.maximum(risk, 1e-12)) - np.log(np.maximum(1.0 - risk, 1e-12))
+    pivot = float(information @ own / information.sum())
+    scale = float(np.sqrt(information @ (own - pivot) ** 2 / information.sum()))
+    if not scale > ALIKE:
+        return None
+    x = (own - pivot) / scale
+    residual, weight = _summed(lot, (defect - risk) * x), _summed(lot, information * x**2)
+    third, leak = _summed(lot, information * (1.0 - 2.0 * risk) * x**3), _summed(lot, information * x)
+    _, high = _spread(residual, weight, variance * leak**2)
+    doubt, alarm = _alarm(residual, weight, third, weight + variance * leak**2 + high * weight**2)
+    return Tilt(pivot=pivot, scale=scale, variance=high, doubt=doubt, alarm=alarm)
+
+
+def _spread(residual: Doubles, weight: Doubles, known: float | Doubles = 0.0) -> tuple[float, float]:
+    """The variance between lots beyond `weight` and what is `known`, and its upper end."""
+    lots = len(weight)
+    draws = np.random.default_rng(0).multinomial(lots, np.full(lots, 1.0 / lots), size=RESAMPLES).astype(np.float64)
+    square = residual**2 * lots / (lots - 1.0) - known  # the fit has taken one degree of freedom
+    variance = _moments(square, weight, np.ones(lots))
+    return variance, max(variance, float(np.quantile([_moments(square, weight, draw) for draw in draws], UPPER)))
+
+
+def _alarm(residual: Doubles, weight: Doubles, third: Doubles, between: Doubles) -> tuple[float, float]:
+    """Variance of what was fitted on these lots, and the level that streams of them do not reach."""
+    rng = np.random.default_rng(1)
+    doubt = float(between.sum() / max(weight.sum(), 1e-9) ** 2)
+    streams = rng.integers(0, len(weight), size=(STREAMS, STREAM_LOTS))
+    off = rng.normal(0.0, np.sqrt(doubt), (STREAMS, 1)) * weight[streams]
+    lots = Lots(residual[streams] + off, weight[streams], third[streams], between[streams])
+    return doubt, max(ALARM_MIN, float(np.quantile(highest_runs(lots, doubt), 1.0 - FALSE_STREAMS)))
 
 
 def _summed(lot: npt.NDArray[np.intp], values: Doubles) -> Doubles:

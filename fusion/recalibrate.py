@@ -21,7 +21,7 @@ import numpy as np
 import numpy.typing as npt
 
 from fusion.calibrate import sigmoid
-from fusion.lot_spread import REACH_LOTS, Lots, LotSpread, departure
+from fusion.lot_spread import REACH_LOTS, Lots, LotSpread, Tilt, departure
 
 Doubles = npt.NDArray[np.float64]
 
@@ -136,30 +136,60 @@ class Counts:
             weight + spread.variance_high * weight**2,
         )
 
+    def tilts(self, risk: Doubles, spread: LotSpread, tilt: Tilt) -> Lots:
+        """Of each lot, residuals weighted by how far the own logit lies from the middle: their mean shows a slope."""
+        information, x = risk * (1.0 - risk), tilt.place(self.own)
+        weight = self.parts @ (information * x**2)
+        leak = self.parts @ (information * x)  # of the lot's intercept into its slope
+        return Lots(
+            (self.defects - self.parts * risk) @ x,
+            weight,
+            self.parts @ (information * (1.0 - 2.0 * risk) * x**3),
+            weight + spread.variance_high * leak**2 + tilt.variance * weight**2,
+        )
+
 
 def runs_back(counts: Counts, correction: Recalibration | None, spread: LotSpread) -> Doubles:
-    """float64[lots]: departure of the labels from what was said, from each lot on to the last (0 beyond REACH_LOTS)."""
-    lots = counts.residuals(counts.risks(correction), spread)
-    back = departure(lots.map(lambda side: np.cumsum(side[::-1])[::-1]), spread.doubt)
+    """float64[lots]: how far the labels depart from what was said, in level or in slope, from each lot on to the last,
+    as a share of the alarm level (0 beyond REACH_LOTS)."""
+    risk = counts.risks(correction)
+    tests = [(counts.residuals(risk, spread), spread.doubt, spread.alarm)]
+    if spread.tilt is not None:
+        tests.append((counts.tilts(risk, spread, spread.tilt), spread.tilt.doubt, spread.tilt.alarm))
+    back = np.max([np.abs(departure(lots.map(_from_here), doubt)) / alarm for lots, doubt, alarm in tests], axis=0)
     back[: max(0, len(back) - REACH_LOTS)] = 0.0
-    return back
+    return np.asarray(back)
+
+
+def _from_here(side: Doubles) -> Doubles:
+    return np.cumsum(side[::-1])[::-1]
 
 
 def onset(counts: Counts, correction: Recalibration | None, spread: LotSpread) -> int | None:
     """The lot from which on the labels depart most from what was said, None while that is within what lots do."""
     if not counts.tells:
         return None
-    back = np.abs(runs_back(counts, correction, spread))
+    back = runs_back(counts, correction, spread)
     lot = int(np.argmax(back))
-    return lot if back[lot] > spread.alarm and counts.since(lot).tells else None
+    return lot if back[lot] > 1.0 and counts.since(lot).tells else None
 
 
 def rejected(counts: Counts, spread: LotSpread) -> bool:
     """Do these labels still speak against the model's own calibration?"""
-    lots = counts.residuals(counts.risks(None), spread)
-    lasting = _lasting(lots.weight, spread)
+    risk = counts.risks(None)
+    level = counts.residuals(risk, spread)
+    lasting = _lasting(level.weight, spread)
+    if abs(_faded(level, lasting, spread.doubt)) > CLOSE_SHARE * spread.alarm:
+        return True
+    tilt = spread.tilt
+    return tilt is not None and (
+        abs(_faded(counts.tilts(risk, spread, tilt), lasting, tilt.doubt)) > CLOSE_SHARE * tilt.alarm
+    )
+
+
+def _faded(lots: Lots, lasting: Doubles, doubt: float) -> float:
     sums = Lots(lasting @ lots.residual, lasting @ lots.weight, lasting @ lots.third, lasting**2 @ lots.variance)
-    return abs(float(departure(sums, spread.doubt))) > CLOSE_SHARE * spread.alarm
+    return float(departure(sums, doubt))
 
 
 def _lasting(weight: Doubles, spread: LotSpread) -> Doubles:

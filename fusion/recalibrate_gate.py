@@ -81,8 +81,11 @@ def _incident(memory: GateMemory, counts: Counts, line_id: str, gate_id: str) ->
     parts, bad = float(counts.parts.sum()), float(counts.defects.sum())
     expected = float(counts.parts.sum(axis=0) @ sigmoid(counts.own))
     ratio = bad / max(expected, 1e-9)
+    said = f"mean {ratio:.1f} times what they say"
+    if correction.tilt:
+        said += ", high ones less than that" if correction.tilt < 0 else ", high ones more than that"
     what = (
-        f"Risks of gate {gate_id} mean {ratio:.1f} times what they say since {Instant(since).isoformat()}: {bad:.0f} "
+        f"Risks of gate {gate_id} {said} since {Instant(since).isoformat()}: {bad:.0f} "
         f"of {parts:.0f} labelled parts were defects, {expected:.1f} were expected. Recalibrated from "
         f"{correction.labels} labels of {correction.lots} lots; if it lasts, train the model again."
     )

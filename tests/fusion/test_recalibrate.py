@@ -53,6 +53,23 @@ def test_a_slope_is_followed_when_labels_show_it_and_only_then() -> None:
     assert fitted(lots_of(rng, 60, 400, shift=0.8)).tilt == 0.0
 
 
+def test_a_sensor_that_tells_less_is_found_though_as_many_parts_are_defective_as_said() -> None:
+    """The level is right, high risks are too high and low ones too low."""
+    rng = np.random.default_rng(8)
+    own = rng.normal(-3.5, 1.5, 80 * 150)
+    spread = fit_lot_spread(sigmoid(own), rng.random(len(own)) < sigmoid(own), np.arange(len(own)) // 150)
+    before = lots_of(rng, 20, 150)
+    assert onset(Counts.of(before, 0), None, spread) is None
+    after = lots_of(rng, 20, 150, tilt=-0.6, shift=0.28, first=20)
+    counts = Counts.of(before | after, 0)
+    begins = onset(counts, None, spread)
+    assert begins is not None
+    assert begins >= 15
+    correction = fit_recalibration(counts.since(begins), spread, "sha", 0)
+    assert correction.tilt < -0.3
+    assert rejected(counts.since(begins), spread)
+
+
 def test_an_onset_is_dated_to_its_lot() -> None:
     rng = np.random.default_rng(2)
     lots = lots_of(rng, 20, 200) | lots_of(rng, 8, 200, shift=1.2, first=20)
