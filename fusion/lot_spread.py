@@ -20,8 +20,7 @@ Doubles = npt.NDArray[np.float64]
 
 STREAM_LOTS = 100  # lots of one stream, and of the promise behind the alarm level
 STREAMS = 200
-FALSE_STREAMS = 0.025  # of streams in control may reach the alarm level, of level and of slope each: one false
-# incident in some 2000 lots
+FALSE_STREAMS = 0.025  # of such streams in control may reach the alarm level, of level and of slope each
 REACH_LOTS = 60  # an onset is looked for so many lots back
 RARE_MIN = 4.0  # outcomes that were in doubt or came against the odds: fewer in a run of lots say nothing
 ALIKE = 0.05  # sd of own logits below which there is no slope to speak of
