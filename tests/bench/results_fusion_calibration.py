@@ -12,6 +12,7 @@ the training lots did. `odds x 2.5`: of the later half of the parts, three good 
 
 from __future__ import annotations
 
+import shutil
 import sys
 import tempfile
 from collections.abc import Sequence
@@ -49,7 +50,7 @@ Doubles = npt.NDArray[np.float64]
 Bools = npt.NDArray[np.bool_]
 
 STREAMS = "streams"
-HIDDEN = {"": (), "no frames": ("frames.csv",), "no samples": ("sensors.csv",)}
+HIDDEN = {"": (), "no frames": ("frames.csv",), "no samples": ("sensors",)}
 KEPT_GOOD = 0.4  # of the later half's good parts: odds times 2.5
 LABEL_LOTS = 1  # labels come when the next lot is made
 DRAWS = 200
@@ -93,12 +94,10 @@ def measure(name: str, folder: Path, cut: str, scratch: Path) -> tuple[list[list
     rows, shifted = [], []
     for evidence, hidden in HIDDEN.items():
         seen = scratch / (evidence.replace(" ", "-") or "all")
-        if hidden and not all((folder / file).is_file() for file in hidden):
+        if hidden and not all((folder / file).exists() for file in hidden):
             continue
-        seen.mkdir()
-        for path in folder.iterdir():
-            if path.name not in hidden:
-                (seen / path.name).symlink_to(path.resolve())
+        # copied: a link out of the folder is not followed
+        shutil.copytree(folder, seen, ignore=shutil.ignore_patterns(*hidden, "masks"))
         verdicts = scratch / f"{seen.name}.jsonl"
         home.run("replay", str(seen), "--since", cut, "--out", str(verdicts))
         final = final_verdicts(read_verdicts(verdicts), told.plan)
