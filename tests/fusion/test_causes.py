@@ -55,6 +55,18 @@ def test_a_camera_is_shown_with_its_frame_and_the_region(gate: GateJudge, make: 
     assert "region x 10 y 20 8 × 8 px" in told(camera)
 
 
+def test_a_combination_of_channels_is_shown_with_what_the_two_make_together(gate: GateJudge, make: Make) -> None:
+    def together(evidence: Evidence) -> list[str]:
+        reading = gate.read(evidence, HistoryView())
+        assert reading is not None
+        return finder(gate)._witness.of_pair("OP10.oil_c", "OP10.current_a", reading.row)
+
+    product, _ = together(make(951, current=6.0, **WHOLE))
+    assert product.startswith("OP10.current_a × OP10.oil_c: ")
+    assert "good parts" in product
+    assert together(make(952, current=4.0, **WHOLE)) == []
+
+
 def test_an_open_incident_lifts_the_tool_above_the_channel_that_shows_it(gate: GateJudge, make: Make) -> None:
     part = make(943, current=6.0, tool="T2", lot="S90")
     assert causes(gate, part)[0].cause == "OP10.current_a"
