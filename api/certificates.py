@@ -12,7 +12,6 @@ import msgspec
 
 from api.road import Heartbeat, heartbeats
 from api.words import say_certificate
-from fusion.certificate_journal import SPANS_KEPT
 from ingest.messages import Instant, Verdict
 from ingest.plan import Plan
 from ingest.plan_file import load_plan
@@ -108,7 +107,7 @@ def _voids(verdicts: Sequence[Verdict], told: Mapping[str, Any]) -> Iterator[str
         if since <= last and (until is None or until >= first):
             to = f" to {until.isoformat()}" if until is not None else ""
             yield f"void from {since.isoformat()}{to} ({span.get('why', '')})"
-    if len(spans) >= SPANS_KEPT and first < Instant.parse(str(spans[0]["since"])):
+    if told.get("voids_cut") and spans and first < Instant.parse(str(spans[0]["since"])):
         yield "judged before what is remembered of this certificate"
     if told.get("standing") == "void" and not spans:
         yield f"void now ({told.get('why', '')}), and nobody knows since when"

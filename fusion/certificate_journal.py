@@ -42,16 +42,20 @@ class VoidJournal:
             self._spans[key] = [*spans, _Span(since, 0, standing.why[:WHY_MAX])][-SPANS_KEPT:]
         self._changed[key] = None
 
-    def told(self, line_id: str, gate_id: str) -> list[dict[str, object]]:
-        """JSON: the spans of a gate, the oldest first; `until` null while it lasts."""
-        return [
+    def told(self, line_id: str, gate_id: str, last: int = SPANS_KEPT) -> dict[str, object]:
+        """JSON: `voids`, the last spans of a gate, the oldest first, `until` null while it lasts; `voids_cut`: there
+        may have been others before them."""
+        spans = self._spans.get((line_id, gate_id), [])
+        shown = spans[-last:]
+        voids = [
             {
                 "since": Instant(one.since).isoformat(),
                 "until": Instant(one.until).isoformat() if one.until else None,
                 "why": one.why,
             }
-            for one in self._spans.get((line_id, gate_id), ())
+            for one in shown
         ]
+        return {"voids": voids, "voids_cut": len(spans) > len(shown) or len(spans) >= SPANS_KEPT}
 
     def judged(self, judged: Judged) -> None:
         """Verdicts are looked at by others."""

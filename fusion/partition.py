@@ -187,12 +187,12 @@ class Partition:
         """How the certificates of these lines' gates stand now."""
         return standings(self.plan, self.judge, line_ids, self.incidents(), self.sources, self._mode_of)
 
-    def certificates_told(self, line_ids: Collection[str], now: int) -> list[dict[str, object]]:
-        """The same as JSON, with the last spans in which each was void; noted as looked at `now`."""
+    def certificates_told(self, line_ids: Collection[str], now: int, last: int) -> list[dict[str, object]]:
+        """The same as JSON, with the `last` spans in which each was void; noted as looked at `now`."""
         told: list[dict[str, object]] = []
         for one in self.certificates(line_ids):
             self.voids.note(one, now)
-            told.append({**one.told(), "voids": self.voids.told(one.line_id, one.gate_id)})
+            told.append({**one.told(), **self.voids.told(one.line_id, one.gate_id, last)})
         return told
 
     def history(self, line_id: str) -> PacedHistory:

@@ -32,7 +32,8 @@ from ingest.settings import Settings
 INPUTS = ("sensors", "findings", "production", "defects")  # the order at one moment, as in a replay
 CYCLE_RECORDS = 200  # records of one cycle: bounds how long an order to stop may wait
 WAIT_S = 0.1
-CERTIFICATES_TOLD = 30  # gates; a heartbeat must stay small
+CERTIFICATES_TOLD = 40  # gates; a heartbeat must stay small
+VOIDS_TOLD = 60  # spans in which a certificate was void, of all gates together
 INCIDENTS_TOLD = 20  # the oldest; a heartbeat must stay small, and nobody reads more
 WRITERS = 4  # files written at once: a disk takes several as fast as one
 
@@ -203,11 +204,14 @@ class FusionWorker:
         """How the certificates of the lines in our hands stand; looked at once a heartbeat."""
         if time.monotonic() - self._looked >= BEAT_S:
             self._looked, now = time.monotonic(), wall_ms()
+            last = max(1, VOIDS_TOLD // max(1, sum(len(line.gates) for line in self.plan.lines)))
             of: dict[int, list[str]] = defaultdict(list)
             for line in self.plan.lines:
                 of[partition_of(line.line_id.encode(), self._partitions)].append(line.line_id)
             told = [
-                one for number, post in self.posts.items() for one in post.partition.certificates_told(of[number], now)
+                one
+                for number, post in self.posts.items()
+                for one in post.partition.certificates_told(of[number], now, last)
             ]
             self._certificates_told = told[:CERTIFICATES_TOLD]
         return self._certificates_told

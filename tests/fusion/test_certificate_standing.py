@@ -144,8 +144,8 @@ def test_the_partition_tells_of_its_lines(judge: Judge, plan: Plan, tmp_path: Pa
     (told,) = partition.certificates(["L1"])
     assert told.told()["gate_id"] == "EOL"
     assert partition.certificates([]) == []
-    (noted,) = partition.certificates_told(["L1"], 1000)
-    assert {**told.told(), "voids": []} == noted
+    (noted,) = partition.certificates_told(["L1"], 1000, 8)
+    assert {**told.told(), "voids": [], "voids_cut": False} == noted
 
 
 def test_the_heartbeat_tells_how_the_certificates_of_owned_lines_stand(
@@ -178,8 +178,12 @@ def test_when_it_was_void_is_remembered_and_moves_with_the_partition(judge: Judg
     journal = VoidJournal()
     for at, one in ((10, valid), (20, void), (30, void), (40, valid), (50, void)):
         journal.note(one, at)
-    spans = [(span["since"], span["until"]) for span in journal.told("L1", "EOL")]
-    assert spans == [(Instant(5).isoformat(), Instant(40).isoformat()), (Instant(5).isoformat(), None)]
+    spans = [
+        {"since": Instant(5).isoformat(), "until": Instant(40).isoformat(), "why": "drift"},
+        {"since": Instant(5).isoformat(), "until": None, "why": "drift"},
+    ]
+    assert journal.told("L1", "EOL") == {"voids": spans, "voids_cut": False}
+    assert journal.told("L1", "EOL", last=1) == {"voids": spans[1:], "voids_cut": True}
     taken_over = VoidJournal()
     for line_id, key, value in journal.changes():
         taken_over.restore(line_id, key, value)
@@ -188,7 +192,7 @@ def test_when_it_was_void_is_remembered_and_moves_with_the_partition(judge: Judg
     assert taken_over.changes() == journal.changes() == []
     for at in range(100, 200):
         journal.note(valid if at % 2 else void, at)
-    assert len(journal.told("L1", "EOL")) == SPANS_KEPT
+    assert (len(journal.told("L1", "EOL")["voids"]), journal.told("L1", "EOL")["voids_cut"]) == (SPANS_KEPT, True)  # type: ignore[arg-type]
 
 
 @pytest.mark.parametrize(("work_ms", "late"), [(0, 0), (400, 0), (2000, 1)])
