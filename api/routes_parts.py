@@ -18,6 +18,7 @@ from api.installation import Installation, installation
 from api.queries import read_cursor, read_time
 from api.routes_marks import read_marks
 from api.schemas import ReviewRequest
+from api.store_exposed import sides_of
 from api.store_rows import Case, Person, Review
 from api.views import ReviewView, json_response, read_verdict, view_part, view_review
 from ingest.blobs import BlobGone
@@ -144,11 +145,13 @@ def containment(
     limit: Annotated[int, Query(ge=1, le=10_000)] = 1000,
     cursor: str = "",
 ) -> Response:
-    """The visits that booked a cause (`tool_id=T7`), newest first; `parts` counts all the parts exposed to it."""
+    """The visits that booked a cause (`tool_id=T7`; of a pair, either side of parts that booked both), newest first;
+    `parts` counts all the parts exposed to it."""
     require(request, "read")
-    attribute = cause.partition("=")[0]
-    if not installation(request).plan.may_use(attribute):
-        raise ApiError(403, f"the plan does not allow {attribute} as a cause", {"attribute": attribute})
+    for side in sides_of(cause):
+        attribute = side.partition("=")[0]
+        if not installation(request).plan.may_use(attribute):
+            raise ApiError(403, f"the plan does not allow {attribute} as a cause", {"attribute": attribute})
     reader, begun, skip = installation(request).reader, read_time("since", since), read_cursor(cursor) or 0
     visits = reader.exposed(cause, begun, limit + 1, skip)
     following = str(skip + limit) if len(visits) > limit else None

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from typing import Annotated, Any, Literal
+from urllib.parse import urlencode
 
 import msgspec
 from fastapi import APIRouter, Query, Request
@@ -205,8 +206,18 @@ def incidents(request: Request, cursor: str = "") -> Response:
     told = [("road", what) for what in here.troubles()]
     told += [("notice", what) for what in here.notices() if what not in already]
     items: list[dict[str, Any]] = [{"kind": kind, "what": what} for kind, what in told]
-    items += [{"kind": "camera" if one.get("camera_id") else "process", **one} for one in told_by_judges]
+    items += [
+        {"kind": "camera" if one.get("camera_id") else "process", **one, **_exposed(one)} for one in told_by_judges
+    ]
     return list_response([msgspec.json.encode(item) for item in items], None)
+
+
+def _exposed(incident: dict[str, Any]) -> dict[str, str]:
+    """Where the parts exposed to an incident's cause are listed; of a cause that no visit books, nowhere."""
+    cause, since = str(incident.get("cause", "")), str(incident.get("since", ""))
+    if "=" not in cause:
+        return {}
+    return {"containment": f"/api/containment?{urlencode({'cause': cause, 'since': since})}"}
 
 
 @router.get("/api/oversight")

@@ -8,6 +8,7 @@ import msgspec
 import sqlalchemy as sa
 
 from api.store import open_engine, reaching_store
+from api.store_exposed import holding
 from api.store_marks import counted_marks, listed_marks, read_mark
 from api.store_rows import (
     AuditEntry,
@@ -192,14 +193,14 @@ class StoreReader:
         return [_review(row) for row in self._rows(statement)]
 
     def exposed(self, cause: str, since: Instant | None, limit: int, skip: int = 0) -> list[Visit]:
-        """Visits whose attributes hold `cause` (`tool_id=T7`), newest first."""
+        """Visits exposed to `cause` (`tool_id=T7`, or a pair), newest first."""
         order = (visits.c.started_at.desc(), visits.c.line_id, visits.c.part_id, visits.c.station_id)
-        statement = _holding(sa.select(visits), cause, since).order_by(*order).limit(limit).offset(skip)
+        statement = holding(sa.select(visits), cause, since).order_by(*order).limit(limit).offset(skip)
         return [_visit(row) for row in self._rows(statement)]
 
     def count_exposed(self, cause: str, since: Instant | None) -> int:
-        """Parts of which a visit's attributes hold `cause`."""
-        statement = _holding(sa.select(sa.func.count(sa.distinct(visits.c.part_id))), cause, since)
+        """Parts exposed to `cause`."""
+        statement = holding(sa.select(sa.func.count(sa.distinct(visits.c.part_id))), cause, since)
         return int(self._rows(statement)[0][0])
 
     def marks(self, camera_id: str, kind: str, limit: int, skip: int = 0) -> list[StoredMark]:
@@ -228,14 +229,6 @@ class StoreReader:
             AuditEntry(Instant(row.at), row.by, row.role, row.action, row.subject, row.detail, row.audit_id)
             for row in self._rows(statement)
         ]
-
-
-def _holding(statement: Any, cause: str, since: Instant | None) -> Any:
-    name, _, value = cause.partition("=")
-    pair = f"{msgspec.json.encode(name).decode()}:{msgspec.json.encode(value).decode()}"
-    escaped = pair.replace("\\", "\\\\").replace("%", "\\%").replace("_", "\\_")
-    held = statement.where(visits.c.attributes.like(f"%{escaped}%", escape="\\"))
-    return held if since is None else held.where(visits.c.started_at >= int(since))
 
 
 def _stored(row: Row) -> StoredVerdict:

@@ -41,3 +41,29 @@ def test_a_cameras_incident_is_listed_with_its_measure_and_shown_as_a_notice(liv
         assert camera == {"kind": "camera", **DIRT.told()}
         assert [item for item in items if item["what"] == DIRT.what] == [camera]
         assert DIRT.what in client.get("/api/overview").json()["notices"]
+
+
+def test_an_excess_leads_to_the_parts_exposed_to_its_cause(live: Live) -> None:
+    run = Path(live.settings.home) / "run"
+    run.mkdir(exist_ok=True)
+    causes = ("tool_id=T7", "recipe=R2 & tool_id=T7", "")
+    told = [
+        Incident(
+            line_id="L1", incident="excess", cause=cause, since=1_767_600_000_000, what=f"More with {cause}."
+        ).told()
+        for cause in causes
+    ]
+    body = {
+        "role": "fusion",
+        "pid": 9,
+        "at": Instant(wall_ms()).isoformat(),
+        "state": {"problem": "", "incidents": told},
+    }
+    (run / "fusion-9.json").write_bytes(msgspec.json.encode(body))
+    with live.client("engineer") as client:
+        items = [one for one in client.get("/api/incidents").json()["items"] if one["kind"] == "process"]
+        assert sorted(one["cause"] for one in items) == sorted(causes)
+        for one in items:
+            assert ("containment" in one) is bool(one["cause"])
+            if one["cause"]:
+                assert client.get(one["containment"]).json()["cause"] == one["cause"]

@@ -242,6 +242,7 @@ def test_containment_names_every_exposed_part(filled: Live) -> None:
         assert client.get("/api/containment", params={"cause": "tool_id=T8"}).json()["parts"] == 0
         assert client.get("/api/containment", params={"cause": "burr"}).status_code == 422
         assert client.get("/api/containment", params={"cause": "operator_id=7"}).status_code == 403
+        assert client.get("/api/containment", params={"cause": "operator_id=7 & tool_id=T7"}).status_code == 403
         page = client.get("/api/containment", params={"cause": "tool_id=T7", "limit": 1}).json()
         rest = client.get("/api/containment", params={"cause": "tool_id=T7", "limit": 1, "cursor": page["next"]}).json()
         assert page["parts"] == rest["parts"] == 2

@@ -16,7 +16,7 @@ from api.store_rows import Harvest, Review, VerdictFilter
 from api.store_tables import metadata
 from api.store_write import StoreWriter
 from ingest.errors import BadInput, Fenced
-from ingest.messages import Cause, Instant, Verdict, encode
+from ingest.messages import Cause, Instant, Verdict, Visit, encode
 from tests.api.factory import make_defect, make_findings, make_pass, make_verdict, make_visit, now
 
 EVERY = VerdictFilter()
@@ -242,6 +242,22 @@ def test_exposed_finds_the_value_and_nothing_like_it(store: Store) -> None:
         # SQLite's LIKE does not tell T7 from t7; what it must never do is miss one.
         assert f"P{n}" in {visit.part_id for visit in found}
         assert {visit.attributes["tool_id"].lower() for visit in found} == {value.lower()}
+
+
+def test_exposed_to_a_pair_are_the_parts_that_hold_both_wherever_they_booked_them(store: Store) -> None:
+    def visit(part_id: str, station_id: str, **attributes: str) -> Visit:
+        return make_visit(part_id, station_id=station_id, attributes=attributes)
+
+    visits = (
+        visit("P1", "OP10", recipe="R2"), visit("P1", "OP20", tool_id="T7"), visit("P1", "OP30", shift="B"),
+        visit("P2", "OP10", recipe="R2"), visit("P2", "OP20", tool_id="T8"),
+        visit("P3", "OP20", tool_id="T7", recipe="R1"), visit("P4", "OP20", tool_id="T7 & T8"),
+    )  # fmt: skip
+    reader = store.apply(Harvest(visits=visits))
+    found = reader.exposed("recipe=R2 & tool_id=T7", None, 10)
+    assert {(one.part_id, one.station_id) for one in found} == {("P1", "OP10"), ("P1", "OP20")}
+    assert reader.count_exposed("recipe=R2 & tool_id=T7", None) == 1
+    assert [one.part_id for one in reader.exposed("tool_id=T7 & T8", None, 10)] == ["P4"]
 
 
 def test_a_batch_counts_parts_made_against_parts_judged(store: Store) -> None:
