@@ -11,6 +11,8 @@ from fusion.drift_words import drift_figures, say_drift
 from fusion.features import Floats
 from fusion.incidents import PARTS_NAMED, Incident
 
+SHIFT, UNLIKE = "shift:", "unlike"  # keys of incidents besides entities, whose drift has the bare name
+SHIFT, UNLIKE = "shift:", "unlike"  # keys of incidents besides entities, whose drift has the bare name
 _CHARTS, _BLOCK, _OPEN, _GATE = "charts", "block", "open:", "gate"
 
 
@@ -48,7 +50,7 @@ class DriftBook:
         self.charts = Charts(len(reference.signals))
         self._parts, self._sums, self._named = 0, np.zeros((3, len(reference.signals))), []
         for entity in list(self.incidents):
-            self._settle(entity, None)
+            self.settle(entity, None)
         self._touch(_GATE, _CHARTS, _BLOCK)
 
     def count(self, reference: DriftReference, residuals: Floats, part_id: str, at: int) -> bool:
@@ -90,9 +92,9 @@ class DriftBook:
                 forgotten = np.zeros(len(back), dtype=np.bool_)
                 forgotten[members] = True
                 self.charts.forget(forgotten)
-                self._settle(entity, None)
+                self.settle(entity, None)
                 continue
-            self._settle(entity, self._tell(reference, entity, known))
+            self.settle(entity, self._tell(reference, entity, known))
 
     def _tell(self, reference: DriftReference, entity: str, known: Incident | None) -> Incident:
         """The incident as it stands after this block."""
@@ -119,7 +121,33 @@ class DriftBook:
             measure=drift_figures(reference, signal, run),
         )
 
-    def _settle(self, entity: str, incident: Incident | None) -> None:
+    def strength(self, reference: DriftReference) -> dict[str, float]:
+        """Entity → how far its signals are towards their limits, 1 at the limit of the one that is furthest."""
+        limits = reference.limits
+        towards = np.maximum(np.abs(self.charts.level) / limits.ewma, self.charts.sums.max(axis=0) / limits.cusum)
+        return {entity: float(towards[members].max()) for entity, members in reference.entities.items()}
+
+    def since(self, reference: DriftReference, entity: str) -> int:
+        """When the run began that took an entity furthest, 0 where none has begun."""
+        members = reference.entities[entity]
+        furthest = int(members[int(np.argmax(self.charts.sums[:, members].max(axis=0)))])
+        run = self.charts.run(furthest)
+        return run.since if run.parts else 0
+
+    def told(self) -> dict[str, Incident]:
+        """Cause → the incident to tell of it: a shift stands for the drift it is; unlike training only where alone."""
+        shifts = {key.removeprefix(SHIFT): one for key, one in self.incidents.items() if key.startswith(SHIFT)}
+        drifts = {key: one for key, one in self.incidents.items() if key != UNLIKE and not key.startswith(SHIFT)}
+        return drifts | shifts or {key: one for key, one in self.incidents.items() if key == UNLIKE}
+
+    def named(self) -> list[str]:
+        """The latest parts."""
+        return list(self._named)
+
+    def settle(self, entity: str, incident: Incident | None) -> None:
+        """Open, update or (None) close the one incident of a key: an entity's drift, or what `drift_looks.py` found."""
+        if incident is None and entity not in self.incidents:
+            return
         if incident is None:
             self.closed += self.incidents.pop(entity, None) is not None
         else:

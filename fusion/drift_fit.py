@@ -9,6 +9,7 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
+from fusion.drift_contrast import fit_contrast
 from fusion.drift_limits import BLOCKS_MIN, HORIZON_BLOCKS, ChartLimits, fit_limits
 from fusion.drift_signals import (
     FLAGS,
@@ -77,10 +78,11 @@ def fit_drift(
     )  # fmt: skip
     limits, low, high = _fit_charts(signals, centred, block)
     notes = DriftNotes(signals=signals, block=block, file=file)
-    chosen = np.unique(np.linspace(0, len(parts) - 1, SAMPLE_ROWS).astype(np.intp))
+    bounded = np.clip(centred.residual, -RESIDUAL_MAX, RESIDUAL_MAX).astype(np.float32)
+    sample = bounded[np.unique(np.linspace(0, len(parts) - 1, SAMPLE_ROWS).astype(np.intp))]
     arrays = {
         "usual": centred.usual, "spread": centred.spread, "overall": centred.overall, "low": low, "high": high,
-        "sample": np.clip(centred.residual[chosen], -RESIDUAL_MAX, RESIDUAL_MAX).astype(np.float32),
+        "sample": sample, "contrast": np.array(fit_contrast(bounded, sample)),
         "typical": _typical(raw, products, len(spec.products)),
         **{name: getattr(limits, name) for name in ChartLimits.__slots__},
     }  # fmt: skip

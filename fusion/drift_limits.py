@@ -29,6 +29,7 @@ CORRELATION_BLOCKS = (0.7, 1.5, 3.0, 6.0, 12.0, 25.0, 50.0, 100.0)  # after whic
 SPANS_MIN = 3.0  # correlation times that history must span: a slower wander cannot be told from a shift by anybody
 PRIOR_ROUNDS = 20  # of expectation and maximisation; the weights hardly move after ten
 PRIOR_SIGNALS = 1.0  # a flat prior's weight beside that of the signals
+ROUNDING = 1e-7  # of its size: a signal that varies less does not vary
 BLOCKS_MIN = 12  # fewer say nothing of a wander
 BEYOND_HISTORY = 1.1  # of the highest point of training's own charts: a limit is never lower
 
@@ -63,7 +64,9 @@ def fit_limits(blocks: Doubles, false_probability: float, seed: int = 0) -> Char
     """Limits of each signal. `blocks`: float64[n, signals], block means in order of time, NaN where not measured;
     `false_probability`: that one chart of one signal in control passes its limit within HORIZON_BLOCKS."""
     signals = blocks.shape[1]
-    enough = (np.isfinite(blocks).sum(axis=0) >= BLOCKS_MIN) & (np.nanstd(_or_zero(blocks), axis=0) > 0)
+    shown = _or_zero(blocks)
+    varies = np.nanstd(shown, axis=0) > ROUNDING * np.nanmax(np.abs(shown), axis=0)
+    enough = (np.isfinite(blocks).sum(axis=0) >= BLOCKS_MIN) & varies
     centre, scale = np.zeros(signals), np.ones(signals)
     slack, ewma, cusum = np.full(signals, CUSUM_K), np.full(signals, np.inf), np.full(signals, np.inf)
     if not enough.any():

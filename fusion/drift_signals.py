@@ -15,12 +15,13 @@ import numpy.typing as npt
 
 from fusion.camera_moved import CONFIDENCE_MIN
 from fusion.drift_limits import ChartLimits
-from fusion.features import FeatureSpec, Floats, raw_columns
+from fusion.features import ChannelSlot, FeatureSpec, Floats, raw_columns
 from fusion.sight import worst_frame
 from ingest.evidence import Evidence
 from models.open import OpenModel
 
-CHANNEL_MEASURES = ("mean", "golden_mean", "golden_rms", "std")
+FORM = "form"  # distance from the golden cycle, its level apart: the level has a signal of its own
+CHANNEL_MEASURES = ("mean", "golden_mean", FORM, "std")
 CAMERA_MEASURES = ("exposure", "contrast", "sharpness", "shift_x", "shift_y")
 SCORE = "ratio"  # of a camera's score to its threshold
 FLAGS = "flags"  # of no channel: the share of parts at or above the gate's threshold
@@ -32,12 +33,13 @@ Doubles = npt.NDArray[np.float64]
 
 class Signal(msgspec.Struct, frozen=True, kw_only=True):
     """One figure of each part. `entity`: `OP10.spindle_current_a`, `camera:face`, or "" for FLAGS; `column`: its place
-    in the raw row, -1 where it is none of it."""
+    in the raw row, -1 where it is none of it; `level`: of FORM, the column of the level that is taken out."""
 
     entity: str
     measure: str
     unit: str = ""
     column: int = -1
+    level: int = -1
 
 
 class DriftNotes(msgspec.Struct, frozen=True, kw_only=True):
@@ -51,7 +53,8 @@ class DriftNotes(msgspec.Struct, frozen=True, kw_only=True):
 class DriftReference:
     """How the signals of one gate were in training. `usual`: float32[products, signals]; `spread`, `overall`:
     float32[signals], of a part, in units; `low`, `high`: of training's blocks, in units; `limits`: of the charts;
-    `sample`: float32[m, signals], residuals of training parts; `typical`: float32[products, raw columns], medians."""
+    `sample`: float32[m, signals], residuals of training parts; `window`, `contrast_limit`: of the
+    two-sample test; `typical`: float32[products, raw columns], medians."""
 
     def __init__(self, notes: DriftNotes, arrays: dict[str, npt.NDArray[np.float64]], digest: bytes) -> None:
         self.signals, self.block, self.digest = notes.signals, notes.block, digest
@@ -61,6 +64,8 @@ class DriftReference:
         self.limits = ChartLimits(*(arrays[name] for name in ChartLimits.__slots__))
         self.sample: Floats = np.asarray(arrays["sample"], dtype=np.float32)
         self.typical: Floats = np.asarray(arrays["typical"], dtype=np.float32)
+        window, limit = arrays.get("contrast", np.array([0.0, np.inf]))  # models trained before the test have none
+        self.window, self.contrast_limit = int(window), float(limit)
         self.reader = SignalReader(notes.signals)
         places: dict[str, list[int]] = {}
         for i, signal in enumerate(notes.signals):
@@ -92,6 +97,8 @@ class SignalReader:
         self._count = len(signals)
         self._at = np.array([i for i, s in enumerate(signals) if s.column >= 0], dtype=np.intp)
         self._columns = np.array([s.column for s in signals if s.column >= 0], dtype=np.intp)
+        self._forms = np.array([i for i, s in enumerate(signals) if s.level >= 0], dtype=np.intp)
+        self._levels = np.array([s.level for s in signals if s.level >= 0], dtype=np.intp)
         self._cameras: dict[str, list[tuple[int, str]]] = {}
         for i, signal in enumerate(signals):
             if signal.column < 0 and signal.entity.startswith("camera:"):
@@ -103,6 +110,9 @@ class SignalReader:
         """float32[signals], NaN where missing. `flagged`: is the part at or above the threshold; None: no risk."""
         values = np.full(self._count, np.nan, dtype=np.float32)
         values[self._at] = raw[self._columns]
+        if len(self._forms):
+            whole, level = values[self._forms], raw[self._levels]
+            values[self._forms] = np.sqrt(np.maximum(whole * whole - level * level, 0.0))
         for camera, wanted in self._cameras.items():
             frame = worst_frame(evidence.findings.get(camera, ()))
             if frame is None:
@@ -120,16 +130,18 @@ class SignalReader:
 def proposed_signals(spec: FeatureSpec) -> list[Signal]:
     """Every signal that the parts of a gate might have; training drops those that say nothing of their own."""
     place = {column.name: i for i, column in enumerate(raw_columns(spec))}
-    signals = [
-        Signal(entity=slot.entity, measure=measure, unit=slot.unit, column=place[f"{slot.entity}:{measure}"])
-        for slot in spec.channels
-        for measure in CHANNEL_MEASURES
-    ]
+    signals = [_of_channel(slot, measure, place) for slot in spec.channels for measure in CHANNEL_MEASURES]
     for camera in spec.cameras:
         entity = f"camera:{camera}"
         signals.append(Signal(entity=entity, measure=SCORE, column=place[f"{entity}:{SCORE}"]))
         signals += [Signal(entity=entity, measure=measure) for measure in CAMERA_MEASURES]
     return [*signals, Signal(entity="", measure=FLAGS)]
+
+
+def _of_channel(slot: ChannelSlot, measure: str, place: dict[str, int]) -> Signal:
+    column = place[f"{slot.entity}:{'golden_rms' if measure == FORM else measure}"]
+    level = place[f"{slot.entity}:golden_mean"] if measure == FORM else -1
+    return Signal(entity=slot.entity, measure=measure, unit=slot.unit, column=column, level=level)
 
 
 def charted(signals: Sequence[Signal], sums: Doubles, counts: Doubles, block: int) -> Doubles:

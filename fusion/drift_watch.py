@@ -7,6 +7,7 @@ block being filled, open incidents) is in `qc.state` to the last bit.
 from __future__ import annotations
 
 from fusion.drift_book import DriftBook
+from fusion.drift_looks import Looks
 from fusion.incidents import Incident
 from fusion.watch import Judged
 from ingest.changelog import SEPARATOR
@@ -18,6 +19,7 @@ class DriftWatch:
 
     def __init__(self) -> None:
         self._books: dict[tuple[str, str], DriftBook] = {}
+        self._looks: dict[tuple[str, str], Looks] = {}
 
     def judged(self, judged: Judged) -> None:
         """Count a part at its first verdict, where a model with a reference looked at it."""
@@ -29,22 +31,29 @@ class DriftWatch:
             return
         book = self._book(evidence.line_id, evidence.gate_id)
         book.use(reference)
+        looks = self._looks.get(key := (evidence.line_id, evidence.gate_id))
+        if looks is None or looks.digest != reference.digest:
+            looks = self._looks[key] = Looks(gate, reference)
         flagged = reading.estimate.risk >= gate.threshold
         values = reference.reader.read(reading.row.raw, evidence, flagged)
-        residuals = reference.residuals(values, gate.builder.product_at(evidence.product))
+        product = gate.builder.product_at(evidence.product)
+        residuals = reference.residuals(values, product)
         book.count(reference, residuals, evidence.part_id, int(evidence.event_at))
+        looks.enter(reading, residuals, product)
+        looks.look(book, int(evidence.event_at))
 
     def label(self, defect: Defect, logged_at: int) -> None:
         """Labels are the calibration's (`fusion/recalibrate_watch.py`)."""
 
     def incidents(self) -> list[Incident]:
-        """What is open now: of a channel that several gates see, the earliest."""
+        """What is open now, each trouble once: of a channel that several gates see, the earliest; a shift that explains
+        flags stands for the drift it is; that parts are unlike training is only told when nothing else is."""
         earliest: dict[tuple[str, str], Incident] = {}
         for (line_id, _), book in sorted(self._books.items()):
-            for entity, incident in book.incidents.items():
-                known = earliest.get((line_id, entity))
+            for key, incident in book.told().items():
+                known = earliest.get((line_id, key))
                 if known is None or incident.since < known.since:
-                    earliest[line_id, entity] = incident
+                    earliest[line_id, key] = incident
         return [incident for _, incident in sorted(earliest.items())]
 
     def changes(self) -> list[tuple[str, str, bytes | None]]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from itertools import pairwise
 
 from fusion.drift_charts import Run
@@ -13,7 +14,7 @@ SAID = {
     "mean": "mean",
     "std": "spread within a cycle (standard deviation)",
     "golden_mean": "mean distance from the golden cycle in its standard deviations",
-    "golden_rms": "size of the distance from the golden cycle in its standard deviations",
+    "form": "distance from the form of the golden cycle in its standard deviations",
     "ratio": "score as a share of its threshold",
     "exposure": "mean brightness (0 to 1)",
     "contrast": "contrast in grey levels",
@@ -40,6 +41,25 @@ def say_drift(reference: DriftReference, signal: int, residual: float, since: in
     return (
         f"{told.entity}: {SAID[told.measure]} {now:.{places}f}{unit} since {clock(since)}, {between} in training "
         f"(means of {reference.block} parts). What models learned from is no longer what they see here."
+    )
+
+
+def say_shift(entity: str, spreads: float, share: float, excess: float, parts: int, since: int) -> str:
+    """What moved, and how many flags go away with it."""
+    direction = "up" if spreads > 0 else "down"
+    return (
+        f"{entity} moved {direction} by {abs(spreads):.2f} standard deviations of a part since {clock(since)}; without "
+        f"this shift {share:.0%} of the {excess:.0f} flags in excess among the latest {parts} parts would not be. "
+        "Check it (sensor, tool, light) before the parts."
+    )
+
+
+def say_unlike(entities: Sequence[str], parts: int, auc: float, allowed: float, since: int) -> str:
+    """Which signals tell the latest parts from training's."""
+    named = ", ".join(entities) or "no single signal"
+    return (
+        f"The latest {parts} parts can be told from training's since {clock(since)} (AUC {auc:.2f}; periods of "
+        f"training differ by up to {allowed:.2f}); most by {named}. Train again if this is how the line now is."
     )
 
 
