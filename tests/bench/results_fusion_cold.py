@@ -59,8 +59,11 @@ def measure(folder: Path, cut: str, scratch: Path) -> tuple[Judged, Judged, floa
     blind = scratch / "blind"
     blind.mkdir()
     for path in folder.iterdir():
+        target = path.resolve()
+        if path.name == "frames" and target.is_file():  # a link, where git could not make one
+            target = (folder / target.read_text().strip()).resolve()
         if path.name not in HIDDEN:
-            (blind / path.name).symlink_to(path.resolve())
+            (blind / path.name).symlink_to(target)
     told = Folder(folder)
     known, allowed = known_outcomes(told), told.plan.constraints.review_share_max
     made = []
