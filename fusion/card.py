@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 from sklearn.metrics import average_precision_score, roc_auc_score
 
-from fusion.calibrate import expected_calibration_error
+from fusion.calibrate_card import calibration_lines
 from fusion.certificate import say_rate
 from fusion.cold_start_card import cold_card
 from fusion.families import named
@@ -42,7 +42,8 @@ def _gate_lines(gate: FittedGate, plan: Plan) -> list[str]:
         f"## Line {notes.spec.line_id}, gate {notes.spec.gate_id}",
         "",
         f"{len(risk)} labelled cases, {int(defect.sum())} defective. AUC {roc_auc_score(defect, risk):.3f}, "
-        f"AP {average_precision_score(defect, risk):.3f}, ECE {expected_calibration_error(risk, defect):.4f}.",
+        f"AP {average_precision_score(defect, risk):.3f}.",
+        *calibration_lines(risk, defect, notes.lot_spread, notes.products),
         f"Threshold {choice.threshold:.4f}: escapes {choice.escape_rate:.4f} of made parts "
         f"(at most {plan.constraints.escape_rate_max}), reviews {choice.review_share:.3f} "
         f"(at most {plan.constraints.review_share_max}), {choice.cost_per_part:.2f} {plan.objective.currency} a part.",

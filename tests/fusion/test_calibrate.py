@@ -15,8 +15,10 @@ from fusion.calibrate import (
     logit,
     sigmoid,
 )
+from fusion.calibrate_card import calibration_lines
 from fusion.calibrate_maps import Fit, fit_beta, fit_isotonic, fit_line, map_for
 from fusion.calibrate_products import fit_product_offsets, offset_risk
+from fusion.lot_spread import LotSpread, fit_lot_spread
 
 
 def test_an_overconfident_score_is_brought_back() -> None:
@@ -132,3 +134,14 @@ def test_the_floor_is_what_luck_alone_gives() -> None:
     risk = sigmoid(rng.normal(-2.0, 1.0, 1000))
     floor = calibration_floor(risk)
     assert 0.5 * floor < expected_calibration_error(risk, rng.random(1000) < risk) < 2.0 * floor
+
+
+def test_the_card_tells_luck_from_error_and_what_lots_do() -> None:
+    rng = np.random.default_rng(6)
+    risk = sigmoid(rng.normal(-2.0, 1.0, 2000))
+    defect = rng.random(2000) < risk
+    lines = calibration_lines(risk, defect, fit_lot_spread(risk, defect, np.arange(2000) // 50), {"B": 0.7})
+    assert "of which luck alone gives" in lines[0]
+    assert "one standard deviation of 40 lots" in lines[1]
+    assert lines[2] == "Products with odds of their own: B x 2.01."
+    assert "too few" in calibration_lines(risk, defect, LotSpread(lots=3), {})[1]
