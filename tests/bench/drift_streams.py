@@ -258,11 +258,12 @@ def judged(parts: Parts, gate: GateJudge) -> Iterator[Judged]:
     usable = frozenset(spec.sources)
     model = gate.risk_models.speaking(usable)
     assert model is not None
-    risks = 1.0 / (1.0 + np.exp(-gate.risk_models.logits(model, features)))
-    for i, risk in enumerate(risks.tolist()):
+    logits = gate.risk_models.logits(model, features)
+    for i, own in enumerate(logits.tolist()):
+        risk = float(1.0 / (1.0 + np.exp(-own)))
         evidence = _light_evidence(parts, i, {}, _all_findings(parts, i))
         row = FeatureRow(raw[i], features[i], usable, ())
-        reading = Reading(row, Estimate(risk, risk, risk, model), risk, True, False)
+        reading = Reading(row, Estimate(risk, risk, risk, model, own), risk, True, False)
         flagged = risk >= gate.threshold
         call = Judgement(
             decision="review" if flagged else "pass", risk=risk, risk_low=risk, risk_high=risk,

@@ -8,13 +8,26 @@ from __future__ import annotations
 
 import argparse
 import time
+from collections import deque
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
 import numpy as np
-from drift_streams import TOLD, Parts, Plant, Shift, cases, judged, light_parts, plan, raw_of
+from drift_streams import (
+    LABEL_DELAY,
+    TOLD,
+    Parts,
+    Plant,
+    Shift,
+    cases,
+    defect_record,
+    judged,
+    light_parts,
+    plan,
+    raw_of,
+)
 from readme_table import markdown_table
 from scipy.stats import chi2
 
@@ -25,7 +38,9 @@ from fusion.drift_watch import DriftWatch
 from fusion.gate import GateJudge
 from fusion.incidents import Incident
 from fusion.judge import Judge
+from fusion.recalibrate_watch import RecalibrationWatch
 from fusion.train import fit_gates, save_fusion
+from ingest.messages import Defect
 
 TRAINED, HISTORY = 3000, 10_000  # parts that models learn from; parts of the drift reference
 STREAM = 20_000  # in-control parts of one stream, each with a history of its own
@@ -162,6 +177,45 @@ def delay_table(line: Line) -> str:
     return markdown_table(head, rows)
 
 
+def rate_table(line: Line) -> str:
+    """A defect rate that risks do not follow: the calibration's alarm by lots (`fusion/recalibrate_watch.py`)."""
+    delays, early = [], 0
+    for repeat in range(REPEATS):
+        plant = line.fresh(4000 + repeat)
+        onset = plant.made + ONSET
+        seen = _follow_labels(line, plant, Shift(times=3.0, onset=onset))
+        early += seen is not None and seen <= ONSET
+        delays += [seen - ONSET] if seen is not None and seen > ONSET else []
+    middle = f"{np.median(delays):.0f}" if delays else "–"
+    row = ("defect rate × 3, every part labelled", f"{len(delays)} of {REPEATS}", middle, f"{early} of {REPEATS}")
+    head = (
+        "shift",
+        f"seen within {FOLLOWED} parts",
+        f"median delay, {LABEL_DELAY} parts of labelling in it",
+        "before it",
+    )
+    return markdown_table(head, [row])
+
+
+def _follow_labels(line: Line, plant: Plant, shift: Shift) -> int | None:
+    """Parts until the calibration is said to be off, None: never."""
+    watch, waiting, done = RecalibrationWatch(plan()), deque[Defect](), 0
+    while done < ONSET + FOLLOWED:
+        parts = plant.draw(CHUNK, shift)
+        for i, part in enumerate(judged(parts, line.gate)):
+            now = int(part.evidence.event_at)
+            while waiting and waiting[0].recorded_at <= now:
+                label = waiting.popleft()
+                watch.label(label, int(label.recorded_at))
+            watch.at("L1", "EOL", line.gate.model, now)
+            watch.judged(part)
+            waiting.append(defect_record(parts, i))
+            done += 1
+            if watch.incidents():
+                return done
+    return None
+
+
 def undo_table(line: Line) -> str:
     """Is the channel that shifted the one whose undoing explains most flags, so many parts behind the onset?"""
     asked, rows = (1500, 3000, 6000), []
@@ -203,7 +257,7 @@ def table(parts: int = 100_000) -> str:
     """All tables of drift."""
     with TemporaryDirectory() as folder:
         line = Line(int(time.time()) % 100_000, Path(folder))
-        return "\n\n".join([false_table(line, parts), delay_table(line), undo_table(line)])
+        return "\n\n".join([false_table(line, parts), delay_table(line), rate_table(line), undo_table(line)])
 
 
 def main() -> None:
