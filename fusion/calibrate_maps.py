@@ -19,6 +19,7 @@ Fit = Callable[[Doubles, Bools, Doubles, Doubles], Doubles]
 SLOPE_MIN = 0.05  # a negative slope would turn the ranking round: an uninformative model says the base rate instead
 MANY_LOTS, MANY_PARTS = 100, 5000  # from here on other maps than Platt's are tried; fewer, and they only fit luck
 FOLDS = 5
+_RIDGE, _STEP_MIN = 1e-6, 1e-8  # of the logistic fit
 _POOLS = 100  # bins of equal count that isotonic regression pools
 
 
@@ -111,17 +112,26 @@ def _targets(defect: Bools, weight: Doubles) -> tuple[Doubles, float]:
 
 
 def _logistic(columns: Doubles, target: Doubles, base: float, weight: Doubles) -> Doubles:
-    """Coefficients of a weighted logistic fit, the last one the intercept's."""
+    """Coefficients of a weighted logistic fit, the last one the intercept's. Newton's steps, halved until they help:
+    whole ones overshoot where scores part the labels nearly perfectly."""
     used = weight > 0
     x, y, w = columns[used], target[used], weight[used]
     beta = np.zeros(x.shape[1])
     beta[-1] = base
-    for _ in range(30):
+    best = _regular_loss(beta, x, y, w)
+    for _ in range(50):
         p = sigmoid(x @ beta)
-        gradient = x.T @ (w * (y - p)) - 1e-6 * beta
-        hessian = (x * (w * p * (1.0 - p))[:, None]).T @ x + 1e-6 * np.eye(x.shape[1])
-        step = np.clip(np.linalg.solve(hessian, gradient), -2.0, 2.0)
-        beta = beta + step
-        if np.abs(step).max() < 1e-8:
+        gradient = x.T @ (w * (y - p)) - _RIDGE * beta
+        hessian = (x * (w * p * (1.0 - p))[:, None]).T @ x + _RIDGE * np.eye(x.shape[1])
+        step = np.linalg.solve(hessian, gradient)
+        while (tried := _regular_loss(beta + step, x, y, w)) > best and np.abs(step).max() > _STEP_MIN:
+            step = step / 2.0
+        beta, best = beta + step, min(best, tried)
+        if np.abs(step).max() <= _STEP_MIN:
             break
     return beta
+
+
+def _regular_loss(beta: Doubles, x: Doubles, y: Doubles, w: Doubles) -> float:
+    at = x @ beta
+    return float(w @ (np.logaddexp(0.0, at) - y * at) + 0.5 * _RIDGE * (beta @ beta))

@@ -41,6 +41,20 @@ def test_a_score_that_knows_nothing_says_the_base_rate() -> None:
     assert risk[0] == pytest.approx(defect.mean(), abs=0.01)
 
 
+@given(st.integers(0, 10_000), st.sampled_from([2.0, 6.0, 9.0]), st.sampled_from([0.5, 1.0, 2.0, 3.0]), st.booleans())
+@settings(max_examples=40, deadline=None)
+def test_a_ranking_that_is_good_stays_as_good(seed: int, apart: float, spread: float, zeros: bool) -> None:
+    rng = np.random.default_rng(seed)
+    defect = rng.random(2500) < 0.025
+    score = sigmoid(rng.normal(-6.0 + apart * defect, spread, 2500))
+    score = np.where(zeros & (rng.random(2500) < 0.3), 0.0, score)
+    risk = calibrated(fit_calibration(score, defect, np.arange(2500) // 50), score)
+    good, bad = score[~defect], score[defect]
+    if np.mean(bad[:, None] > good[None, :]) > 0.7:  # a score that ranks is never flattened to the base rate
+        assert np.mean(risk[defect][:, None] >= risk[~defect][None, :]) > np.mean(bad[:, None] > good[None, :]) - 0.02
+        assert np.ptp(risk) > 1e-3
+
+
 @given(st.integers(0, 10_000), st.integers(10, 60), st.floats(-3, 1))
 @settings(max_examples=25, deadline=None)
 def test_the_interval_holds_the_risk_everywhere(seed: int, lots: int, centre: float) -> None:
