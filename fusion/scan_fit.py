@@ -147,6 +147,8 @@ def _null_rows(table: Levels, names: Sequence[str], natural: Natural, rng: np.ra
     places = np.zeros(len(names), dtype=np.int32)
     places[passing] = np.arange(width)
     all_doubts = np.concatenate([doubts, np.tile(unseen[passing], rounds)])
+    usual = np.array([0.0, 0.0, *(natural.shares.get(name, 0.0) for name in names[2:])])
+    shares = np.concatenate([np.where(passing, 0.0, usual), np.zeros(width * rounds)])
     known = np.concatenate([effects, np.ones(width * rounds)])
     noise = np.ones(count)
     wide = all_doubts > 0
@@ -164,7 +166,7 @@ def _null_rows(table: Levels, names: Sequence[str], natural: Natural, rng: np.ra
     everything = np.full((len(levels), 1), ALL, dtype=np.int32)
     return Rows(
         np.hstack([everything, levels]).astype(np.int32), rng.random(len(levels)) < actual, expected, expected,
-        np.arange(len(levels)), all_doubts, natural.wander,
+        np.arange(len(levels)), all_doubts, shares, natural.wander,
     )  # fmt: skip
 
 

@@ -30,8 +30,8 @@ STEADY = Wander()
 class Rows:
     """Parts that are counted, the oldest first. `levels`: int32[m, 1 + a], column 0 ALL, NONE in empty places;
     `observed`: bool[m]; `expected`: float64[m], rate by nature and by what explains more; `natural`: by nature alone;
-    `position`: int64[m] in the line's order; `doubts`: float64[levels], variance of the natural log rate; `wander`: of
-    the line's."""
+    `position`: int64[m] in the line's order; `doubts`: float64[levels], variance of the natural log rate; `shares`: of
+    parts that usually carry a level; `wander`: of the line's log rate."""
 
     levels: Levels
     observed: Mask
@@ -39,15 +39,17 @@ class Rows:
     natural: Numbers
     position: npt.NDArray[np.int64]
     doubts: Numbers
+    shares: Numbers
     wander: Wander = STEADY
 
     def only(self, mask: Mask) -> Rows:
         return Rows(self.levels[mask], self.observed[mask], self.expected[mask], self.natural[mask],
-                    self.position[mask], self.doubts, self.wander)  # fmt: skip
+                    self.position[mask], self.doubts, self.shares, self.wander)  # fmt: skip
 
     def expecting(self, expected: Numbers) -> Rows:
         """The same parts with other rates expected of them."""
-        return Rows(self.levels, self.observed, expected, self.natural, self.position, self.doubts, self.wander)
+        return Rows(self.levels, self.observed, expected, self.natural, self.position, self.doubts, self.shares,
+                    self.wander)  # fmt: skip
 
     def carrying(self, *sides: int) -> Mask:
         """Which parts carry all of these levels."""
@@ -88,8 +90,9 @@ def screen(rows: Rows) -> Screened:
     parts = np.bincount(flat.ravel(), minlength=places).reshape(shape).cumsum(axis=0).astype(np.float64)
     observed = np.bincount(flat[rows.observed].ravel(), minlength=places).reshape(shape).cumsum(axis=0).astype(float)
     expected = np.bincount(flat.ravel(), weights, places).reshape(shape).cumsum(axis=0)
+    own = rows.doubts * (1.0 - rows.shares) ** 2
     statistic = log_ratio(observed, expected, parts) / overdispersion(
-        expected, parts, rows.doubts[None, :] + np.where(np.arange(count) == ALL, 0.0, rows.doubts[ALL])
+        expected, parts, own[None, :] + np.where(np.arange(count) == ALL, 0.0, rows.doubts[ALL])
     )
     statistic -= many_windows(expected)
     statistic[:, NONE] = 0.0
@@ -126,11 +129,13 @@ def overdispersion(expected: Numbers, parts: Numbers, variance: Numbers) -> Numb
 
 
 def natural_variance(rows: Rows) -> float:
-    """Variance of the mean log rate of these parts: each value they carry adds its own by the square of its share, so
-    that a window of few lots, or of one campaign, must stand out more. So does each stretch of the line."""
+    """Variance of the mean log rate of these parts: each value they carry adds its own by the square of how far its
+    share is from the usual one (the usual mix is in the rate already), so that a window of few lots, or of one
+    campaign, must stand out more. So does each stretch of the line."""
     if not len(rows.observed):
         return 0.0
     share = np.bincount(rows.levels.ravel(), minlength=len(rows.doubts)) / len(rows.observed)
+    share -= rows.shares
     share[NONE] = 0.0
     stretch = rows.position // rows.wander.parts
     stretches = np.bincount(stretch - stretch.min()) / len(stretch)

@@ -36,7 +36,7 @@ class Look:
         self._rows: dict[Signal, Rows | None] = {}
         self._everything = Rows(
             self._seen.levels, self._seen.flag == 1, np.zeros(len(self._seen.at)), np.zeros(len(self._seen.at)),
-            np.arange(self._seen.start, memory.end), np.zeros(len(memory.names)),
+            np.arange(self._seen.start, memory.end), np.zeros(len(memory.names)), np.zeros(len(memory.names)),
         )  # fmt: skip
 
     def take(self) -> bool:

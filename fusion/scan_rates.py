@@ -36,13 +36,14 @@ class Wander(msgspec.Struct, frozen=True, kw_only=True):
 
 class Natural(msgspec.Struct, frozen=True, kw_only=True):
     """In control, of one signal. `rate`: mean per part, `variance`: of its log. `effects`: level -> factor on the rate,
-    `doubts`: level -> variance of that factor's log; `spread`: attribute -> variance among its values;
-    `wander`: of the line, slowly."""
+    `doubts`: level -> variance of that factor's log, `shares`: level -> share of parts with it; `spread`: attribute ->
+    variance among its values; `wander`: of the line, slowly."""
 
     rate: float
     variance: float
     effects: dict[str, float] = {}
     doubts: dict[str, float] = {}
+    shares: dict[str, float] = {}
     wander: Wander = Wander()
     spread: dict[str, float] = {}
 
@@ -102,6 +103,7 @@ def fit_natural(levels: Levels, names: Sequence[str], outcome: Numbers) -> Natur
         variance=1.0 / max(1.0, float(outcome.sum())),
         effects={names[number]: round(float(effects[number]), 4) for number in kept},
         doubts={names[number]: round(float(doubts[number]), 5) for number in kept},
+        shares={names[number]: round(float((levels == number).any(axis=1).mean()), 4) for number in kept},
         wander=fit_wander(outcome, rates),
         spread={attribute: round(variance, 5) for attribute, variance in spread.items()},
     )

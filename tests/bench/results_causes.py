@@ -28,6 +28,7 @@ sys.path[:0] = [str(ROOT), str(ROOT / "tests" / "bench"), str(ROOT / "tests" / "
 from causes_streams import (  # noqa: E402
     LOT_PARTS,
     LOTS_RUNNING,
+    TOOLS,
     Stream,
     Trouble,
     draw,
@@ -46,7 +47,7 @@ from ingest.messages import Defect, Instant  # noqa: E402
 HISTORY_PARTS = 16_000
 FIRST_LOT = 5000  # of streams; those of history are others
 WITHIN, LATER = 3500, 2000  # parts after the onset by which a cause must be named; and how much later it is asked again
-LINES, NULL_LINES, NULL_PARTS = 20, 8, 70_000
+LINES, NULL_PARTS = 16, 70_000
 
 
 @dataclass(frozen=True)
@@ -154,14 +155,35 @@ class Quiet:
     cpu_s: float = 0.0
 
 
-def in_control(lot_sd: float, lines: int, rng: np.random.Generator) -> Quiet:
+@dataclass(frozen=True)
+class Usual:
+    """Lines on which nothing is wrong, `lines` of NULL_PARTS: spread of lots, wandering of the whole line, tools a
+    station."""
+
+    label: str
+    lines: int
+    lot_sd: float = 0.25
+    wander_sd: float = 0.0
+    tools: int = TOOLS
+
+
+USUAL = (
+    Usual("lots with sd .25, as the lines above", 6),
+    Usual("lots with sd .5", 6, lot_sd=0.5),
+    Usual("the whole line wanders too, sd .2", 4, wander_sd=0.2),
+    Usual("15 tools a station: 200 levels", 1, tools=15),
+)
+
+
+def in_control(usual: Usual, lines: int, rng: np.random.Generator) -> Quiet:
     """Fresh lines on which nothing is wrong."""
     quiet = Quiet()
+    how = {"wander_sd": usual.wander_sd, "tools": usual.tools}
     for _ in range(lines):
-        gate = trained(draw(HISTORY_PARTS, lot_sd, rng))
+        gate = trained(draw(HISTORY_PARTS, usual.lot_sd, rng, **how))
         watch = ScanWatch(make_plan(forbidden_causes=()))
         open_before: set[str] = set()
-        for event in events(draw(NULL_PARTS, lot_sd, rng, None, FIRST_LOT), gate):
+        for event in events(draw(NULL_PARTS, usual.lot_sd, rng, None, FIRST_LOT, **how), gate):
             began = time.process_time()
             if isinstance(event, Defect):
                 watch.label(event, int(event.recorded_at))
@@ -216,18 +238,18 @@ HEAD = ["trouble", "seen", "delay, median (longest)", "top-1 at once", "top-3 at
 
 
 def tables(quick: bool, seed: int, progress: Callable[[str], None]) -> tuple[str, str]:
-    """The table of causes and that of false incidents."""
+    """The table of causes, and that of false incidents and of CPU."""
     rng = np.random.default_rng(seed)
-    lines, null_lines = (max(2, LINES // 10), 1) if quick else (LINES, NULL_LINES)
+    lines = 2 if quick else LINES
     rows = []
     for scenario in SCENARIOS:
         rows.append(told(scenario, measure(scenario, lines, rng)))
         progress(" | ".join(rows[-1]))
     quiet_rows = []
-    for lot_sd in (0.25, 0.5):
-        quiet = in_control(lot_sd, null_lines, rng)
+    for usual in USUAL:
+        quiet = in_control(usual, 1 if quick else usual.lines, rng)
         cpu = f"{1e6 * quiet.cpu_s / quiet.parts:.0f}"
-        quiet_rows.append([f"lots with sd {lot_sd}", f"{quiet.parts}", f"{len(quiet.opened)}",
+        quiet_rows.append([usual.label, f"{quiet.parts}", f"{len(quiet.opened)}",
                            rate(len(quiet.opened), quiet.parts), cpu])  # fmt: skip
         progress(" | ".join(quiet_rows[-1]) + f"  {quiet.opened}")
     false = markdown_table(

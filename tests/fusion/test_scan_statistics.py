@@ -30,7 +30,7 @@ def rows_of(levels: np.ndarray, observed: np.ndarray, rate: float, count: int, d
     doubts = np.full(count, doubt)
     return Rows(
         np.hstack([everything, levels]).astype(np.int32), observed, expected, expected, np.arange(len(levels)), doubts,
-        Wander(variance=0.0),
+        np.zeros(count), Wander(variance=0.0),
     )  # fmt: skip
 
 
