@@ -16,7 +16,7 @@ REASONS = {
     "deadline_missed": "no worker judged it in time",
     "unknown_product": "this product has not been learned",
     "novel": "unlike anything learned",
-    "unknown_attribute": "a tool, fixture or the like that has not been learned, and it matters",
+    "unknown_attribute": "carries a tool, fixture or the like that has not been learned",
     "provisional": "learned without defect labels: ranks what is unusual, promises nothing about escapes",
     "model_not_ready": "no model is ready",
     "manual_mode": "the line is in manual mode",
