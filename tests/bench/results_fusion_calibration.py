@@ -93,11 +93,11 @@ def measure(name: str, folder: Path, cut: str, scratch: Path) -> tuple[list[list
     spreads = _spreads(scratch / "home" / "shelf")
     rows, shifted = [], []
     for evidence, hidden in HIDDEN.items():
-        seen = scratch / (evidence.replace(" ", "-") or "all")
+        seen = scratch / evidence.replace(" ", "-") if hidden else folder
         if hidden and not all((folder / file).exists() for file in hidden):
             continue
-        # copied: a link out of the folder is not followed
-        shutil.copytree(folder, seen, ignore=shutil.ignore_patterns(*hidden, "masks"))
+        if hidden:
+            _copy_without(hidden, folder, seen)
         verdicts = scratch / f"{seen.name}.jsonl"
         home.run("replay", str(seen), "--since", cut, "--out", str(verdicts))
         final = final_verdicts(read_verdicts(verdicts), told.plan)
@@ -112,6 +112,16 @@ def measure(name: str, folder: Path, cut: str, scratch: Path) -> tuple[list[list
                 thinned = shift_row(f"{named}, odds x 2.5", [_thinned(judged)], spread, len(judged.lot) // 2)
                 shifted += [shift_row(named, [judged], spread, None), thinned]
     return rows, shifted
+
+
+def _copy_without(hidden: Sequence[str], folder: Path, seen: Path) -> None:
+    """A copy, for a link out of a folder is not followed; `frames` may be a file that says where the pictures are."""
+    shutil.copytree(folder, seen, ignore=shutil.ignore_patterns(*hidden, "masks"))
+    pointer = seen / "frames"
+    if pointer.is_file():
+        told = (folder / pointer.read_text("utf-8").strip()).resolve()
+        pointer.unlink()
+        shutil.copytree(told, pointer)
 
 
 def _spreads(shelf: Path) -> dict[str, LotSpread]:
