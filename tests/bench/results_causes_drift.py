@@ -47,7 +47,7 @@ STREAM = 20_000  # in-control parts of one stream, each with a history of its ow
 ONSET, FOLLOWED = 2000, 6000  # parts before a shift, and behind it
 CHUNK = 500
 IN_CONTROL = Shift()
-REPEATS = 3
+REPEATS = 2
 
 
 @dataclass(frozen=True)
