@@ -258,11 +258,17 @@ def tables(quick: bool, seed: int, progress: Callable[[str], None]) -> tuple[str
     return markdown_table(HEAD, rows), false
 
 
-def parts_table() -> str:
-    """The table of causes per part (`results_causes_parts.py`), "" where there is none."""
-    if importlib.util.find_spec("results_causes_parts") is None:
-        return ""
-    return str(importlib.import_module("results_causes_parts").table())
+#: Module with a `table()` of its own -> the markers of its place in the README.
+NEIGHBOURS = {"results_causes_parts": "results-causes-parts", "results_causes_drift": "results-causes-drift"}
+
+
+def neighbours() -> dict[str, str]:
+    """Tables of causes per part and of drift, by their markers."""
+    return {
+        markers: str(importlib.import_module(module).table())
+        for module, markers in NEIGHBOURS.items()
+        if importlib.util.find_spec(module) is not None
+    }
 
 
 def main() -> int:
@@ -274,13 +280,12 @@ def main() -> int:
     causes, false = tables(arguments.quick, arguments.seed, lambda line: print(line, file=sys.stderr, flush=True))
     note = f"Seed {arguments.seed}; {'quick' if arguments.quick else 'all'} lines; measured on {machine()}."
     whole = f"{causes}\n\n{false}\n\n{note}"
-    parts = "" if arguments.quick else parts_table()
-    print(f"{whole}\n\n{parts}".strip())
+    written = {"results-causes": whole, **({} if arguments.quick else neighbours())}
+    print("\n\n".join(written.values()))
     if not arguments.quick:
         try:
-            write_table("results-causes", whole)
-            if parts:
-                write_table("results-causes-parts", parts)
+            for markers, table in written.items():
+                write_table(markers, table)
         except (MarkersMissing, OSError) as error:
             print(f"README.md was not rewritten: {error}", file=sys.stderr)
             return 1
