@@ -4,7 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 RUN := OMP_NUM_THREADS=1 OPENBLAS_NUM_THREADS=1
 
-.PHONY: demo test check format bench bench-vision results results-vision services pictures clean lock
+.PHONY: demo test check format bench bench-vision results results-vision results-fusion results-causes services pictures clean lock
 
 demo: $(VENV)/.ready         ## simulate a plant, train on it, stream parts through the whole road, serve the screen
 	@$(BIN)/qcfuse demo
@@ -31,6 +31,12 @@ results: $(VENV)/.ready-dev  ## train, replay and evaluate on the shared real da
 
 results-vision: $(VENV)/.ready-dev  ## train eyes on real tiles and simulated cameras, judge the rest; rewrites the README's tables
 	@$(RUN) $(BIN)/python tests/bench/results_vision.py
+
+results-fusion: $(VENV)/.ready-dev  ## risks, calibration, certificates, cold start, history: every table of the judge, into the README
+	@$(RUN) $(BIN)/python tests/bench/results_fusion.py
+
+results-causes: $(VENV)/.ready-dev  ## causes of parts, incidents and drift on fresh simulated lines, into the README
+	@$(RUN) $(BIN)/python tests/bench/results_causes.py
 
 bench-vision: $(VENV)/.ready-dev  ## CPU of a look step by step, two processes, Anomalib where installed; rewrites the README's table
 	@$(RUN) $(BIN)/python tests/bench/bench_vision.py
