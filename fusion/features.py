@@ -21,7 +21,11 @@ from ingest.evidence import CURVE_POINTS, STATS, Evidence
 Floats = npt.NDArray[np.float32]
 
 GOLDEN = ("golden_rms", "golden_max", "golden_mean")
-CHANNEL_COLUMNS = (*STATS, *GOLDEN)
+#: Shares of the cycle: outside the golden band, above the middle of its own range, where its lowest point lies.
+PHASE = ("beyond_share", "high_share", "min_at")
+CHANNEL_COLUMNS = (*STATS, *GOLDEN, *PHASE)
+PAIR_SIGNS = "-*/"  # how the means of two channels of a station are taken together
+BEYOND_SD = 3.0  # the golden band, as on a control chart
 FEATURE_MAX = 1e30  # finite in float32, beyond any measurement
 AWAY_MAX = 1e6  # standard deviations; its square is finite too
 HISTORY_COLUMNS = ("risk", "rate")
@@ -137,13 +141,19 @@ def raw_columns(spec: FeatureSpec) -> list[Column]:
 
 
 def derived_columns(spec: FeatureSpec) -> list[Column]:
-    """Raw columns and, behind them, the differences and the products of channel pairs."""
+    """Raw columns and, behind them, the differences, products and ratios of channel pairs."""
     columns = raw_columns(spec)
-    for sign in "-*":
+    for sign in PAIR_SIGNS:
         for left, right in spec.pairs:
             a, b = spec.channels[left], spec.channels[right]
             columns.append(Column(f"{a.entity}{sign}{b.channel}", f"sensors:{a.station_id}", ""))
     return columns
+
+
+def pair_sign(spec: FeatureSpec, at: int) -> str:
+    """How derived column `at` takes two channels together, of PAIR_SIGNS; "" for a column of one entity."""
+    behind = at - len(raw_columns(spec))
+    return PAIR_SIGNS[behind // len(spec.pairs)] if behind >= 0 else ""
 
 
 def feature_columns(spec: FeatureSpec) -> list[Column]:
@@ -209,8 +219,8 @@ class RowBuilder:
     def derive(self, raw: Floats) -> Floats:
         """float32[n, raw columns] → float32[n, features]."""
         left, right = raw[:, self._left], raw[:, self._right]
-        with np.errstate(over="ignore", invalid="ignore"):  # a broken sensor may send 1e38
-            derived: Floats = np.concatenate([raw, left - right, left * right], axis=1)
+        with np.errstate(over="ignore", invalid="ignore", divide="ignore"):  # a broken sensor may send 1e38 or 0
+            derived: Floats = np.concatenate([raw, left - right, left * right, left / right], axis=1)
         np.clip(derived, -FEATURE_MAX, FEATURE_MAX, out=derived)
         return derived[:, self._kept] if len(self._kept) else derived
 
@@ -231,6 +241,7 @@ class RowBuilder:
         block[:, len(STATS)] = np.sqrt(np.mean(away * away, axis=1))
         block[:, len(STATS) + 1] = np.max(np.abs(away), axis=1)
         block[:, len(STATS) + 2] = np.mean(away, axis=1)
+        _put_phase(block[:, len(STATS) + len(GOLDEN) :], curves, away)
 
     def _put_attributes(self, raw: Floats, evidence: Evidence, history: HistoryView) -> None:
         at, history_at = self._attributes_at, self._history_at
@@ -260,6 +271,17 @@ class RowBuilder:
         if not beyond.any():
             return ()
         return tuple(f"{self.spec.channels[i].entity}:{CHANNEL_COLUMNS[RANGED[j]]}" for i, j in np.argwhere(beyond))
+
+
+def _put_phase(block: Floats, curves: Floats, away: Floats) -> None:
+    """Fill PHASE, float32[channels, 3], from curves and their distance from the golden cycle in standard deviations,
+    float32[channels, CURVE_POINTS] each; NaN where there is no curve."""
+    gone = np.isnan(curves).any(axis=1)
+    lowest, highest = curves.min(axis=1), curves.max(axis=1)
+    block[:, 0] = np.where(np.isnan(away).any(axis=1), np.nan, (np.abs(away) > BEYOND_SD).mean(axis=1))
+    middle = (lowest + highest) / np.float32(2.0)
+    block[:, 1] = np.where(gone, np.nan, (curves > middle[:, None]).mean(axis=1))
+    block[:, 2] = np.where(gone, np.nan, curves.argmin(axis=1) / (CURVE_POINTS - 1))
 
 
 def value_of(slot: AttributeSlot, booked: dict[tuple[str, str], str]) -> str | None:

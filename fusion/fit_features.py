@@ -14,6 +14,7 @@ from scipy.stats import rankdata
 from fusion.features import (
     CHANNEL_COLUMNS,
     GOLDEN,
+    PHASE,
     RANGED,
     AttributeSlot,
     ChannelSlot,
@@ -99,7 +100,7 @@ def _shapeless(spec: FeatureSpec, raw: Floats) -> set[str]:
     for i, slot in enumerate(spec.channels):
         counts = raw[:, i * len(CHANNEL_COLUMNS) + STATS.index("count")]
         if not np.any(counts >= SHAPE_SAMPLES_MIN):
-            names |= {f"{slot.entity}:{golden}" for golden in GOLDEN}
+            names |= {f"{slot.entity}:{shape}" for shape in (*GOLDEN, *PHASE)}
     return names
 
 
@@ -178,7 +179,7 @@ def _channel_rows(parts: Sequence[Evidence], slot: ChannelSlot) -> tuple[Floats,
             at.append(j)
             curves.append(channel.curve)
             stats.append(channel.stats)
-    width = len(CHANNEL_COLUMNS) - 3
+    width = len(STATS)
     return (
         np.array(curves, dtype=np.float32).reshape(len(at), CURVE_POINTS),
         np.array(stats, dtype=np.float32).reshape(len(at), width),

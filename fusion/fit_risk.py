@@ -8,10 +8,11 @@ from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
+from sklearn.linear_model import LogisticRegression
 from sklearn.metrics import log_loss, roc_auc_score
 from sklearn.model_selection import StratifiedGroupKFold
 
-from fusion.calibrate import Calibration, calibrated, fit_calibration, fit_platt, logit, sigmoid
+from fusion.calibrate import Calibration, calibrated, fit_calibration, logit
 from fusion.families import STANDING, Family, Recipe, Scores, blended, cores, families, fit_family, probability, recipes
 from fusion.features import Floats
 from fusion.risk_onnx import export, export_trees, probabilities_only
@@ -72,6 +73,11 @@ def choose_recipe(examples: Examples) -> Recipe:
     return best if is_better(tried[best], tried[STANDING], examples.groups) else STANDING
 
 
+def held_out_losses(examples: Examples) -> Scores:
+    """float64[n]: log-loss of each part by the standing family that saw no part of its lot: to compare features by."""
+    return losses(examples, blended([_held_out(examples, f, TREES_TRIED, FOLDS_TRIED) for f in STANDING]))
+
+
 def is_better(loss: Scores, standing: Scores, groups: npt.NDArray[np.intp]) -> bool:
     """Is the loss of each part, float64[n], less than what stands by more than half the standard error of the
     difference between lots?"""
@@ -82,10 +88,10 @@ def is_better(loss: Scores, standing: Scores, groups: npt.NDArray[np.intp]) -> b
 
 
 def losses(examples: Examples, score: Scores) -> Scores:
-    """float64[n]: log-loss of each part by its out-of-fold score, calibrated."""
-    place = logit(score)
-    slope, intercept = fit_platt(place, examples.defect, np.ones(len(place)))
-    risk = np.clip(sigmoid(slope * place + intercept), 1e-9, 1.0 - 1e-9)
+    """float64[n]: log-loss of each part by its out-of-fold score through the best logistic line."""
+    place = logit(score)[:, None]
+    line = LogisticRegression(C=1e4).fit(place, examples.defect)
+    risk = np.clip(line.predict_proba(place)[:, 1], 1e-9, 1.0 - 1e-9)
     return np.asarray(-np.where(examples.defect, np.log(risk), np.log1p(-risk)))
 
 

@@ -32,7 +32,7 @@ from models.open import OpenModel
 
 GOLDEN_SD = 3.0  # the band drawn: three standard deviations of good parts, as on a control chart
 NO_HISTORY = HistoryView()
-NOTES_VERSION = 1  # of the meaning of features and notes; another one must be retrained
+NOTES_VERSION = 2  # of the meaning of features and notes; another one must be retrained
 
 
 class GateNotes(msgspec.Struct, frozen=True, kw_only=True):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import warnings
 from collections.abc import Sequence
 from typing import Any
@@ -37,10 +38,29 @@ def _graph(family: Family, model: Any, width: int) -> ModelProto:
         warnings.simplefilter("ignore")  # the converters' own deprecations are not ours to fix
         if family == "lightgbm":
             tensor = BoosterTensor([None, width])
-            graph = convert_lightgbm(model, initial_types=[(INPUT, tensor)], zipmap=False, target_opset=_BOOSTER_OPSET)
+            exact = copy.copy(model)
+            exact._Booster = _exact(model.booster_)
+            graph = convert_lightgbm(exact, initial_types=[(INPUT, tensor)], zipmap=False, target_opset=_BOOSTER_OPSET)
         else:
             graph = export_trees(model, width)
     return _only_probabilities(graph)
+
+
+def _exact(booster: Any) -> Any:
+    """The same booster with limits that float32 can hold, each rounded down: a row of float32 goes the same ways. The
+    converter rounds to nearest, and a value next to a limit then goes the other way (measured: a score off by .5)."""
+    lines = [line for line in booster.model_to_string().split("\n") if not line.startswith("tree_sizes=")]
+    return type(booster)(
+        model_str="\n".join(_floored(line) if line.startswith("threshold=") else line for line in lines)
+    )
+
+
+def _floored(line: str) -> str:
+    name, _, told = line.partition("=")
+    limits = np.array(told.split(), dtype=np.float64)
+    near = limits.astype(np.float32)
+    down = np.where(near > limits, np.nextafter(near, np.float32(-np.inf)), near)
+    return f"{name}={' '.join(repr(float(limit)) for limit in down)}"
 
 
 def export_trees(model: Any, width: int) -> Any:

@@ -25,6 +25,7 @@ from fusion.gate import GateArrays, GateNotes
 from fusion.history import HistoryView
 from fusion.lot_spread import fit_lot_spread
 from fusion.origins import classes_of
+from fusion.proposals import keep_helpful, whole_examples
 from fusion.risk import SubsetModel, taken_columns
 from fusion.scan_fit import fit_gate_scan
 from fusion.subsets import Sources, speaking_subset, wanted_subsets
@@ -82,6 +83,11 @@ def begin_gate(cases: Sequence[Case], plan: Plan, progress: Progress) -> GateTra
     norms = fit_norms(evidence, good, spec)
     raw = raw_rows(evidence, [HistoryView()] * len(cases), RowBuilder(spec, norms))
     spec = keep_informative(spec, raw)
+    usable = [RowBuilder(spec, norms).usable(e) for e in evidence]
+    defect = np.array([np.nan if case.defect is None else float(case.defect) for case in cases])
+    groups = lots([e.batch_id for e in evidence])
+    progress(f"{line_id}/{gate_id}: {len(cases)} cases, {len(spec.kept)} features")
+    spec = keep_helpful(spec, whole_examples(RowBuilder(spec, norms), raw, usable, defect, groups), progress)
     builder = RowBuilder(spec, norms)
     training = GateTraining(
         plan=plan,
@@ -90,12 +96,11 @@ def begin_gate(cases: Sequence[Case], plan: Plan, progress: Progress) -> GateTra
         builder=builder,
         raw=raw,
         fill=fit_fill(builder.derive(raw)),
-        usable=[builder.usable(e) for e in evidence],
-        defect=np.array([np.nan if case.defect is None else float(case.defect) for case in cases]),
-        groups=lots([e.batch_id for e in evidence]),
+        usable=usable,
+        defect=defect,
+        groups=groups,
     )
     wanted = [frozenset(spec.sources), frozenset[str]()]  # history is a mean: it needs no finer base models
-    progress(f"{line_id}/{gate_id}: {len(cases)} cases, {len(spec.kept)} features")
     training.base = _train_subsets(training, list(dict.fromkeys(wanted)), history=False, ready={}, progress=progress)
     return training
 
