@@ -139,7 +139,8 @@ def choose_threshold(
     """Threshold of least expected cost under `escape_rate_max`, then under `review_share_max`; none above `at_most`.
 
     `risk`: float[n], calibrated, of parts the model was not trained on; `defect`: bool[n]. Escapes are counted per made
-    part as the larger of what was seen and what the risks themselves expect, so that luck does not buy a threshold.
+    part as the larger of what was seen and what the risks themselves expect, so that luck does not buy a threshold. The
+    audit's share of the passing parts counts as reviews too.
     """
     order = np.argsort(-risk, kind="stable")
     ranked, bad = risk[order], defect[order].astype(np.float64)
@@ -154,7 +155,7 @@ def choose_threshold(
     allowed = splits & (escape <= plan.constraints.escape_rate_max)
     if not allowed.any():
         allowed = splits & (review == 1.0)
-    both = allowed & (review <= plan.constraints.review_share_max)
+    both = allowed & (review + plan.audit.share * (1.0 - review) <= plan.constraints.review_share_max)
     conflict = not both.any()
     # when the share must give way, the fewest reviews that hold the escape bound
     best = int(np.flatnonzero(allowed)[0]) if conflict else int(np.flatnonzero(both)[np.argmin(cost[both])])
