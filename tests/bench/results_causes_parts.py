@@ -53,6 +53,8 @@ RULES = {
     "TWF": {"MILL.wear_min"},
 }
 
+PURGE = ("xmeas_29", "xmeas_31")  # analysers of A and C in the purge
+
 #: Our own truth sets: the variables that each fault of Downs and Vogel (1993) touches first, its stream's or loop's
 #: measurements and valve. Faults with a known place that can be detected at all; not a published standard.
 TEP = {
@@ -211,11 +213,15 @@ def tep_table() -> str:
     figures = np.array([row[1:] for row in rows], dtype=np.float64)
     written = [[f"fault {row[0]:.0f}", *(f"{value:.2f}" for value in row[1:])] for row in rows]
     written.append(["mean of ten", *(f"{value:.3f}" for value in figures.mean(axis=0))])
+    strict = [tep_row(runs, names, in_control, limit, fault, PURGE if fault in (1, 6) else ()) for fault in TEP]
+    narrow = np.array([row[1:] for row in strict], dtype=np.float64).mean(axis=0)
+    written.append(["... purge analysers not counted for 1 and 6", *(f"{value:.3f}" for value in narrow)])
     head = ["Tennessee Eastman", "top-1, one sample", "top-3", f"top-1, mean of {WINDOW}", "top-3"]
     return markdown_table(head, written) + (
         f"\n\nThe first {EARLY} detected samples of each fault's test run, reference: {len(good)} good samples. "
         f"Detected: more surprising than {USUAL:.0%} of them, which {false:.1%} of another good run are too. "
-        "The sets of true variables are ours, from the description of the faults."
+        "The sets of true variables are ours, from the description of the faults; the purge analysers were added to "
+        "those of faults 1 and 6 after a first look, so both readings stand here."
     )
 
 
@@ -229,12 +235,17 @@ def surprises(in_control: InControl, rows: npt.NDArray[np.float32]) -> npt.NDArr
 
 
 def tep_row(
-    runs: pd.DataFrame, names: Sequence[str], in_control: InControl, limit: float, fault: int
+    runs: pd.DataFrame,
+    names: Sequence[str],
+    in_control: InControl,
+    limit: float,
+    fault: int,
+    without: Sequence[str] = (),
 ) -> tuple[float, ...]:
     """Fault, then top-1 and top-3 of single samples and of means over the last detected ones."""
     surprise = surprises(in_control, samples(runs, names, "test", fault)[ONSET:])
     surprise = surprise[surprise.max(axis=1) > limit][:EARLY]
-    truth = [names.index(name) for name in TEP[fault].split()]
+    truth = [names.index(name) for name in TEP[fault].split() if name not in without]
     means = np.stack([surprise[max(0, i + 1 - WINDOW) : i + 1].mean(axis=0) for i in range(len(surprise))])
     hits = [np.isin(np.argsort(-scores, axis=1)[:, :3], truth) for scores in (surprise, means)]
     return (float(fault), *(float(value) for hit in hits for value in (hit[:, 0].mean(), hit.any(axis=1).mean())))
