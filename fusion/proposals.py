@@ -1,8 +1,9 @@
 """Features that training proposes and keeps only where lots it has not seen say that they help.
 
 What every part has (statistics of channels, golden cycles, cameras, attributes, history) stands. What is made from it
-is proposed family by family: differences and products of two channels' means, their ratios, phases of the cycle. One
-comes in where the log-loss of unseen lots falls beyond luck, by the rule that also chooses between models.
+is proposed family by family. Differences and products of two channels' means (physics is made of them) stand unless
+unseen lots are told better without; their ratios and phases of the cycle come in where unseen lots are told better with
+them. Better is a log-loss that falls beyond luck, by the rule that also chooses between models.
 """
 
 from __future__ import annotations
@@ -30,6 +31,7 @@ PROPOSALS: Mapping[str, Callable[[str, str], bool]] = {
     "ratios": lambda name, sign: sign == "/",
     "phases of the cycle": lambda name, sign: not sign and name.rsplit(":", 1)[-1] in PHASE,
 }
+STANDING = ("differences and products",)
 
 
 def whole_examples(
@@ -57,16 +59,19 @@ def keep_helpful(spec: FeatureSpec, examples: Examples, progress: Progress) -> F
         for family, belongs in PROPOSALS.items()
     }
     families = {family: members for family, members in families.items() if members.any()}
-    kept = ~np.any(list(families.values()), axis=0) if families else np.ones(len(spec.kept), dtype=np.bool_)
+    kept = np.ones(len(spec.kept), dtype=np.bool_)
+    for family, members in families.items():
+        kept &= ~members if family not in STANDING else True
     if not families or not kept.any() or not examples.learnable:
         return spec
     standing = held_out_losses(_only(examples, kept))
     for family, members in families.items():
-        tried = held_out_losses(_only(examples, kept | members))
-        helps = is_better(tried, standing, examples.groups)
-        if helps:
-            kept, standing = kept | members, tried
-        progress(f"  {family}: {int(members.sum())} proposed, {'kept' if helps else 'no help on unseen lots'}")
+        other = kept ^ members
+        tried = held_out_losses(_only(examples, other)) if other.any() else standing
+        if is_better(tried, standing, examples.groups):
+            kept, standing = other, tried
+        here = bool(np.any(kept & members))
+        progress(f"  {family}: {int(members.sum())} proposed, {'kept' if here else 'no help on unseen lots'}")
     return msgspec.structs.replace(spec, kept=tuple(at for at, keep in zip(spec.kept, kept, strict=True) if keep))
 
 
