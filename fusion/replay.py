@@ -32,9 +32,9 @@ FOREVER = 1 << 60
 
 @dataclass(slots=True)
 class ReplaySummary:
-    """What a replay did. `dead`: the rows that could not be used; `incidents`: of cameras, open when it ended, and how
-    many there were. `certificates`: how those of the gates
-    stood when it ended; `held`: parts that inspectors had no time for."""
+    """What a replay did. `dead`: the rows that could not be used; `incidents`: open when it ended;
+    `incidents_opened`: of cameras, how many there were; `certificates`: how those of the gates stood when it ended;
+    `held`: parts that inspectors had no time for."""
 
     records: int = 0
     verdicts: int = 0
@@ -156,7 +156,7 @@ def _rulings(
         yield from partition.take(message, arrival.received_at)
     clock.start()
     yield from partition.advance(FOREVER)
-    summary.incidents = partition.cameras.incidents()
+    summary.incidents = partition.incidents()
     summary.incidents_opened = partition.cameras.counts["incidents_opened"]
     summary.certificates = partition.certificates([line.line_id for line in folder.plan.lines])
     summary.held = partition.capacity.counts["held_for_capacity"]
