@@ -21,7 +21,6 @@ Ints = npt.NDArray[np.intp]
 
 FOLDS = 5
 OFFSET_MAX = 2.0  # odds 7.4 times off: more is another process, not another intercept
-NO_OFFSETS: Mapping[str, float] = {}
 
 
 def fit_product_offsets(risk: Doubles, defect: Bools, products: Sequence[str], groups: Ints) -> dict[str, float]:

@@ -13,7 +13,7 @@ from collections import Counter
 import msgspec
 
 from fusion.incidents import Incident
-from fusion.paced_history import BLOCK_MS
+from fusion.waiting_room import BLOCK_MS
 from fusion.watch import Judged
 from ingest.messages import Defect
 from ingest.plan import Capacity, Plan

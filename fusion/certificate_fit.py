@@ -21,7 +21,7 @@ from scipy.stats import beta
 from scipy.stats import t as t_distribution
 
 from fusion.certificate import Certificate, plan_mark, say_rate
-from fusion.certificate_lots import LotSpread, fit_lot_spread
+from fusion.certificate_lots import SpreadLimit, fit_spread_limit
 from fusion.decide import ThresholdChoice, choose_threshold
 from ingest.plan import Plan
 
@@ -75,7 +75,7 @@ class Bound:
     risks: Doubles
     lots_of_escapes: npt.NDArray[np.intp]
     sizes: Doubles
-    spread: LotSpread
+    spread: SpreadLimit
 
     def escapes(self, threshold: float) -> int:
         """Defects below a threshold."""
@@ -106,7 +106,7 @@ def fit_bound(labelled: Labelled) -> Bound:
     risks = labelled.risk[labelled.defect][order]
     of_escapes = lot[labelled.defect][order]
     sizes = np.bincount(lot).astype(np.float64)
-    spread = fit_lot_spread(labelled.risk, labelled.defect, lot)
+    spread = fit_spread_limit(labelled.risk, labelled.defect, lot)
     upper = np.maximum(
         np.maximum.accumulate(_by_lots(of_escapes, sizes)),
         _by_spread(np.arange(len(risks) + 1.0), float(sizes.sum()), _variation(spread.high, sizes)),
@@ -161,7 +161,7 @@ def certify(labelled: Labelled, plan: Plan, line_id: str, gate_id: str) -> tuple
     choice = choose_threshold(labelled.risk, labelled.defect, plan)
     why = _refusal(labelled, lots)
     bound = fit_bound(labelled) if not why else None
-    promise, more, spread = None, max(LOTS_MIN - lots, 0) or None, LotSpread(0.0, 0.0)
+    promise, more, spread = None, max(LOTS_MIN - lots, 0) or None, SpreadLimit(0.0, 0.0)
     if bound is not None:
         choice, spread = _lowered(choice, bound.limit(asked), labelled, plan), bound.spread
         promise, more, why = _promise(bound, bound.escapes(choice.threshold), asked, float(labelled.defect.mean()))

@@ -27,14 +27,15 @@ _NODES = 15
 
 
 @dataclass(frozen=True, slots=True)
-class LotSpread:
-    """`sd`: most likely, in logits; `high`: upper limit, one-sided 90 %."""
+class SpreadLimit:
+    """Of the defect rate between lots. `sd`: most likely, in logits; `high`: upper limit, one-sided 90 %. Not the
+    `LotSpread` of calibration, which is by moments and says when a departure of labels is no longer natural."""
 
     sd: float
     high: float
 
 
-def fit_lot_spread(risk: Doubles, defect: npt.NDArray[np.bool_], lot: npt.NDArray[np.intp]) -> LotSpread:
+def fit_spread_limit(risk: Doubles, defect: npt.NDArray[np.bool_], lot: npt.NDArray[np.intp]) -> SpreadLimit:
     """`risk`: float64[n], calibrated, out of fold; `lot`: int[n], 0..lots-1."""
     made, bad, place = _binned(risk, defect, lot)
     nodes, weights = np.polynomial.hermite_e.hermegauss(_NODES)
@@ -52,7 +53,7 @@ def fit_lot_spread(risk: Doubles, defect: npt.NDArray[np.bool_], lot: npt.NDArra
     high = float(SDS[last])
     if last + 1 < len(SDS):
         high += float((SDS[last + 1] - SDS[last]) * (FALL - fallen[last]) / (fallen[last + 1] - fallen[last]))
-    return LotSpread(float(SDS[int(fits.argmax())]), high)
+    return SpreadLimit(float(SDS[int(fits.argmax())]), high)
 
 
 def _binned(

@@ -12,14 +12,10 @@ from collections.abc import Mapping
 import msgspec
 
 from fusion.history import History, HistoryView, entities_of
+from fusion.waiting_room import WaitingRoom, block_before
 from ingest.evidence import Evidence
 from ingest.messages import Defect, Instant
 from ingest.plan import Plan
-
-BLOCK_MS = 30_000  # a part sees what happened 30 to 60 s before it: longer than any order of judging is disturbed by a
-# restart, and nothing beside a half-life of 3000 parts
-WAITING_MAX = 20_000  # parts and labels of one line that wait; beyond it the oldest are counted early
-_WAITING = "w:"
 
 
 class _Waiting(msgspec.Struct, array_like=True, order=True):
@@ -32,23 +28,17 @@ class _Waiting(msgspec.Struct, array_like=True, order=True):
     base_risk: float | None = None
 
 
-_PACK = msgspec.msgpack.Encoder()
-_UNPACK = msgspec.msgpack.Decoder(_Waiting)
-
-
 class PacedHistory:
     """`History` with a waiting room. The same calls, the same changelog."""
 
     def __init__(self, plan: Plan, line_id: str) -> None:
         self._plan = plan
         self._history = History(plan, line_id)
-        self._waiting: dict[str, _Waiting] = {}
-        self._changed: dict[str, None] = {}
-        self._settled_to = 0
+        self._room = WaitingRoom(_Waiting)
 
     def view(self, evidence: Evidence) -> HistoryView:
         """What is known of this part's entities from the blocks of time before the one before its own."""
-        self.settle((evidence.event_at // BLOCK_MS - 1) * BLOCK_MS)
+        self.settle(block_before(evidence.event_at))
         return self._history.view(evidence)
 
     def enter(self, evidence: Evidence, base_risk: float | None) -> None:
@@ -62,24 +52,15 @@ class PacedHistory:
             self._wait(_Waiting(int(defect.recorded_at), int(defect.outcome == "defect"), defect.part_id))
 
     def _wait(self, entry: _Waiting) -> None:
-        key = f"{_WAITING}{entry.at}:{entry.label}:{entry.part_id}"
-        self._waiting[key] = entry
-        self._changed[key] = None
-        if len(self._waiting) > WAITING_MAX:
-            self._count(*min(self._waiting.items(), key=lambda item: item[1]))
+        for crowded_out in self._room.wait(entry):
+            self._count(crowded_out)
 
     def settle(self, until: int) -> None:
         """Count all that waits from before `until` (ms since 1970), in the order of time."""
-        if until <= self._settled_to:
-            return
-        self._settled_to = until
-        due = sorted((entry, key) for key, entry in self._waiting.items() if entry.at < until)
-        for entry, key in due:
-            self._count(key, entry)
+        for entry in self._room.let_in(until):
+            self._count(entry)
 
-    def _count(self, key: str, entry: _Waiting) -> None:
-        del self._waiting[key]
-        self._changed[key] = None
+    def _count(self, entry: _Waiting) -> None:
         if entry.label < 0:
             self._history.count(entry.part_id, entry.entities, entry.base_risk)
         else:
@@ -96,16 +77,10 @@ class PacedHistory:
         return self._history.snapshot()
 
     def changes(self) -> list[tuple[str, bytes | None]]:
-        """Changelog since the last call: (key, value), None for a key that is gone."""
-        waiting = [(key, _PACK.encode(self._waiting[key]) if key in self._waiting else None) for key in self._changed]
-        self._changed.clear()
-        return waiting + self._history.changes()
+        """Changelog since the last call: (key, value), None for what is gone."""
+        return self._room.changes() + self._history.changes()
 
     def restore(self, key: str, value: bytes | None) -> None:
         """Put one changelog entry back; the last one of a key counts."""
-        if not key.startswith(_WAITING):
+        if not self._room.restore(key, value):
             self._history.restore(key, value)
-        elif value is None:
-            self._waiting.pop(key, None)
-        else:
-            self._waiting[key] = _UNPACK.decode(value)

@@ -15,14 +15,15 @@ from fusion.camera_watch import PROBLEMS, CameraWatch
 from fusion.capacity import CapacityWatch
 from fusion.certificate_journal import VoidJournal
 from fusion.certificate_standing import SourceWatch, Standing, standings
+from fusion.drift_watch import DriftWatch
 from fusion.history import HistoryView
 from fusion.incidents import Incident
 from fusion.judge import Judge, Judgement
 from fusion.paced_history import PacedHistory
 from fusion.promises import Promises
-from fusion.recalibrate_watch import CALIBRATION, RecalibrationWatch
-from fusion.scan_watch import SCAN, ScanWatch, told_once
-from fusion.watch import Judged, Watch, begin_watches
+from fusion.recalibrate_watch import RecalibrationWatch
+from fusion.scan_watch import ScanWatch, told_once
+from fusion.watch import Judged, Watch
 from ingest.assemble import Assembler
 from ingest.blobs import blob_name
 from ingest.changelog import SEPARATOR, changes, finish, restore, state_key
@@ -62,13 +63,12 @@ class Partition:
         self.histories: dict[str, PacedHistory] = {}
         self.cameras = CameraWatch(plan, Promises(Path(settings.shelf)).of)
         self.late: Counter[str] = Counter()  # line -> verdicts later than the plan allows after their gate closed
-        self.sources = SourceWatch()
-        self.capacity, self.voids = CapacityWatch(plan), VoidJournal()
-        own: dict[str, Watch] = {"sources": self.sources, "capacity": self.capacity, "voids": self.voids}
-        self.watches = begin_watches(plan, settings) | own
-        self.calibration = RecalibrationWatch(plan)
-        self.watches[CALIBRATION] = self.calibration
-        self.watches[SCAN] = self.scan = ScanWatch(plan)
+        self.sources, self.capacity, self.voids = SourceWatch(), CapacityWatch(plan), VoidJournal()
+        self.calibration, self.scan = RecalibrationWatch(plan), ScanWatch(plan)
+        self.watches: dict[str, Watch] = {  # by the kind of their records in `qc.state`
+            "drift": DriftWatch(), "sources": self.sources, "capacity": self.capacity, "voids": self.voids,
+            "calibration": self.calibration, "scan": self.scan,
+        }  # fmt: skip
         self._mode_of = mode_of
         self._now = now
         self._sequences_changed: set[tuple[str, str]] = set()

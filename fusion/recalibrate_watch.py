@@ -14,16 +14,15 @@ import msgspec
 
 from fusion.history import PARTS_MAX
 from fusion.incidents import Incident
-from fusion.paced_history import BLOCK_MS, WAITING_MAX
 from fusion.recalibrate import LotLabels, Recalibration, bin_of
 from fusion.recalibrate_gate import LOTS_MAX, GateMemory, step
 from fusion.train_cases import booked_values, outcome_at_gate
+from fusion.waiting_room import BLOCK_MS, WAITING_MAX, block_before
 from fusion.watch import Judged
 from ingest.changelog import SEPARATOR
 from ingest.messages import Defect
 from ingest.plan import Plan
 
-CALIBRATION = "calibration"
 SOURCES = ("inspector", "audit", "history")  # of labels that somebody other than the outcome chose to give
 SHIFT_MS = 28_800_000  # a batch that lasts longer than eight hours counts as several lots
 MODELS_MAX = 2  # of one gate: the one before is remembered while its parts may still be judged
@@ -175,7 +174,7 @@ class RecalibrationWatch:
     def at(self, line_id: str, gate_id: str, model: str, event_at: int) -> Recalibration | None:
         """The correction for a part of this event time (ms since 1970): from labels of blocks before the one before
         its own. None: the model's own calibration stands."""
-        until = (event_at // BLOCK_MS - 1) * BLOCK_MS
+        until = block_before(event_at)
         line = self._line(line_id)
         line.settle(until)
         memory = line.gates.get((gate_id, model))

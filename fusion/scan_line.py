@@ -9,15 +9,14 @@ from __future__ import annotations
 import msgspec
 
 from fusion.incidents import Incident
-from fusion.paced_history import BLOCK_MS, WAITING_MAX
 from fusion.scan_looks import Look, ScanBook
 from fusion.scan_memory import ScanMemory, ScanPart
 from fusion.scan_rates import ScanNotes
+from fusion.waiting_room import BLOCK_MS, WaitingRoom, block_before
 
 LOOK_PARTS = 128  # from one look to the next: some 50 us a part of a look's 6 ms
 BLAMED_KEPT = 16  # latest changes of what is open, for parts that are judged late
 Blamed = tuple[str, float, int]  # cause, how many times the natural rate, since when
-_WAITING = "w:"
 _BOOK = "book"
 
 
@@ -41,7 +40,6 @@ class _Book(msgspec.Struct, array_like=True):
 
 
 _PACK = msgspec.msgpack.Encoder()
-_UNPACK = msgspec.msgpack.Decoder(_Waiting)
 _UNPACK_BOOK = msgspec.msgpack.Decoder(_Book)
 
 
@@ -54,9 +52,7 @@ class ScanLine:
         self.memory = ScanMemory()
         self._book = _Book()
         self._book_changed = False
-        self._waiting: dict[str, _Waiting] = {}
-        self._changed: dict[str, None] = {}
-        self._settled_to = 0
+        self._room = WaitingRoom(_Waiting)
 
     def enter(self, part: ScanPart) -> None:
         """A part was judged for the first time at the line's last gate."""
@@ -75,28 +71,16 @@ class ScanLine:
         self.settle(until)
         return next((blamed for since, blamed in reversed(self._book.blamed) if since <= until), [])
 
-    def unexplained_flags(self, since: int) -> tuple[int, float]:
-        """Flags since a time (ms), and how many are expected by nature and by the excesses that are open."""
-        return Look(self.memory, self._book.scan, self.notes).unexplained(since)
-
     def settle(self, until: int) -> None:
         """Count all that waits from before `until` (ms since 1970), in the order of time."""
-        if until <= self._settled_to:
-            return
-        self._settled_to = until
-        for entry, key in sorted((entry, key) for key, entry in self._waiting.items() if entry.at < until):
-            self._count(key, entry)
+        for entry in self._room.let_in(until):
+            self._count(entry)
 
     def _wait(self, entry: _Waiting) -> None:
-        key = f"{_WAITING}{entry.at}:{entry.label}:{entry.part_id}"
-        self._waiting[key] = entry
-        self._changed[key] = None
-        if len(self._waiting) > WAITING_MAX:
-            self._count(*min(self._waiting.items(), key=lambda item: item[1]))
+        for crowded_out in self._room.wait(entry):
+            self._count(crowded_out)
 
-    def _count(self, key: str, entry: _Waiting) -> None:
-        del self._waiting[key]
-        self._changed[key] = None
+    def _count(self, entry: _Waiting) -> None:
         if entry.label >= 0:
             self.memory.label(entry.part_id, entry.label)
         elif not self.memory.knows(entry.part_id):
@@ -118,9 +102,7 @@ class ScanLine:
 
     def changes(self) -> list[tuple[str, bytes | None]]:
         """Changelog since the last call: (key, value), None for a key that is gone."""
-        out = [(key, _PACK.encode(self._waiting[key]) if key in self._waiting else None) for key in self._changed]
-        self._changed.clear()
-        out += self.memory.changes()
+        out = [*self._room.changes(), *self.memory.changes()]
         if self._book_changed:
             out.append((_BOOK, _PACK.encode(self._book)))
             self._book_changed = False
@@ -130,15 +112,5 @@ class ScanLine:
         """Put one entry of the changelog back; the last one of a key counts."""
         if key == _BOOK:
             self._book = _UNPACK_BOOK.decode(value) if value else _Book()
-        elif key.startswith(_WAITING):
-            if value is None:
-                self._waiting.pop(key, None)
-            else:
-                self._waiting[key] = _UNPACK.decode(value)
-        else:
+        elif not self._room.restore(key, value):
             self.memory.restore(key, value)
-
-
-def block_before(event_at: int) -> int:
-    """The end of what a part of this moment may see: what happened in blocks before the one before its own."""
-    return (event_at // BLOCK_MS - 1) * BLOCK_MS

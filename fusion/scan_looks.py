@@ -50,16 +50,6 @@ class Look:
             count_exposed(one, carrying, self._memory.end, self._memory.part_id)
         return _PACK.encode(self._book) != before
 
-    def unexplained(self, since: int) -> tuple[int, float]:
-        """Flags of the parts from a time on, and how many are expected of them by nature and by what is open."""
-        rows = signal_rows(self._seen, self._names, "flags", self._notes)
-        if rows is None:
-            return 0, 0.0
-        known = [*self._book.past, *(one.explanation() for one in self._book.open)]
-        rows = self._without(rows, known, "flags")
-        late = self._seen.at[rows.position - self._seen.start] >= since
-        return int(rows.observed[late].sum()), float(rows.expected[late].sum())
-
     # -- searching -----------------------------------------------------------------------------------------------------
 
     def _search(self) -> dict[tuple[str, ...], dict[Signal, Excess]]:

@@ -14,8 +14,6 @@ import numpy as np
 from fusion.scan_glr import Rows, Since, best_since, screen
 from fusion.scan_rates import ALL, NONE, RATE_MAX, Numbers
 
-# One level of so many stands out by chance, all parts together do not: ALL is given the log of their number.
-
 Sides = tuple[int, ...]  # the level of a cause, or the two of a pair, ascending
 
 EXCESSES_MAX = 5  # found at one look; more troubles at once are found when these are seen to
@@ -101,6 +99,7 @@ def _likeliest(rows: Rows, limit: float, held: Collection[Sides], hidden: Collec
         return None
     tried = {sides: measured(rows, sides) for sides in dict.fromkeys([*candidates, *held, (ALL,)])}
     news = any(since.statistic - _penalty(sides) >= limit for sides, (since, _) in tried.items())
+    # one level of so many stands out by chance, all parts together do not: ALL is given the log of their number
     several = float(np.log(max(1, len(np.unique(rows.levels)) - 2)))
     likely = {
         sides: since.log_ratio - _penalty(sides) + (HELD if sides in held else 0.0) + several * (sides == (ALL,))

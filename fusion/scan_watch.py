@@ -10,15 +10,14 @@ from collections.abc import Iterable
 
 from fusion.incidents import Incident
 from fusion.scan_levels import counted_gates, levels_of
-from fusion.scan_line import Blamed, ScanLine, block_before
+from fusion.scan_line import Blamed, ScanLine
 from fusion.scan_memory import ScanPart
+from fusion.waiting_room import block_before
 from fusion.watch import Judged
 from ingest.messages import Defect, Instant
 from ingest.plan import Plan
 
-_MICRO = 1_000_000
-
-SCAN = "scan"  # kind of its records in `qc.state`
+_MICRO = 1_000_000  # a risk is kept as whole millionths
 
 
 class ScanWatch:
@@ -54,11 +53,6 @@ class ScanWatch:
     def blamed_at(self, line_id: str, event_at: Instant) -> list[Blamed]:
         """What incidents that labels show blame, as of the block before that of this moment."""
         return self._line(line_id).blamed_at(int(event_at))
-
-    def unexplained_flags(self, line_id: str, since: Instant) -> tuple[int, float]:
-        """Flags of a line since a moment, and how many are expected by nature and by the excesses that are open: their
-        difference is what a shift may explain, in one currency with these."""
-        return self._line(line_id).unexplained_flags(int(since))
 
     def changes(self) -> list[tuple[str, str, bytes | None]]:
         return [(line_id, key, value) for line_id, line in self._lines.items() for key, value in line.changes()]

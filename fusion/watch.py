@@ -1,7 +1,7 @@
 """What watches a partition's judged parts and labels: the seam between the fold and its scans, drift and calibration.
 
 A watch is a fold of its own inside a partition's fold: the same live, in a replay and after a takeover. It says what is
-going wrong as incidents.
+going wrong as incidents. `fusion/partition.py` makes them all.
 """
 
 from __future__ import annotations
@@ -14,8 +14,6 @@ from fusion.incidents import Incident
 from fusion.judge import Judgement
 from ingest.evidence import Evidence
 from ingest.messages import Defect, Instant
-from ingest.plan import Plan
-from ingest.settings import Settings
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,10 +45,3 @@ class Watch(Protocol):
 
     def restore(self, line_id: str, key: str, value: bytes | None) -> None:
         """Put one changelog entry back; the last one of a key counts."""
-
-
-def begin_watches(plan: Plan, settings: Settings) -> dict[str, Watch]:
-    """Every watch by the kind of its records in `qc.state`."""
-    from fusion.drift_watch import DriftWatch  # watches are made of this file's types
-
-    return {"drift": DriftWatch()}

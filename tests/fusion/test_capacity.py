@@ -13,8 +13,8 @@ import pytest
 from fusion.capacity import CapacityWatch
 from fusion.decide import Decision, Standing, decide
 from fusion.judge import Judge, Judgement
-from fusion.paced_history import BLOCK_MS
 from fusion.partition import Partition
+from fusion.waiting_room import BLOCK_MS
 from fusion.watch import Judged
 from ingest.errors import BadInput
 from ingest.evidence import Evidence

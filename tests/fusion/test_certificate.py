@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from fusion.calibrate import sigmoid
 from fusion.certificate import Certificate, plan_mark
 from fusion.certificate_fit import LOTS_MIN, Labelled, certify, fit_bound, units
-from fusion.certificate_lots import fit_lot_spread
+from fusion.certificate_lots import fit_spread_limit
 from fusion.decide import choose_threshold
 from ingest.plan import Plan
 from tests.fusion.conftest import make_plan
@@ -143,7 +143,7 @@ def test_the_bound_never_falls_and_lies_above_what_was_seen(lots: int, seed: int
 
 @pytest.mark.parametrize("sd", [0.0, 1.0])
 def test_the_spread_of_lots_is_found_with_its_upper_limit(sd: float) -> None:
-    found = [fit_lot_spread(d.risk, d.defect, d.lot) for d in (drawn(80, sd=sd, seed=seed) for seed in range(8))]
+    found = [fit_spread_limit(d.risk, d.defect, d.lot) for d in (drawn(80, sd=sd, seed=seed) for seed in range(8))]
     assert np.mean([one.sd for one in found]) == pytest.approx(sd, abs=0.2)
     assert sum(one.high >= sd for one in found) >= 7
     assert all(one.sd <= one.high for one in found)

@@ -9,7 +9,8 @@ import msgspec
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from fusion.paced_history import BLOCK_MS, PacedHistory
+from fusion.paced_history import PacedHistory
+from fusion.waiting_room import BLOCK_MS
 from ingest.evidence import Evidence
 from ingest.messages import Defect, Instant
 from ingest.plan import Plan

@@ -14,10 +14,10 @@ from hypothesis import strategies as st
 from fusion.gate import GateJudge
 from fusion.history import HistoryView
 from fusion.judge import Judge
-from fusion.paced_history import BLOCK_MS
 from fusion.partition import Partition
 from fusion.recalibrate import Recalibration
 from fusion.recalibrate_watch import RecalibrationWatch
+from fusion.waiting_room import BLOCK_MS
 from fusion.watch import Judged
 from ingest.evidence import Evidence
 from ingest.messages import Defect, Findings, Fitness, Instant, Verdict, Visit

@@ -125,14 +125,6 @@ def test_where_a_shift_explains_the_flags_they_open_no_incident_of_their_own(not
     assert told_once([shift, *by_labels]) == [shift, *by_labels]
 
 
-def test_flags_that_an_open_excess_explains_are_not_explained_again(notes: ScanNotes) -> None:
-    line = line_with(notes)
-    feed(line, [flagged_more(one) for one in make(PARTS, 10)])
-    observed, expected = line.unexplained_flags(START + ONSET * CYCLE_MS)
-    assert observed == pytest.approx(expected, rel=0.35)
-    assert line.unexplained_flags(START + PARTS * CYCLE_MS) == (0, 0.0)
-
-
 def flagged_more(one: Made) -> Made:
     flagged = one.flag or (one.number >= ONSET and "tool_a=Aa" in one.levels and one.number % 6 == 0)
     return Made(one.number, one.levels, one.defect, flagged)

@@ -12,12 +12,12 @@ from hypothesis import strategies as st
 
 from fusion.history import HistoryView
 from fusion.judge import Judge, Judgement
-from fusion.paced_history import BLOCK_MS
 from fusion.scan_incidents import Counts, OpenExcess
-from fusion.scan_line import _PACK, ScanLine, _Book, block_before
+from fusion.scan_line import _PACK, ScanLine, _Book
 from fusion.scan_looks import ScanBook
 from fusion.scan_rates import ScanNotes
-from fusion.scan_watch import SCAN, ScanWatch
+from fusion.scan_watch import ScanWatch
+from fusion.waiting_room import BLOCK_MS, block_before
 from fusion.watch import Judged
 from ingest.changelog import state_key
 from ingest.evidence import Evidence
@@ -159,7 +159,7 @@ def test_an_open_incident_comes_first_among_the_causes_of_a_part_it_befell(
     since = int(evidence.event_at) - 10 * BLOCK_MS
     counts = {"defects": Counts(60, 300, 12.0, 40.0, 8.5, 5.0, 40.0)}
     book = _Book(256, ScanBook([OpenExcess(["tool_id=T9"], 0, since, counts)]), [(since, [("tool_id=T9", 5.0, since)])])
-    whole.restore([(state_key("L1", SCAN, "book"), _PACK.encode(book))])
+    whole.restore([(state_key("L1", "scan", "book"), _PACK.encode(book))])
     assert [(one.incident, one.cause) for one in whole.incidents()] == [("excess", "tool_id=T9")]
     view = whole.scan.blamed_at("L1", evidence.event_at)
     assert view == [("tool_id=T9", 5.0, since)]
