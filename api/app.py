@@ -15,7 +15,16 @@ import uvicorn
 from fastapi import FastAPI
 from starlette.staticfiles import StaticFiles
 
-from api import routes_health, routes_marks, routes_parts, routes_people, routes_plant, routes_verdicts, screen
+from api import (
+    routes_health,
+    routes_marks,
+    routes_parts,
+    routes_people,
+    routes_plant,
+    routes_reviews,
+    routes_verdicts,
+    screen,
+)
 from api.collect import Collector
 from api.errors import answer_errors
 from api.gatekeeper import Gatekeeper
@@ -41,7 +50,16 @@ from ingest.settings import Settings
 from ingest.topics import create_topics
 
 GRACE_S = 2  # open streams are let go at once; a request that takes longer than this is cut
-ROUTERS = (routes_health, routes_people, routes_verdicts, routes_marks, routes_parts, routes_plant, screen)
+ROUTERS = (
+    routes_health,
+    routes_people,
+    routes_verdicts,
+    routes_marks,
+    routes_reviews,
+    routes_parts,
+    routes_plant,
+    screen,
+)
 
 
 @dataclass(frozen=True, slots=True)

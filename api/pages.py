@@ -24,6 +24,11 @@ def _figure(value: float) -> str:
     return f"{value:.0f}" if abs(value) >= 100 else f"{value:.3g}"
 
 
+def _translate(text: str, **values: object) -> str:
+    """A text of the screen in the reader's language, its `{names}` filled in."""
+    return text.format(**values) if values else text
+
+
 _environment = Environment(
     loader=FileSystemLoader(HERE / "templates"),
     autoescape=True,
@@ -31,6 +36,7 @@ _environment = Environment(
     trim_blocks=True,
     lstrip_blocks=True,
 )
+_environment.globals["_"] = _translate
 _environment.filters |= {
     "reason": words.say_reason,
     "source": words.say_source,

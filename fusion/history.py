@@ -62,7 +62,7 @@ class HistoryView(msgspec.Struct, frozen=True):
     hold_below: float = 0.0
 
 
-class _Tally(msgspec.Struct, array_like=True):
+class _Tally(msgspec.Struct, array_like=True, gc=False):
     """Decayed sums of one entity as of `at` (parts of the line entered)."""
 
     at: int = 0
@@ -72,7 +72,7 @@ class _Tally(msgspec.Struct, array_like=True):
     labels: float = 0.0
 
 
-class _Remembered(msgspec.Struct, array_like=True):
+class _Remembered(msgspec.Struct, array_like=True, gc=False):
     """A part whose label may still come: the tallies it is counted in. `label`: 1 defect, 0 ok, -1 none yet."""
 
     at: int

@@ -18,7 +18,7 @@ from ingest.messages import Defect, Instant
 from ingest.plan import Plan
 
 
-class _Waiting(msgspec.Struct, array_like=True, order=True):
+class _Waiting(msgspec.Struct, array_like=True, order=True, gc=False):
     """A part (`label` -1) or a label that is not counted yet; ordered by time, a part before its label."""
 
     at: int

@@ -70,7 +70,7 @@ class Recalibration(msgspec.Struct, frozen=True, kw_only=True):
         return self.shift + self.tilt * (own - self.pivot)
 
 
-class LotLabels(msgspec.Struct, array_like=True):
+class LotLabels(msgspec.Struct, array_like=True, gc=False):
     """Labels of one lot: when its first part came (ms since 1970), and bin of own logit → [parts, defects]."""
 
     at: int

@@ -28,7 +28,7 @@ SHIFT_MS = 28_800_000  # a batch that lasts longer than eight hours counts as se
 MODELS_MAX = 2  # of one gate: the one before is remembered while its parts may still be judged
 
 
-class _Part(msgspec.Struct, array_like=True):
+class _Part(msgspec.Struct, array_like=True, gc=False):
     """A judged part whose label may come. `booked`: its attribute values, where the gate is not its line's last."""
 
     at: int
@@ -39,7 +39,7 @@ class _Part(msgspec.Struct, array_like=True):
     label: int = -1
 
 
-class _Waiting(msgspec.Struct, array_like=True):
+class _Waiting(msgspec.Struct, array_like=True, gc=False):
     """A label that is not counted yet."""
 
     at: int

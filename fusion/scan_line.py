@@ -20,7 +20,7 @@ Blamed = tuple[str, float, int]  # cause, how many times the natural rate, since
 _BOOK = "book"
 
 
-class _Waiting(msgspec.Struct, array_like=True, order=True):
+class _Waiting(msgspec.Struct, array_like=True, order=True, gc=False):
     """A part (`label` -1) or a label that is not counted yet; ordered by time, a part before its label."""
 
     at: int

@@ -23,7 +23,7 @@ _PART = "p:"
 Ints = npt.NDArray[np.int64]
 
 
-class ScanPart(msgspec.Struct, array_like=True, frozen=True):
+class ScanPart(msgspec.Struct, array_like=True, frozen=True, gc=False):
     """One part. `risk`: base risk in millionths, -1 without; `flag`, `label`: 1, 0, -1 not known."""
 
     at: int

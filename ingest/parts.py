@@ -1,6 +1,7 @@
 """What is remembered of one part on one line: visits, findings, windows, and each gate's attempts.
 
-Mutable working memory of the join (`assemble.py`), packed for the changelog and for parts that wait.
+Mutable working memory of the join (`assemble.py`), packed for the changelog and for parts that wait. Thousands of
+these live at a time and are trees, never rings: `gc=False` keeps the collector from walking them in front of a verdict.
 """
 
 from __future__ import annotations
@@ -15,7 +16,7 @@ from ingest.evidence import StationWindow
 from ingest.messages import Findings, Instant, Visit, decode_hook
 
 
-class VisitMemory(msgspec.Struct):
+class VisitMemory(msgspec.Struct, gc=False):
     """One visit; `window` once reduced, `frozen` when no further sample can change it."""
 
     visit: Visit
@@ -26,7 +27,7 @@ class VisitMemory(msgspec.Struct):
     dirty: bool = True
 
 
-class FindingsMemory(msgspec.Struct):
+class FindingsMemory(msgspec.Struct, gc=False):
     """Findings of one frame. `captured_at` is corrected by the camera's clock offset, `shift_ms`."""
 
     findings: Findings
@@ -35,7 +36,7 @@ class FindingsMemory(msgspec.Struct):
     shift_ms: float = 0.0
 
 
-class Attempt(msgspec.Struct):
+class Attempt(msgspec.Struct, gc=False):
     """One attempt at a gate. Times are the log's. `opened_at` None: only named so far, `booked_at` is when it opens."""
 
     number: int
@@ -55,7 +56,7 @@ class Attempt(msgspec.Struct):
         return self.opened_at is not None and self.closed_at is None
 
 
-class PartMemory(msgspec.Struct):
+class PartMemory(msgspec.Struct, gc=False):
     """One part on one line. `passed`: its last verdict was a pass; `entered`: its base risk is in the history."""
 
     part_id: str

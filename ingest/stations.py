@@ -39,6 +39,7 @@ class StationMemory:
     longest_ms: int = 0
     serial: int = 0
     watched: int = 0
+    tidy_at: int = VISITS_KEPT
 
     def enter_visit(self, part: PartMemory, memory: VisitMemory) -> None:
         """From now on samples that fall into this visit reach it."""
@@ -46,16 +47,20 @@ class StationMemory:
         self.serial += 1
         self.longest_ms = max(self.longest_ms, ended - started)
         bisect.insort(self.visits, (started, self.serial, part.part_id, memory), key=_by_start)
-        if len(self.visits) > VISITS_KEPT:
-            half = VISITS_KEPT // 2
-            self.visits = [v for v in self.visits[:-half] if not v[3].frozen] + self.visits[-half:]
-            self.by_part = {}
-            for _, _, part_id, kept in self.visits:
-                self.by_part.setdefault(part_id, []).append(kept)
-        else:
-            self.by_part.setdefault(part.part_id, []).append(memory)
+        self.by_part.setdefault(part.part_id, []).append(memory)
+        if len(self.visits) > self.tidy_at:
+            self._tidy()
         for chunk in self.samples.touching(part.part_id, started, ended):
             memory.samples_at = max(memory.samples_at, chunk.logged_at)
+
+    def _tidy(self) -> None:
+        """Let go of frozen visits, but for the latest; again when there are twice as many as had to stay."""
+        half = VISITS_KEPT // 2
+        self.visits = [v for v in self.visits[:-half] if not v[3].frozen] + self.visits[-half:]
+        self.by_part = {}
+        for _, _, part_id, kept in self.visits:
+            self.by_part.setdefault(part_id, []).append(kept)
+        self.tidy_at = max(VISITS_KEPT, 2 * len(self.visits))
 
     def _near(self, chunk: Chunk) -> Iterator[tuple[str, VisitMemory]]:
         """Visits (with their parts) that samples of this chunk fall into, by start."""

@@ -24,6 +24,11 @@ function percent(share) {
   return (value < 1 ? value.toFixed(1) : value.toFixed(0)) + " %";
 }
 
+/** A text of the screen in the reader's language, its {names} filled in. */
+function tr(text, values = {}) {
+  return text.replace(/\{(\w+)\}/g, (whole, name) => (name in values ? String(values[name]) : whole));
+}
+
 function age(at) {
   const seconds = Math.max(0, (Date.now() - Date.parse(at)) / 1000);
   if (seconds < 60) return Math.floor(seconds) + " s";
