@@ -11,8 +11,7 @@ from __future__ import annotations
 import msgspec
 import numpy as np
 import numpy.typing as npt
-from scipy.stats import norm
-from scipy.stats import t as student
+from scipy.special import ndtri, stdtrit
 
 from fusion.calibrate_maps import Bools, Doubles, Fit, fit_line, fit_platt, map_for
 from fusion.calibrate_maps import sigmoid as sigmoid
@@ -79,7 +78,7 @@ def _wider(lots: int) -> float:
     normal (Hesterberg 2015, section 3.2)."""
     if lots < 3:
         return 4.0
-    return float(student.ppf(INTERVAL[1], lots - 2) / norm.ppf(INTERVAL[1]) * np.sqrt(lots / (lots - 2.0)))
+    return float(stdtrit(lots - 2, INTERVAL[1]) / ndtri(INTERVAL[1]) * np.sqrt(lots / (lots - 2.0)))
 
 
 def _resampled(place: Doubles, defect: Bools, groups: npt.NDArray[np.intp], nodes: Doubles, fit: Fit) -> Doubles:

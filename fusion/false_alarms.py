@@ -15,7 +15,7 @@ from collections import OrderedDict
 from typing import Literal
 
 import msgspec
-from scipy.stats import beta, binom
+from scipy.special import bdtrc, betaincinv
 
 WINDOW_PARTS = 1000
 LOOK_PARTS = 100
@@ -45,14 +45,14 @@ class Tally(msgspec.Struct, frozen=True, kw_only=True):
 
     @property
     def low(self) -> float:
-        return float(beta.ppf(LEVEL, self.alarms, self.parts - self.alarms + 1)) if self.alarms else 0.0
+        return float(betaincinv(self.alarms, self.parts - self.alarms + 1, LEVEL)) if self.alarms else 0.0
 
     @property
     def broken(self) -> bool:
         """Is the promise broken, at this look?"""
         if not self.labelled and self.parts < UNLABELLED_LEAST:
             return False
-        return self.alarms > 0 and float(binom.sf(self.alarms - 1, self.parts, self.promised)) < LEVEL
+        return self.alarms > 0 and float(bdtrc(self.alarms - 1, self.parts, self.promised)) < LEVEL
 
     @property
     def kept(self) -> bool:

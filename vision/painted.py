@@ -13,7 +13,6 @@ from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
-from sklearn.neural_network import MLPClassifier
 from threadpoolctl import threadpool_limits
 
 from vision.bank import Source
@@ -77,6 +76,8 @@ Layers = tuple[list[Samples], list[Samples]]
 
 def _fit_one(scaled: Samples, classes: npt.NDArray[np.int64], seed: int) -> Layers:
     batch = min(_BATCH, len(scaled))
+    from sklearn.neural_network import MLPClassifier  # 100 MiB that a worker that only looks does not load
+
     network = MLPClassifier(
         _HIDDEN, alpha=_DECAY, batch_size=batch, learning_rate_init=3e-3, random_state=seed
     )  # fmt: skip

@@ -11,7 +11,6 @@ from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
-from sklearn.covariance import LedoitWolf
 
 from vision.bank import Source
 from vision.export import GraphPen
@@ -95,6 +94,8 @@ class WholeFrame:
         wide = summaries.astype(np.float64)
         mean, spread = wide.mean(0), np.maximum(wide.std(0), _SPREAD_MIN)
         clipped = np.clip((wide - mean) / spread, -_CLIP, _CLIP)
+        from sklearn.covariance import LedoitWolf  # 100 MiB that a worker that only looks does not load
+
         covariance = LedoitWolf(assume_centered=True).fit(clipped).covariance_
         variances, vectors = np.linalg.eigh(covariance)
         axes = vectors / np.sqrt(np.maximum(variances, _VARIANCE_MIN))
