@@ -11,7 +11,7 @@ demo: $(VENV)/.ready         ## simulate a plant, train on it, stream parts thro
 
 test: $(VENV)/.ready-dev     ## every test; real Kafka, PostgreSQL and Chromium where they are installed
 	@deploy/services/check
-	@$(RUN) $(BIN)/python -m pytest --numprocesses auto --dist loadgroup
+	@$(RUN) $(BIN)/python -m pytest --numprocesses auto
 
 check: $(VENV)/.ready-dev    ## format, lint, types, tidiness
 	@$(BIN)/ruff format --check .

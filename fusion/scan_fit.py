@@ -1,8 +1,9 @@
 """What training leaves the scan of a line: natural rates and spreads, and the limits that its own history asks for.
 
 Limits: the line's parts are run through the scan again and again with defects drawn anew from what is natural (every
-value's effect drawn from its doubt, values of lots and batches as if never seen). The highest statistic of each stretch
-has a Gumbel tail; the limit is where it is reached FALSE_PER_PARTS times a part.
+value's effect drawn from its doubt, values of lots and batches as if never seen). Of the highest statistic of each
+stretch, what is above the usual has an exponential tail (peaks over threshold: Pickands, 1975); the limit is where it
+is reached FALSE_PER_PARTS times a part.
 """
 
 from __future__ import annotations
@@ -16,7 +17,6 @@ from fusion.scan_levels import counted_gates, levels_of
 from fusion.scan_memory import ATTRIBUTES_MAX
 from fusion.scan_rates import (
     ALL,
-    LIMIT_WITHOUT_HISTORY,
     NONE,
     RATE_MAX,
     RATE_MIN,
@@ -31,13 +31,16 @@ from fusion.scan_rates import (
 from fusion.train_cases import Case
 from ingest.plan import Plan
 
-FALSE_PER_PARTS = 1e-6  # of each of the two signals; what history cannot show (slow changes) may cost as much again
-NULL_PARTS = 40_000  # drawn per signal
+FALSE_PER_PARTS = 2.5e-6  # of each of the two signals; what history cannot show (slow changes) may cost as much again
+DRAWS = 4  # plants like this one, drawn per signal: one draw of its tools alone is a better or a worse plant
+NULL_PARTS = 40_000  # of each
 STRETCH = 2000  # parts whose highest statistic is one observation
 LOOK_PARTS = 500
 MEMORY_PARTS = 8192  # of the drawn stream: longer windows are fewer and hold no higher maxima
 TRANSIENT_PARTS = 0.2  # a value that history saw during less of its length may never come again
 TRIED = 3  # levels per look whose onset is sought row by row, as in service
+PEAKS_FROM = 0.8  # of the stretches' highest statistics, the quantile above which the tail begins
+TAIL_USUAL, TAIL_PEAKS = 1.0, 10  # e^-h is the tail of a likelihood ratio; weighs as much as so many peaks
 LIMIT_MIN = 8.5  # a raised rate 5000 times likelier than the natural, window by window
 PARTS_MIN, DEFECTS_MIN = 200, 10  # history with less says too little of what is natural
 
@@ -110,16 +113,16 @@ def level_table(levels: Sequence[Sequence[str]]) -> tuple[Levels, list[str]]:
 
 def null_limit(table: Levels, names: Sequence[str], natural: Natural, rng: np.random.Generator) -> float:
     """The limit of one signal, nats."""
-    rows = _null_rows(table, names, natural, rng)
-    highest = []
-    for begin in range(0, len(rows.observed), STRETCH):
-        looks = range(begin + LOOK_PARTS, min(begin + STRETCH, len(rows.observed)) + 1, LOOK_PARTS)
-        highest.append(max((_highest(_until(rows, end)) for end in looks), default=0.0))
-    if len(highest) < 2:
-        return LIMIT_WITHOUT_HISTORY
-    scale = max(1.0, float(np.std(highest)) * 6**0.5 / np.pi)  # e^-h is the tail of a likelihood ratio
-    location = float(np.mean(highest)) - 0.5772 * scale
-    limit = location - scale * float(np.log(-np.log1p(-FALSE_PER_PARTS * STRETCH)))
+    highest: list[float] = []
+    for _ in range(DRAWS):
+        rows = _null_rows(table, names, natural, rng)
+        for begin in range(0, len(rows.observed), STRETCH):
+            looks = range(begin + LOOK_PARTS, min(begin + STRETCH, len(rows.observed)) + 1, LOOK_PARTS)
+            highest.append(max((_highest(_until(rows, end)) for end in looks), default=0.0))
+    usual = float(np.quantile(highest, PEAKS_FROM))
+    peaks = [one - usual for one in highest if one > usual]
+    scale = max(TAIL_USUAL, (sum(peaks) + TAIL_USUAL * TAIL_PEAKS) / (len(peaks) + TAIL_PEAKS))
+    limit = usual + scale * float(np.log((1.0 - PEAKS_FROM) / (FALSE_PER_PARTS * STRETCH)))
     return round(max(LIMIT_MIN, limit), 2)
 
 
@@ -161,13 +164,23 @@ def _null_rows(table: Levels, names: Sequence[str], natural: Natural, rng: np.ra
         pieces.append(piece)
     levels = np.concatenate(pieces)[: max(n, NULL_PARTS)]
     expected = np.clip(natural.rate * np.prod(known[levels], axis=1), RATE_MIN, RATE_MAX)
-    factor = np.prod(noise[levels], axis=1) * noise[ALL] * _wandering(natural.wander, len(levels), rng)
+    factor = _usual_mix_known(noise, levels, len(names)) * noise[ALL] * _wandering(natural.wander, len(levels), rng)
     actual = np.clip(expected * factor, 0.0, RATE_MAX)
     everything = np.full((len(levels), 1), ALL, dtype=np.int32)
     return Rows(
         np.hstack([everything, levels]).astype(np.int32), rng.random(len(levels)) < actual, expected, expected,
         np.arange(len(levels)), all_doubts, shares, natural.wander,
     )  # fmt: skip
+
+
+def _usual_mix_known(noise: Numbers, levels: Levels, seen: int) -> Numbers:
+    """What the values of each part do to its rate. Of those that history saw (numbers below `seen`) each is known as
+    well as its doubt says, their usual mix as well as the line's rate: together they are drawn to leave it as it is."""
+    drawn = noise[levels]
+    lasting = np.prod(np.where(levels < seen, drawn, 1.0), axis=1)
+    passing = np.prod(np.where(levels < seen, 1.0, drawn), axis=1)
+    factor: Numbers = lasting / lasting.mean() * passing
+    return factor
 
 
 def _wandering(wander: Wander, parts: int, rng: np.random.Generator) -> Numbers:

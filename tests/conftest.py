@@ -2,17 +2,24 @@
 
 from __future__ import annotations
 
-from pathlib import Path
+from typing import Any
 
 import pytest
+from xdist.scheduler import LoadScopeScheduling
 
-TESTS = Path(__file__).parent
 TOGETHER = ("flow", "broker", "browser")  # rooms whose fixtures of a session take longer than their tests
 
 
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """One group a room of `TOGETHER`, else one a file."""
-    for item in items:
-        inside = item.path.relative_to(TESTS)
-        group = inside.parts[0] if inside.parts[0] in TOGETHER else str(inside)
-        item.add_marker(pytest.mark.xdist_group(group))
+class ByRoom(LoadScopeScheduling):
+    """A file stays in one process, a room of `TOGETHER` too."""
+
+    def _split_scope(self, nodeid: str) -> str:
+        path = nodeid.partition("::")[0]
+        room = path.split("/")[1]
+        return room if room in TOGETHER else path
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> ByRoom:
+    """How a parallel run shares out the tests."""
+    return ByRoom(config, log)
