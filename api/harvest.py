@@ -11,7 +11,7 @@ from typing import Any
 
 import msgspec
 
-from api.store_rows import Harvest, LoggedOrder, Review
+from api.store_rows import Harvest, LoggedOrder, Made, Review
 from ingest.decode import Door
 from ingest.errors import BadRecord
 from ingest.log import Record
@@ -29,6 +29,8 @@ class ReviewHeader(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     review_id: str
     gate_id: str
     attempt: int
+    made: Made = Made()
+    undoes: str = ""
 
 
 class Harvester:
@@ -89,4 +91,4 @@ def _review(header: str, defect: Defect) -> Review:
         told = msgspec.json.decode(header, type=ReviewHeader)
     except msgspec.MsgspecError as error:
         raise BadRecord("bad_review_header", str(error)) from error
-    return Review(told.review_id, told.gate_id, told.attempt, defect)
+    return Review(told.review_id, told.gate_id, told.attempt, defect, told.made, told.undoes)

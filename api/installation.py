@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import threading
 from collections import Counter
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -49,6 +50,7 @@ class Installation:
     collector: Collector
     broadcaster: Broadcaster
     metrics: Metrics
+    one_decision: threading.Lock = field(default_factory=threading.Lock)  # looked up and recorded, one at a time
 
     @property
     def shelf(self) -> Path:

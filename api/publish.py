@@ -35,7 +35,7 @@ class Publisher:
 
     def review(self, review: Review) -> None:
         """Publish a review on `qc.defects`. Raises LogUnavailable."""
-        told = ReviewHeader(review.review_id, review.gate_id, review.attempt)
+        told = ReviewHeader(review.review_id, review.gate_id, review.attempt, review.made, review.undoes)
         record = Outgoing(
             topic=self._settings.topic("defects"),
             key=review.defect.line_id.encode(),

@@ -1,11 +1,17 @@
-"""What a person decides about a part: recorded, shown at once, and published for the system to learn from."""
+"""What a person decides about a part: recorded, shown at once, and published for the system to learn from.
+
+A decision is known by the key its screen gave it: sent again after a lost connection, it is found and not recorded
+twice. Its author may take it back for a while; that is one more record, and the case is open again.
+"""
 
 from __future__ import annotations
 
+import hashlib
 import secrets
+from typing import Annotated
 
 import msgspec
-from fastapi import APIRouter, Request
+from fastapi import APIRouter, Header, Request
 from starlette.responses import Response
 
 from api.errors import ApiError, not_found
@@ -13,11 +19,17 @@ from api.gatekeeper import require
 from api.installation import Installation, installation
 from api.routes_marks import read_marks
 from api.schemas import ReviewRequest
-from api.store_rows import Case, Person, Review
+from api.store_rows import Case, Made, Person, Review
 from api.views import ReviewView, json_response, read_verdict, view_review
 from ingest.messages import Defect, Verdict, encode
 
 router = APIRouter(tags=["parts"])
+
+UNDO_MS = 600_000  # a slip of the finger is noticed within minutes; later it is another decision
+KEY_CHARACTERS_MAX = 200
+WRONG_PART, UNDONE = "not the part shown", "undone"  # comments of records that say no outcome
+
+Key = Annotated[str, Header(alias="Idempotency-Key", max_length=KEY_CHARACTERS_MAX)]
 
 
 class ReviewAnswer(msgspec.Struct, frozen=True):
@@ -28,20 +40,80 @@ class ReviewAnswer(msgspec.Struct, frozen=True):
 
 
 @router.post("/api/parts/{part_id:path}/reviews", status_code=201)
-def review(request: Request, part_id: str, asked: ReviewRequest) -> Response:
-    """Record what a person decided; it is also published on `qc.defects`, where the system learns from it."""
+def review(request: Request, part_id: str, asked: ReviewRequest, key: Key = "") -> Response:
+    """Record what a person decided; it is also published on `qc.defects`, where the system learns from it.
+
+    With an `Idempotency-Key` the same request gives the same answer again; another with that key is refused (409)."""
     person = require(request, "review")
     here = installation(request)
     case, verdict = _case_of(here, part_id, asked.gate_id)
-    recorded = _record(here, person, case, verdict, asked)
-    here.publisher.review(recorded)
-    here.desk.add_review(recorded)
-    marked = f", {len(asked.marks)} marks" if asked.marks else ""
-    here.audit(person, "review", part_id, f"{asked.outcome} at {case.gate_id}, attempt {case.attempt}{marked}")
-    here.metrics.reviews.labels(outcome=asked.outcome).inc()
+    review_id = _review_id(person, key)
+    with here.one_decision:
+        known = here.reader.review(review_id)
+        recorded = known or _record(here, review_id, person, case, verdict, asked)
+        if known is None:
+            marked = f", {len(asked.marks)} marks" if asked.marks else ""
+            said = f"{asked.outcome} at {case.gate_id}, attempt {case.attempt}{marked}"
+            _publish(here, person, recorded, "review", said)
+            here.metrics.reviews.labels(outcome=asked.outcome).inc()
+        elif not _is_repeat(known, part_id, asked):
+            raise ApiError(409, "this Idempotency-Key was used for another decision", {"review_id": review_id})
     following = here.reader.next_open(case.row_id)
     waiting = following.part_id if following and following.part_id != part_id else None
     return json_response(encode(ReviewAnswer(view_review(recorded), waiting)), 201)
+
+
+@router.post("/api/reviews/{review_id}/undo", status_code=201)
+def undo(request: Request, review_id: str) -> Response:
+    """Take back one's own decision of the last ten minutes. The case is open again, and a record on `qc.defects` says
+    `unsure`. Asked again it gives the same answer."""
+    person = require(request, "review")
+    here = installation(request)
+    with here.one_decision:
+        taken = here.reader.review(review_id)
+        if taken is None or taken.undoes:
+            raise not_found(f"there is no decision {review_id}")
+        if taken.defect.recorded_by != person.name:
+            raise ApiError(403, f"{taken.defect.recorded_by} decided this: only its author may take a decision back")
+        again = here.reader.review(_undo_id(review_id))
+        if again is None:
+            age_ms = here.now() - taken.defect.recorded_at
+            if age_ms > UNDO_MS:
+                raise ApiError(409, f"decided {age_ms // 60_000} minutes ago: open the part and decide again instead")
+            again = _undoing(here, taken)
+            _publish(here, person, again, "undo", f"{taken.defect.outcome} at {taken.gate_id}")
+    return json_response(encode(ReviewAnswer(view_review(again), taken.defect.part_id)), 201)
+
+
+def _publish(here: Installation, person: Person, recorded: Review, action: str, said: str) -> None:
+    here.publisher.review(recorded)
+    here.desk.add_review(recorded)
+    here.audit(person, action, recorded.defect.part_id, said)
+
+
+def _review_id(person: Person, key: str) -> str:
+    """Of a decision: the same for the same key of the same person, whatever crashed in between."""
+    if not key:
+        return secrets.token_hex(16)
+    return hashlib.sha256(f"{person.name}\0{key}".encode()).hexdigest()[:32]
+
+
+def _undo_id(review_id: str) -> str:
+    return hashlib.sha256(f"undo\0{review_id}".encode()).hexdigest()[:32]
+
+
+def _is_repeat(known: Review, part_id: str, asked: ReviewRequest) -> bool:
+    told = known.defect
+    outcome, comment = _said(asked)
+    said = (part_id, outcome, asked.defect_code, asked.cause_code, comment)
+    return said == (told.part_id, told.outcome, told.defect_code, told.cause_code, told.comment)
+
+
+def _said(asked: ReviewRequest) -> tuple[str, str]:
+    """Outcome and comment as they are recorded."""
+    if asked.outcome != "wrong_part":
+        return asked.outcome, asked.comment
+    return "unsure", ": ".join(filter(None, (WRONG_PART, asked.comment)))
 
 
 def _case_of(here: Installation, part_id: str, gate_id: str) -> tuple[Case, Verdict]:
@@ -56,20 +128,48 @@ def _case_of(here: Installation, part_id: str, gate_id: str) -> tuple[Case, Verd
     raise not_found(f"part {part_id} has no verdict at gate {gate_id}")
 
 
-def _record(here: Installation, person: Person, case: Case, verdict: Verdict, asked: ReviewRequest) -> Review:
+def _record(
+    here: Installation, review_id: str, person: Person, case: Case, verdict: Verdict, asked: ReviewRequest
+) -> Review:
     if asked.marks and asked.outcome != "defect":
         raise ApiError(422, f"marks: they show where a defect is; this review says {asked.outcome}")
     marks = read_marks(asked.marks, lambda: here.reader.findings(case.part_id), here.blobs)
+    outcome, comment = _said(asked)
     defect = Defect(
         part_id=case.part_id,
         line_id=case.line_id,
         recorded_at=here.now(),
         source="audit" if verdict.audit else "inspector",
-        outcome=asked.outcome,
+        outcome=outcome,  # type: ignore[arg-type]
         defect_code=asked.defect_code,
         cause_code=asked.cause_code,
         recorded_by=person.name,
-        comment=asked.comment,
+        comment=comment,
         marks=marks or msgspec.UNSET,
     )
-    return Review(secrets.token_hex(16), case.gate_id, case.attempt, defect)
+    return Review(review_id, case.gate_id, case.attempt, defect, _made(verdict, asked))
+
+
+def _made(verdict: Verdict, asked: ReviewRequest) -> Made:
+    shown = asked.shown
+    return Made(
+        verdict_id=shown.verdict_id if shown else "",
+        model=f"{verdict.model.name} {verdict.model.version}" if verdict.model else "",
+        threshold=verdict.threshold,
+        risk_shown=shown.risk_shown if shown else None,
+        took_ms=asked.took_ms,
+    )
+
+
+def _undoing(here: Installation, taken: Review) -> Review:
+    told = taken.defect
+    defect = Defect(
+        part_id=told.part_id,
+        line_id=told.line_id,
+        recorded_at=here.now(),
+        source=told.source,
+        outcome="unsure",
+        recorded_by=told.recorded_by,
+        comment=UNDONE,
+    )
+    return Review(_undo_id(taken.review_id), taken.gate_id, taken.attempt, defect, undoes=taken.review_id)

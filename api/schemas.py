@@ -8,6 +8,8 @@ from pydantic import BaseModel, ConfigDict, Field, StringConstraints
 
 from ingest.decode_checks import MARKS_MAX, PIXEL_MAX, POINTS_MAX
 
+DAY_MS = 86_400_000  # nobody looks at one part for longer
+
 Name = Annotated[str, StringConstraints(max_length=200)]
 Codes = Annotated[str, StringConstraints(max_length=1000)]
 Text = Annotated[str, StringConstraints(max_length=4000)]
@@ -52,15 +54,27 @@ class MarkRequest(Incoming):
     stroke: StrokeRequest | None = None
 
 
-class ReviewRequest(Incoming):
-    """`gate_id` may be left out: the part's newest case is meant. `marks` go only with the outcome `defect`."""
+class ShownRequest(Incoming):
+    """What was on the screen when the key was pressed. `risk_shown`: risk and causes too."""
 
-    outcome: Literal["defect", "ok", "unsure"]
+    verdict_id: Annotated[str, StringConstraints(max_length=400)] = ""
+    risk_shown: bool | None = None
+
+
+class ReviewRequest(Incoming):
+    """`gate_id` may be left out: the part's newest case is meant. `marks` go only with the outcome `defect`.
+
+    `wrong_part`: the part in hand is not the one on the screen; recorded as `unsure`, and the case stays open.
+    `took_ms`: from the page's appearance to the key."""
+
+    outcome: Literal["defect", "ok", "unsure", "wrong_part"]
     gate_id: Name = ""
     defect_code: Name = ""
     cause_code: Codes = ""
     comment: Text = ""
     marks: Annotated[list[MarkRequest], Field(max_length=MARKS_MAX)] = []
+    took_ms: Annotated[int, Field(ge=0, le=DAY_MS)] | None = None
+    shown: ShownRequest | None = None
 
 
 class ModeRequest(Incoming):

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import sqlalchemy as sa
 
 from api.store_rows import Harvest
@@ -14,8 +16,9 @@ _KEY = (cases.c.line_id, cases.c.gate_id, cases.c.part_id, cases.c.attempt)
 def settle_cases(connection: sa.Connection, harvest: Harvest) -> None:
     """Close what reviews, other defect records and later attempts have settled.
 
-    `unsure` settles nothing. A review settles the attempt it names; a defect record from elsewhere settles every case
-    of the part that was decided on before it. `history` came before qcfuse and settles nothing.
+    `unsure` settles nothing. A review settles the attempt it names, unless it was taken back; a defect record from
+    elsewhere settles every case of the part that was decided on before it. `history` came before qcfuse and settles
+    nothing.
     """
     parts = {verdict.part_id for verdict, _ in harvest.verdicts}
     parts |= {review.defect.part_id for review in harvest.reviews}
@@ -32,12 +35,34 @@ def _settle_by_reviews(connection: sa.Connection, parts: set[str]) -> set[str]:
     known = connection.execute(
         sa.select(reviews).where(reviews.c.part_id.in_(parts)).order_by(reviews.c.recorded_at, reviews.c.review_id)
     ).all()
+    undone = {review.undoes for review in known if review.undoes}
     for review in known:
-        if review.outcome in CONCLUSIVE:
-            key = (review.line_id, review.gate_id, review.part_id, review.attempt)
-            same_case = [column == value for column, value in zip(_KEY, key, strict=True)]
-            connection.execute(sa.update(cases).where(*same_case).values(state="done", outcome=review.outcome))
+        if review.review_id in undone:
+            _open_again(connection, review)
+    for review in known:
+        if review.outcome in CONCLUSIVE and review.review_id not in undone:
+            settled = sa.update(cases).where(*_same_case(review)).values(state="done", outcome=review.outcome)
+            connection.execute(settled)
     return {review.body for review in known}
+
+
+def _same_case(review: sa.Row[Any]) -> list[sa.ColumnElement[bool]]:
+    key = (review.line_id, review.gate_id, review.part_id, review.attempt)
+    return [column == value for column, value in zip(_KEY, key, strict=True)]
+
+
+def _open_again(connection: sa.Connection, review: sa.Row[Any]) -> None:
+    """As if nobody had decided yet; what others have said of the case settles it anew."""
+    later = cases.alias()
+    came_back = sa.exists().where(
+        later.c.line_id == review.line_id,
+        later.c.gate_id == review.gate_id,
+        later.c.part_id == review.part_id,
+        later.c.attempt > review.attempt,
+    )
+    decided = sa.update(cases).where(*_same_case(review), cases.c.outcome.in_(CONCLUSIVE))
+    state = sa.case((sa.or_(cases.c.decision == "pass", came_back), "done"), else_="open")
+    connection.execute(decided.values(state=state, outcome=sa.case((came_back, "superseded"), else_=None)))
 
 
 def _settle_by_records(connection: sa.Connection, parts: set[str], own_bodies: set[str]) -> None:

@@ -15,6 +15,7 @@ from api.store_rows import (
     BatchCount,
     Case,
     LoggedOrder,
+    Made,
     MarkCount,
     PartRecord,
     Review,
@@ -30,6 +31,7 @@ Row = sa.Row[*tuple[Any, ...]]
 _FINDINGS = json_decoder(Findings)
 _DEFECT = json_decoder(Defect)
 _ORDER = json_decoder(Order)
+_MADE = json_decoder(Made)
 _BODY = (verdicts.c.row_id, verdicts.c.decision, verdicts.c.revision, verdicts.c.body)
 
 
@@ -95,6 +97,15 @@ class StoreReader:
             reviews=tuple(_review(row) for row in self._rows(reviewed)),
         )
         return record if record.verdicts or record.visits or record.findings or record.defects else None
+
+    def review(self, review_id: str) -> Review | None:
+        rows = self._rows(sa.select(reviews).where(reviews.c.review_id == review_id))
+        return _review(rows[0]) if rows else None
+
+    def undone(self, review: Review) -> bool:
+        """Was this review taken back?"""
+        same = (reviews.c.part_id == review.defect.part_id, reviews.c.undoes == review.review_id)
+        return bool(self._rows(sa.select(reviews.c.review_id).where(*same).limit(1)))
 
     def findings(self, part_id: str) -> list[Findings]:
         """What vision saw in each frame of a part, in the order they were taken."""
@@ -253,4 +264,5 @@ def _visit(row: Row) -> Visit:
 
 
 def _review(row: Row) -> Review:
-    return Review(row.review_id, row.gate_id, row.attempt, _DEFECT.decode(row.body))
+    made = _MADE.decode(row.made) if row.made else Made()
+    return Review(row.review_id, row.gate_id, row.attempt, _DEFECT.decode(row.body), made, row.undoes)

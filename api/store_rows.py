@@ -4,17 +4,38 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
+import msgspec
+
 from ingest.messages import Defect, Findings, Instant, Mark, Order, Verdict, Visit
+
+
+class Made(msgspec.Struct, frozen=True, forbid_unknown_fields=True, omit_defaults=True):
+    """How a decision was made. `verdict_id`: the revision on the screen; `model`, `threshold`: of the last one then;
+    `risk_shown`: were risk and causes on the screen too; `took_ms`: from the page's appearance to the key. None: not
+    known."""
+
+    verdict_id: str = ""
+    model: str = ""
+    threshold: float | None = None
+    risk_shown: bool | None = None
+    took_ms: int | None = None
+
+
+NOT_KNOWN = Made()
 
 
 @dataclass(frozen=True, slots=True)
 class Review:
-    """What an inspector decided about one case. Travels as the header `review` of its record on `qc.defects`."""
+    """What an inspector decided about one case. Travels as the header `review` of its record on `qc.defects`.
+
+    `undoes`: the review that this one takes back; its case is as if that had never been."""
 
     review_id: str
     gate_id: str
     attempt: int
     defect: Defect
+    made: Made = NOT_KNOWN
+    undoes: str = ""
 
 
 @dataclass(frozen=True, slots=True)

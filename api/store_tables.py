@@ -134,6 +134,8 @@ reviews = Table(
     Column("outcome", Text, nullable=False),
     Column("recorded_at", BigInteger, nullable=False),
     Column("body", Text, nullable=False),
+    Column("undoes", Text, nullable=False, server_default=""),
+    Column("made", Text, nullable=False, server_default=""),
     Index("reviews_part", "part_id"),
 )
 

@@ -229,4 +229,6 @@ def review_row(review: Review) -> dict[str, Any]:
         "outcome": review.defect.outcome,
         "recorded_at": int(review.defect.recorded_at),
         "body": encode(review.defect).decode(),
+        "undoes": review.undoes,
+        "made": encode(review.made).decode(),
     }

@@ -115,12 +115,18 @@ def _lies_behind(cause: str, line_id: str, gate_id: str, booked: Collection[str]
 
 def label_of(defects: Sequence[Defect], closed_at: int, next_closed_at: int | None) -> Defect | None:
     """The record that labels an attempt: the latest of those between its gate and that of the next attempt, or of all
-    when there is none between. `unsure` is no label."""
-    sure = [defect for defect in defects if defect.outcome != "unsure"]
+    when there is none between. `unsure` is no label; it takes back what the same person said before."""
+    doubts = [defect for defect in defects if defect.outcome == "unsure" and defect.recorded_by]
+    sure = [defect for defect in defects if defect.outcome != "unsure" and not _taken_back(defect, doubts)]
     between = [
         d for d in sure if d.recorded_at >= closed_at and (next_closed_at is None or d.recorded_at < next_closed_at)
     ]
     return max(between or sure, key=lambda defect: defect.recorded_at, default=None)
+
+
+def _taken_back(defect: Defect, doubts: Sequence[Defect]) -> bool:
+    said = (defect.recorded_by, defect.source)
+    return any((d.recorded_by, d.source) == said and d.recorded_at >= defect.recorded_at for d in doubts)
 
 
 def history_views(

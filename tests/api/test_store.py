@@ -161,6 +161,35 @@ def test_a_review_closes_its_case_whichever_of_the_two_is_collected_first(store:
     assert states(reader, "P2") == [("EOL", 1, "done", "defect")]
 
 
+def test_a_decision_taken_back_leaves_the_case_as_if_it_had_never_been(store: Store) -> None:
+    wrong = review("P1", "defect")
+    undo = review("P1", "unsure", undoes=wrong.review_id)
+    reader = store.apply(
+        harvest(make_verdict("P1"), make_pass("P2"), make_verdict("P3")),
+        Harvest(reviews=(undo,)),  # whichever is collected first
+        Harvest(reviews=(wrong,), defects=(wrong.defect,)),
+        Harvest(reviews=(review("P2", "defect"), review("P2", "unsure", undoes="r-P2-defect"))),
+        Harvest(reviews=(review("P3", "defect"), review("P3", "unsure", undoes="r-P3-defect"))),
+        harvest(make_verdict("P3", attempt=2)),
+    )
+    assert states(reader, "P1") == [("EOL", 1, "open", None)]
+    assert states(reader, "P2") == [("EOL", 1, "done", None)]
+    assert states(reader, "P3") == [("EOL", 1, "done", "superseded"), ("EOL", 2, "open", None)]
+    assert reader.undone(wrong)
+    store.apply(Harvest(reviews=(review("P1", "ok", review_id="another"),)))
+    assert states(reader, "P1") == [("EOL", 1, "done", "ok")]
+
+
+def test_a_decision_taken_back_after_the_part_came_again_is_superseded(store: Store) -> None:
+    reader = store.apply(
+        harvest(make_verdict("P1")),
+        Harvest(reviews=(review("P1", "ok"),)),
+        harvest(make_verdict("P1", attempt=2)),
+        Harvest(reviews=(review("P1", "unsure", undoes="r-P1-ok"),)),
+    )
+    assert states(reader, "P1") == [("EOL", 1, "done", "superseded"), ("EOL", 2, "open", None)]
+
+
 def test_unsure_closes_nothing(store: Store) -> None:
     reader = store.apply(harvest(make_verdict("P1")), Harvest(reviews=(review("P1", "unsure"),)))
     assert states(reader, "P1") == [("EOL", 1, "open", None)]
