@@ -26,6 +26,7 @@ from vision.marks import MARKS_TO_TEACH
 
 router = APIRouter(include_in_schema=False)
 
+KINDS_SHOWN = 9  # kinds of defect to choose from, one a digit
 QUEUE_CASES_MAX = 200  # what a page shows; nobody works through more without looking up
 
 
@@ -148,6 +149,7 @@ def part_page(request: Request, part_id: str, gate: str = "") -> Response:
         verdicts=verdicts,
         causes=causes,
         codes=_codes(record, causes),
+        kinds=here.reader.defect_codes(KINDS_SHOWN),
         frames=_frames(record),
         recorded=_recorded_marks(record),
         marks_needed=MARKS_TO_TEACH,

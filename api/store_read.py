@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from typing import Any
 
 import msgspec
@@ -25,6 +26,8 @@ from api.store_rows import (
 )
 from api.store_tables import audit, cases, causes, defects, findings, orders, reviews, verdicts, visits
 from ingest.messages import Defect, Findings, Instant, Order, Visit, json_decoder
+
+CODES_FROM = 300  # the latest defect records: what is frequent changes with the product and the season
 
 Row = sa.Row[*tuple[Any, ...]]
 
@@ -106,6 +109,12 @@ class StoreReader:
         """Was this review taken back?"""
         same = (reviews.c.part_id == review.defect.part_id, reviews.c.undoes == review.review_id)
         return bool(self._rows(sa.select(reviews.c.review_id).where(*same).limit(1)))
+
+    def defect_codes(self, limit: int) -> list[str]:
+        """The kinds of defect that people named most often of late, the most frequent first."""
+        found = sa.select(defects.c.body).where(defects.c.outcome == "defect").order_by(defects.c.recorded_at.desc())
+        named = Counter(_DEFECT.decode(row[0]).defect_code for row in self._rows(found.limit(CODES_FROM)))
+        return [code for code, _ in sorted(named.items(), key=lambda one: (-one[1], one[0])) if code][:limit]
 
     def findings(self, part_id: str) -> list[Findings]:
         """What vision saw in each frame of a part, in the order they were taken."""

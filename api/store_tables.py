@@ -105,6 +105,7 @@ defects = Table(
     Column("outcome", Text, nullable=False),
     Column("body", Text, nullable=False),
     Index("defects_part", "part_id"),
+    Index("defects_recorded", "outcome", "recorded_at"),
 )
 
 #: Each mark of the defect records, to be counted and listed; `body` is the mark's own JSON.

@@ -4,7 +4,6 @@
 const page = document.getElementById("part");
 const partId = page.dataset.part;
 const gateId = page.dataset.gate;
-let deciding = false;
 
 function kept(name, fallback) {
   try { return localStorage.getItem("qcfuse." + name) ?? fallback; } catch { return fallback; }
@@ -43,42 +42,6 @@ function choose(frame) {
   marks.turned();
 }
 
-async function decide(outcome) {
-  const form = document.getElementById("decide");
-  if (!form || deciding) return;
-  const said = document.getElementById("said");
-  const drawn = marks.forReview();
-  if (drawn.length && outcome !== "defect") {
-    said.textContent = "Marks show a defect: press D, or clear them first.";
-    return;
-  }
-  deciding = true;
-  for (const button of form.querySelectorAll("button")) button.disabled = true;
-  said.textContent = "Recording…";
-  try {
-    const answer = await ask("/api/parts/" + pathOf(partId) + "/reviews", {
-      method: "POST",
-      headers: {"Content-Type": "application/json"},
-      body: JSON.stringify({
-        gate_id: gateId,
-        outcome,
-        defect_code: outcome === "defect" ? form.elements.defect_code.value : "",
-        cause_code: outcome === "defect" ? form.elements.cause_code.value : "",
-        comment: form.elements.comment.value,
-        ...(drawn.length ? {marks: drawn} : {}),
-      }),
-    });
-    marks.sent = true;
-    said.textContent = "Recorded.";
-    location.href = answer.next ? "/parts/" + pathOf(answer.next) : "/";
-  } catch (error) {
-    said.textContent = "Not recorded: " + error.message;
-    said.classList.add("failed");
-    deciding = false;
-    for (const button of form.querySelectorAll("button")) button.disabled = false;
-  }
-}
-
 document.addEventListener("DOMContentLoaded", () => {
   const heat = document.getElementById("show-heat");
   if (heat) {
@@ -97,27 +60,21 @@ document.addEventListener("DOMContentLoaded", () => {
   }
   for (const image of document.querySelectorAll("img.heat")) image.addEventListener("error", () => image.remove());
   for (const tab of document.querySelectorAll(".cameras [data-frame]")) tab.addEventListener("click", () => choose(tab.dataset.frame));
-  for (const button of document.querySelectorAll("[data-outcome]")) button.addEventListener("click", () => decide(button.dataset.outcome));
-  const form = document.getElementById("decide");
-  if (form) form.addEventListener("submit", (event) => event.preventDefault());
   document.addEventListener("keydown", (event) => {
-    if (event.key === "Escape") {
-      if (typing(event)) event.target.blur();
-      else if (!marks.putDown()) location.href = "/";
-      return;
-    }
-    if (typing(event) || event.repeat) return;
-    const tool = {m: "brush", r: "box"}[event.key.toLowerCase()];
-    if (tool) marks.choose(tool);
-    if (event.key.toLowerCase() === "z" && marks.bar) marks.undo();
-    if (event.key.toLowerCase() === "t" && marks.bar) marks.take();
-    const outcome = {d: "defect", o: "ok", u: "unsure"}[event.key.toLowerCase()];
-    if (outcome && page.dataset.mayReview === "1") decide(outcome);
-    const toggle = {h: "show-heat", b: "show-boxes"}[event.key.toLowerCase()];
-    if (toggle && heat) {
-      const box = document.getElementById(toggle);
+    if (event.key !== "Escape" || document.querySelector("dialog[open]")) return;
+    if (typing(event)) event.target.blur();
+    else if (!marks.putDown()) location.href = "/";
+  });
+  keys.on("brush", () => marks.choose("brush"));
+  keys.on("box", () => marks.choose("box"));
+  keys.on("take", () => { if (marks.bar) marks.take(); });
+  keys.on("undo", () => { if (marks.bar && marks.forReview().length) marks.undo(); else undo.take(); });
+  for (const [action, id] of [["heatmap", "show-heat"], ["regions", "show-boxes"]]) {
+    keys.on(action, () => {
+      if (!heat) return;
+      const box = document.getElementById(id);
       box.checked = !box.checked;
       showOverlay();
-    }
-  });
+    });
+  }
 });

@@ -200,13 +200,16 @@ document.addEventListener("DOMContentLoaded", async () => {
   document.getElementById("find").addEventListener("submit", (event) => {
     event.preventDefault();
     const part = document.getElementById("find-part").value.trim();
-    if (part) location.href = "/parts/" + pathOf(part);
+    if (part) openPart(part);
   });
   document.addEventListener("keydown", (event) => {
     if (typing(event)) return;
-    if (event.key === "j" || event.key === "ArrowDown") { event.preventDefault(); move(1); }
-    if (event.key === "k" || event.key === "ArrowUp") { event.preventDefault(); move(-1); }
+    if (event.key === "ArrowDown") { event.preventDefault(); move(1); }
+    if (event.key === "ArrowUp") { event.preventDefault(); move(-1); }
   });
+  keys.on("next", () => move(1));
+  keys.on("previous", () => move(-1));
+  keys.on("find", () => document.getElementById("find-part").focus());
   road.listeners.push(prune);
   road.listeners.push(showPromises);
   follow();

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from pathlib import Path
 from typing import Any
 
@@ -78,6 +79,7 @@ def drag(browser: webdriver.Chrome, drawing: WebElement, *places: tuple[float, f
 
 def press(browser: webdriver.Chrome, key: str) -> None:
     browser.find_element(By.TAG_NAME, "body").send_keys(key)
+    time.sleep(0.08)  # as a hand does: slower than a scanner
 
 
 def said(browser: webdriver.Chrome) -> str:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import time
+
 import pytest
 from selenium import webdriver
 from selenium.webdriver.common.by import By
@@ -13,6 +15,7 @@ from tests.api.conftest import Live, until
 from tests.api.factory import keep_evidence, make_findings, make_pass, make_verdict, make_visit, publish
 
 pytestmark = pytest.mark.browser
+HAND_S = 0.08
 
 
 def text_of(browser: webdriver.Chrome, css: str) -> str:
@@ -31,7 +34,14 @@ def rows(browser: webdriver.Chrome) -> list[str]:
 
 
 def press(browser: webdriver.Chrome, key: str) -> None:
+    """As a hand does: slower than a scanner."""
     browser.find_element(By.TAG_NAME, "body").send_keys(key)
+    time.sleep(HAND_S)
+
+
+def scan(browser: webdriver.Chrome, code: str) -> None:
+    """As a hand scanner does: all at once, and Enter."""
+    browser.find_element(By.TAG_NAME, "body").send_keys(code + Keys.ENTER)
 
 
 @pytest.fixture(scope="module")
@@ -102,6 +112,81 @@ def test_a_key_records_a_review_and_goes_to_the_next_part(opened: webdriver.Chro
         assert record is not None
         outcomes[part] = [(one.defect.outcome, one.defect.defect_code) for one in record.reviews]
     assert outcomes == {"C2": [("defect", "dodo")], "C1": [("ok", "")], "C0": [("unsure", "")]}
+
+
+def test_a_scanned_code_opens_its_part_and_decides_nothing(opened: webdriver.Chrome, live: Live) -> None:
+    publish(live.log, live.settings, verdicts=[make_verdict("DOU-1"), make_pass("DOW-2")])
+    until(lambda: live.service.here.reader.part("DOW-2"), "the parts in the store")
+    opened.get(f"{live.base}/parts/C0")
+    scan(opened, "DOU-1")
+    until(lambda: opened.current_url.endswith("/parts/DOU-1"), "the part of the code")
+    scan(opened, "DOW-2")
+    until(lambda: opened.current_url.endswith("/parts/DOW-2"), "a part that passed")
+    scan(opened, "DOX-3")
+    until(lambda: "DOX-3" in text_of(opened, "#toast"), "a word about the code that nobody knows")
+    assert opened.current_url.endswith("/parts/DOW-2")
+    for part in ("DOU-1", "DOW-2"):
+        record = live.service.here.reader.part(part)
+        assert record is not None
+        assert record.reviews == ()
+
+
+def test_a_missed_defect_is_reported_with_its_kind_and_taken_back_by_one_key(
+    opened: webdriver.Chrome, live: Live
+) -> None:
+    opened.get(f"{live.base}/parts/DOW-2")
+    until(lambda: "dodo" in text_of(opened, "#kinds"), "the kinds that people named before")
+    press(opened, "1")
+    assert opened.find_element(By.NAME, "defect_code").get_attribute("value") == "dodo"
+    press(opened, "d")
+    until(lambda: shown(opened, "#undo"), "the bar that takes it back")
+    assert "DOW-2 is recorded as defect" in text_of(opened, "#undo")
+    press(opened, "z")
+    until(lambda: opened.current_url.endswith("/parts/DOW-2"), "the part again")
+    assert not shown(opened, "#undo")
+    record = live.service.here.reader.part("DOW-2")
+    assert record is not None
+    assert [one.defect.outcome for one in record.reviews] == ["defect", "unsure"]
+    assert record.reviews[0].defect.defect_code == "dodo"
+    assert [(case.state, case.outcome) for case in record.cases] == [("done", None)]
+    made = record.reviews[0].made
+    assert made.verdict_id
+    assert made.risk_shown is True
+    assert made.took_ms is not None
+
+
+def test_a_decision_made_while_the_connection_is_lost_is_recorded_once_when_it_is_back(
+    opened: webdriver.Chrome, live: Live
+) -> None:
+    opened.get(f"{live.base}/parts/DOU-1")
+    offline(opened, True)
+    press(opened, "o")
+    until(lambda: "Not yet recorded" in text_of(opened, "#said"), "a word that it is not recorded yet")
+    offline(opened, False)
+    until(lambda: "/parts/DOU-1" not in opened.current_url, "the next part")
+    record = live.service.here.reader.part("DOU-1")
+    assert record is not None
+    assert [one.defect.outcome for one in record.reviews] == ["ok"]
+
+
+def test_keys_are_changed_on_the_screen_and_a_taken_one_is_refused(opened: webdriver.Chrome, live: Live) -> None:
+    opened.get(f"{live.base}/parts/C0")
+    press(opened, "?")
+    until(lambda: shown(opened, "#keys-dialog"), "the dialog of keys")
+    field = opened.find_element(By.CSS_SELECTOR, "#keys-dialog input[aria-label=Unsure]")
+    field.send_keys("d")
+    assert "D is taken: Defect." in text_of(opened, "#keys-dialog [role=status]")
+    field.send_keys("x")
+    assert text_of(opened, "#keys-dialog [role=status]") == ""
+    opened.find_element(By.CSS_SELECTOR, "#keys-dialog .primary").click()
+    assert opened.find_element(By.CSS_SELECTOR, "kbd[data-action=unsure]").text == "X"
+    opened.execute_script("localStorage.removeItem('qcfuse.keys')")
+
+
+def offline(browser: webdriver.Chrome, lost: bool) -> None:
+    browser.execute_cdp_cmd("Network.enable", {})
+    conditions = {"offline": lost, "latency": 0, "downloadThroughput": -1, "uploadThroughput": -1}
+    browser.execute_cdp_cmd("Network.emulateNetworkConditions", conditions)
 
 
 def test_manual_mode_is_told_on_every_page(opened: webdriver.Chrome, live: Live) -> None:
