@@ -21,6 +21,7 @@ from api import (
     routes_parts,
     routes_people,
     routes_plant,
+    routes_queue,
     routes_reviews,
     routes_verdicts,
     screen,
@@ -36,6 +37,7 @@ from api.publish import Publisher
 from api.road import heartbeats
 from api.store import migrate
 from api.store_desk import Desk
+from api.store_queue import QueueStore
 from api.store_read import StoreReader
 from api.store_write import StoreWriter
 from api.stream import Broadcaster
@@ -56,6 +58,7 @@ ROUTERS = (
     routes_verdicts,
     routes_marks,
     routes_reviews,
+    routes_queue,
     routes_parts,
     routes_plant,
     screen,
@@ -88,6 +91,7 @@ def open_installation(
         desk=Desk(settings.store),
         blobs=Blobs(settings.blobs),
         publisher=Publisher(settings, open_the_log),
+        queue=QueueStore(settings.store),
         collector=collector,
         broadcaster=broadcaster,
         metrics=metrics,
@@ -112,7 +116,7 @@ def build_app(service: Service, beat: Callable[[], object] = lambda: None) -> Fa
         beating.cancel()
         await here.broadcaster.close()
         await asyncio.gather(collecting, beating, streaming, return_exceptions=True)
-        for opened in (here.publisher, service.writer, here.desk, here.reader):
+        for opened in (here.publisher, service.writer, here.queue, here.desk, here.reader):
             opened.close()
 
     app = FastAPI(

@@ -24,6 +24,7 @@ from api.road import (
     troubles_of_roles,
 )
 from api.store_desk import Desk
+from api.store_queue import QueueStore
 from api.store_read import StoreReader
 from api.store_rows import AuditEntry, Person
 from api.stream import Broadcaster
@@ -47,6 +48,7 @@ class Installation:
     desk: Desk
     blobs: Blobs
     publisher: Publisher
+    queue: QueueStore
     collector: Collector
     broadcaster: Broadcaster
     metrics: Metrics

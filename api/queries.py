@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import math
 from typing import Literal, get_args
 
 from api.errors import ApiError
+from api.store_queue import Place
 from ingest.messages import Instant
 
 Decision = Literal["pass", "review", "cannot_tell"]
@@ -19,6 +21,26 @@ def read_cursor(cursor: str) -> int | None:
     if not (cursor.isascii() and cursor.isdigit() and len(cursor) <= _CURSOR_DIGITS_MAX):
         raise ApiError(422, "cursor: not one that a list gave")
     return int(cursor)
+
+
+def read_place(cursor: str) -> Place | None:
+    """The place in the queue that a page goes on from."""
+    if not cursor:
+        return None
+    urgency, _, row_id = cursor.partition("-")
+    number = read_cursor(row_id)
+    try:
+        value = float.fromhex(urgency.replace("m", "-"))
+    except (ValueError, OverflowError):
+        value = math.nan
+    if number is None or not 0.0 <= value <= 1.0:
+        raise ApiError(422, "cursor: not one that a list gave")
+    return Place(value, number)
+
+
+def write_place(place: Place) -> str:
+    """A cursor that `read_place` reads to the last bit."""
+    return f"{place.urgency.hex().replace('-', 'm')}-{place.row_id}"
 
 
 def read_decisions(text: str) -> tuple[str, ...]:

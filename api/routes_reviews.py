@@ -18,6 +18,7 @@ from api.errors import ApiError, not_found
 from api.gatekeeper import require
 from api.installation import Installation, installation
 from api.routes_marks import read_marks
+from api.routes_queue import Filter
 from api.schemas import ReviewRequest
 from api.store_rows import Case, Made, Person, Review
 from api.views import ReviewView, json_response, read_verdict, view_review
@@ -33,14 +34,14 @@ Key = Annotated[str, Header(alias="Idempotency-Key", max_length=KEY_CHARACTERS_M
 
 
 class ReviewAnswer(msgspec.Struct, frozen=True):
-    """The review as it was recorded, and the part that waits next."""
+    """The review as it was recorded, and the part that waits next within the filter, held for its author."""
 
     review: ReviewView
     next: str | None
 
 
 @router.post("/api/parts/{part_id:path}/reviews", status_code=201)
-def review(request: Request, part_id: str, asked: ReviewRequest, key: Key = "") -> Response:
+def review(request: Request, part_id: str, asked: ReviewRequest, wanted: Filter, key: Key = "") -> Response:
     """Record what a person decided; it is also published on `qc.defects`, where the system learns from it.
 
     With an `Idempotency-Key` the same request gives the same answer again; another with that key is refused (409)."""
@@ -58,9 +59,9 @@ def review(request: Request, part_id: str, asked: ReviewRequest, key: Key = "") 
             here.metrics.reviews.labels(outcome=asked.outcome).inc()
         elif not _is_repeat(known, part_id, asked):
             raise ApiError(409, "this Idempotency-Key was used for another decision", {"review_id": review_id})
-    following = here.reader.next_open(case.row_id)
-    waiting = following.part_id if following and following.part_id != part_id else None
-    return json_response(encode(ReviewAnswer(view_review(recorded), waiting)), 201)
+    here.queue.release(part_id, person.name)
+    following = here.queue.next_for(person.name, wanted, here.now(), [part_id])
+    return json_response(encode(ReviewAnswer(view_review(recorded), following.part_id if following else None)), 201)
 
 
 @router.post("/api/reviews/{review_id}/undo", status_code=201)

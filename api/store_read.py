@@ -127,12 +127,6 @@ class StoreReader:
         statement = sa.select(cases).where(cases.c.state == "open").order_by(cases.c.row_id.desc()).limit(limit)
         return [_case(row) for row in self._rows(statement)]
 
-    def next_open(self, row_id: int) -> Case | None:
-        """The open case that stands below row `row_id` in the list, else the one on top; None when nothing is open."""
-        waiting = sa.select(cases).where(cases.c.state == "open").order_by(cases.c.row_id.desc()).limit(1)
-        rows = self._rows(waiting.where(cases.c.row_id < row_id)) or self._rows(waiting)
-        return _case(rows[0]) if rows else None
-
     def count_cases(self) -> dict[tuple[str, str], int]:
         """(state, decision) -> number of cases."""
         statement = sa.select(cases.c.state, cases.c.decision, sa.func.count()).group_by(

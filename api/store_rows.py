@@ -96,6 +96,7 @@ class Case:
     event_at: Instant
     state: str
     outcome: str | None
+    urgency: float = 1.0
 
 
 @dataclass(frozen=True, slots=True)

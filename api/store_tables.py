@@ -1,4 +1,5 @@
-"""The tables of the store. Every table but `cases`, `offsets`, `leases` is a record that is only added to.
+"""The tables of the store. Every table but `cases`, `offsets`, `leases`, `holds`, `views` is a record that is
+only added to.
 
 Times are whole milliseconds since 1970 UTC. `migrations/versions` makes these tables; a test holds the two together.
 """
@@ -60,7 +61,9 @@ cases = Table(
     Column("event_at", BigInteger, nullable=False),
     Column("state", Text, nullable=False),
     Column("outcome", Text),
+    Column("urgency", Float, nullable=False, server_default="1"),
     Index("cases_state", "state", "row_id"),
+    Index("cases_urgency", "state", "urgency", "row_id"),
     Index("cases_part", "part_id"),
     Index("cases_batch", "batch_id", "row_id"),
 )
@@ -137,7 +140,9 @@ reviews = Table(
     Column("body", Text, nullable=False),
     Column("undoes", Text, nullable=False, server_default=""),
     Column("made", Text, nullable=False, server_default=""),
+    Column("recorded_by", Text, nullable=False, server_default=""),
     Index("reviews_part", "part_id"),
+    Index("reviews_recorded", "recorded_at"),
 )
 
 orders = Table(
@@ -165,6 +170,25 @@ leases = Table(
     Column("name", Text, primary_key=True),
     Column("holder", Text, nullable=False),
     Column("until", BigInteger, nullable=False),
+)
+
+#: Who looks at which part; ends by itself.
+holds = Table(
+    "holds",
+    metadata,
+    Column("part_id", Text, primary_key=True),
+    Column("held_by", Text, nullable=False),
+    Column("since", BigInteger, nullable=False),
+    Column("until", BigInteger, nullable=False),
+)
+
+#: Filters of the queue that people named.
+views = Table(
+    "views",
+    metadata,
+    Column("owner", Text, primary_key=True),
+    Column("name", Text, primary_key=True),
+    Column("query", Text, nullable=False),
 )
 
 tokens = Table(

@@ -134,7 +134,7 @@ def _raise_cases(connection: sa.Connection, numbered: Sequence[tuple[int, Verdic
             highest[key] = _case_row(row_id, verdict)
     statement = insert_into(connection, cases)
     newer = statement.excluded
-    followed = ("row_id", "revision", "batch_id", "product", "decision", "risk", "event_at")
+    followed = ("row_id", "revision", "batch_id", "product", "decision", "risk", "urgency", "event_at")
     state = sa.case((cases.c.outcome.is_not(None), cases.c.state), else_=newer.state)
     connection.execute(
         statement.on_conflict_do_update(
@@ -161,6 +161,7 @@ def _case_row(row_id: int, verdict: Verdict) -> dict[str, Any]:
         "event_at": int(verdict.event_at),
         "state": "done" if verdict.decision == "pass" else "open",
         "outcome": None,
+        "urgency": 1.0 if verdict.risk is None else verdict.risk,
     }
 
 
@@ -231,4 +232,5 @@ def review_row(review: Review) -> dict[str, Any]:
         "body": encode(review.defect).decode(),
         "undoes": review.undoes,
         "made": encode(review.made).decode(),
+        "recorded_by": review.defect.recorded_by,
     }

@@ -58,7 +58,7 @@ async function ask(path, options) {
     const told = await answer.json().catch(() => null);
     throw new Error(told && told.error ? told.error.message : "HTTP " + answer.status);
   }
-  return answer.json();
+  return answer.status === 204 ? null : answer.json();
 }
 
 function typing(event) {

@@ -44,7 +44,7 @@ const decision = {
       this.pending = false;
       undo.remember({review_id: answer.review.review_id, part: partId, outcome});
       this.said(tr("Recorded."));
-      location.href = answer.next ? "/parts/" + pathOf(answer.next) : "/";
+      location.href = answer.next ? "/parts/" + pathOf(answer.next) : "/?" + this.filter();
     } catch (error) {
       this.said(tr("Not recorded: {why}", {why: error.message}), true);
       this.hold(false);
@@ -55,7 +55,7 @@ const decision = {
   async send(body, key) {
     for (let turn = 0; ; turn += 1) {
       try {
-        return await ask("/api/parts/" + pathOf(partId) + "/reviews", {
+        return await ask("/api/parts/" + pathOf(partId) + "/reviews?" + this.filter(), {
           method: "POST",
           headers: {"Content-Type": "application/json", "Idempotency-Key": key},
           body: JSON.stringify(body),
@@ -66,6 +66,11 @@ const decision = {
         await new Promise((resolve) => setTimeout(resolve, RETRY_MS[Math.min(turn, RETRY_MS.length - 1)]));
       }
     }
+  },
+
+  /** What of the queue this person works off: the next part comes from there. */
+  filter() {
+    try { return sessionStorage.getItem("qcfuse.filter") || ""; } catch { return ""; }
   },
 
   hold(held) {

@@ -1,16 +1,21 @@
 "use strict";
-// The queue: filled once from the list, kept live by the stream, pruned by the overview.
+// The queue: filled page by page, the most urgent first; kept live by the stream, and by a look every few seconds.
+// Nothing moves under a finger: while somebody is at work in the list, what is new waits behind a bar.
 
-const ROWS_MAX = 200;
+const PAGE_ROWS = 100;
+const LOOK_MS = 5000;
 const rows = new Map(); // "part|gate|attempt" -> {verdict, node}
 let state = "open";
 let stream = null;
 let lastEventId = "";
 let filling = 0;
+let following = null; // cursor of the next page
 let arrived = []; // what the stream brought while the list was on its way: the list may be older
+let waitingBehind = 0;
 
 const list = () => document.getElementById("queue");
 const keyOf = (verdict) => [verdict.part_id, verdict.gate_id, verdict.attempt].join("|");
+const urgency = (verdict) => verdict.risk ?? 1;
 
 const reasonWords = {
   risk_over_threshold: "risk over the limit", evidence_missing: "evidence missing", evidence_unfit: "evidence unfit",
@@ -69,13 +74,14 @@ function showPromises(overview) {
   }));
 }
 
-function rowOf(verdict) {
+function rowOf(verdict, heldBy) {
   const address = "/parts/" + pathOf(verdict.part_id) + "?gate=" + encodeURIComponent(verdict.gate_id);
   return el("a", {class: "row " + verdict.decision, href: address, "data-key": keyOf(verdict)},
     thumbnail(verdict),
     el("div", {class: "row-who"}, el("b", {}, verdict.part_id),
       el("small", {}, [verdict.line_id, verdict.gate_id, verdict.product].filter(Boolean).join(" · ")
-        + (verdict.attempt > 1 ? " · attempt " + verdict.attempt : ""))),
+        + (verdict.attempt > 1 ? " · attempt " + verdict.attempt : "")),
+      heldSign(heldBy)),
     el("div", {class: "row-why"}, el("span", {class: "pill " + verdict.decision}, decisionWords[verdict.decision]),
       el("small", {}, verdict.reasons.map((reason) => reasonWords[reason] || reason.replaceAll("_", " ")).join(", "))),
     riskBar(verdict),
@@ -83,30 +89,53 @@ function rowOf(verdict) {
     el("time", {datetime: verdict.event_at, "data-age": true, class: "row-age"}, age(verdict.event_at) + " ago"));
 }
 
-function fits(verdict) {
-  const line = document.getElementById("line").value;
-  const decision = document.getElementById("decision").value;
-  return verdict.decision !== "pass" && (!line || verdict.line_id === line) && (!decision || verdict.decision === decision);
+function heldSign(heldBy) {
+  const other = heldBy && heldBy !== document.body.dataset.person;
+  return el("span", {class: "held", hidden: !other}, other ? tr("held by {name}", {name: heldBy}) : "");
 }
 
-function put(verdict, fresh) {
+function fits(verdict) {
+  return verdict.decision !== "pass" && filter.fits(verdict);
+}
+
+/** Is somebody at work in the list? Then nothing in it moves. */
+function busy() {
+  return list().contains(document.activeElement) || list().matches(":hover") || window.scrollY > 40;
+}
+
+/** Where a row belongs: before the first that is less urgent. */
+function placeOf(verdict) {
+  return [...list().children].find((node) => urgency(rows.get(node.dataset.key).verdict) < urgency(verdict)) || null;
+}
+
+function put(verdict, fresh, heldBy = "") {
   const key = keyOf(verdict);
   const known = rows.get(key);
   if (known && known.verdict.revision >= verdict.revision) return;
-  const keepsFocus = known && document.activeElement === known.node;
   if (!fits(verdict)) {
     if (known) drop(key);
     return;
   }
-  const node = rowOf(verdict);
+  if (fresh && !known && busy()) {
+    waitingBehind += 1;
+    showNew();
+    return;
+  }
+  const keepsFocus = known && document.activeElement === known.node;
+  const node = rowOf(verdict, heldBy);
   if (known) known.node.replaceWith(node);
-  else if (fresh) list().prepend(node);
+  else if (fresh) list().insertBefore(node, placeOf(verdict));
   else list().append(node);
   if (fresh) node.classList.add("fresh");
   if (keepsFocus) node.focus();
-  rows.set(key, {verdict, node, putAt: Date.now()});
-  while (rows.size > ROWS_MAX) drop(list().lastElementChild.dataset.key);
+  rows.set(key, {verdict, node});
   showEmpty();
+}
+
+function showNew() {
+  const bar = document.getElementById("new-parts");
+  bar.hidden = waitingBehind === 0;
+  bar.textContent = tr("{count} new: show", {count: waitingBehind});
 }
 
 function drop(key) {
@@ -120,29 +149,44 @@ function drop(key) {
 function showEmpty() {
   const empty = document.getElementById("empty");
   empty.hidden = rows.size > 0 || filling > 0;
-  if (!empty.hidden && state === "done") {
-    empty.querySelector("h2").textContent = "Nothing settled yet";
-    document.getElementById("empty-text").textContent = "Parts that an inspector has decided on are kept here.";
-  } else if (!empty.hidden) {
-    empty.querySelector("h2").textContent = "Nothing waits for you";
-    document.getElementById("empty-text").textContent = "Every flagged part has been settled. New ones appear here by themselves.";
-  }
+  document.getElementById("more").hidden = following === null;
+  if (empty.hidden) return;
+  const [title, text] = state === "done"
+    ? [tr("Nothing settled yet"), tr("Parts that an inspector has decided on are kept here.")]
+    : filter.narrow()
+      ? [tr("Nothing that waits fits this filter"), tr("Clear the filter to see everything that waits.")]
+      : [tr("Nothing waits for you"), tr("Every flagged part has been settled. New ones appear here by themselves.")];
+  empty.querySelector("h2").textContent = title;
+  document.getElementById("empty-text").textContent = text;
 }
 
-async function fill() {
+function question(cursor) {
+  const query = filter.query();
+  query.set("limit", PAGE_ROWS);
+  if (cursor) query.set("cursor", cursor);
+  if (state === "open") return "/api/queue?" + query;
+  query.set("state", state);
+  if (!query.get("decision")) query.set("decision", "review,cannot_tell");
+  return "/api/verdicts?" + query;
+}
+
+/** The first page anew, or the page behind what is shown. */
+async function fill(more = false) {
   const mine = ++fill.turn;
   filling += 1;
   try {
-    const query = new URLSearchParams({state, limit: ROWS_MAX});
-    query.set("decision", document.getElementById("decision").value || "review,cannot_tell");
-    const line = document.getElementById("line").value;
-    if (line) query.set("line_id", line);
-    const found = await ask("/api/verdicts?" + query);
+    const found = await ask(question(more ? following : null));
     if (mine !== fill.turn) return;
-    rows.clear();
-    list().replaceChildren();
-    for (const verdict of found.items) put(verdict, false);
-    if (state === "open") for (const verdict of arrived) put(verdict, true);
+    if (!more) {
+      rows.clear();
+      list().replaceChildren();
+      waitingBehind = 0;
+      showNew();
+    }
+    following = found.next;
+    for (const one of found.items) put(one.verdict ?? one, false, one.held_by);
+    if (found.counts) showCounts(found.counts);
+    if (state === "open" && !more) for (const verdict of arrived) put(verdict, true);
   } catch (error) {
     if (error.message !== "logged out") road.setLost(true);
   } finally {
@@ -152,6 +196,26 @@ async function fill() {
   }
 }
 fill.turn = 0;
+
+function showCounts(counts) {
+  document.getElementById("open-count").textContent = counts.waiting;
+  document.getElementById("done-counts").textContent = tr("{mine} by you · {all} by all, last 12 h", {mine: counts.done_by_me, all: counts.done_by_all});
+}
+
+/** What others decided or hold meanwhile: rows go or are marked, none moves. */
+async function look() {
+  if (state !== "open" || document.hidden || filling) return;
+  const mine = fill.turn;
+  const found = await ask(question(null)).catch(() => null); // a lost connection is told by the stream
+  if (!found || mine !== fill.turn || state !== "open") return;
+  showCounts(found.counts);
+  const held = new Map(found.items.map((one) => [keyOf(one.verdict), one.held_by]));
+  const last = found.next === null ? null : found.items.at(-1).verdict;
+  for (const [key, known] of rows) {
+    if (held.has(key)) known.node.querySelector(".held").replaceWith(heldSign(held.get(key)));
+    else if (last === null || urgency(known.verdict) > urgency(last)) drop(key);
+  }
+}
 
 function follow() {
   if (stream) stream.close();
@@ -170,17 +234,6 @@ function follow() {
   });
 }
 
-function prune(overview) {
-  document.getElementById("open-count").textContent = overview.open;
-  if (state !== "open") return;
-  const waiting = new Set(overview.waiting);
-  for (const [key, known] of rows) {
-    // A row younger than the overview's own answer may not be in it yet.
-    const young = Date.now() - known.putAt < 4000;
-    if (overview.waiting_is_all && !waiting.has(key) && !young) drop(key);
-  }
-}
-
 function move(step) {
   const nodes = [...list().children];
   if (!nodes.length) return;
@@ -196,7 +249,6 @@ document.addEventListener("DOMContentLoaded", async () => {
       fill();
     });
   }
-  for (const id of ["line", "decision"]) document.getElementById(id).addEventListener("change", fill);
   document.getElementById("find").addEventListener("submit", (event) => {
     event.preventDefault();
     const part = document.getElementById("find-part").value.trim();
@@ -210,8 +262,13 @@ document.addEventListener("DOMContentLoaded", async () => {
   keys.on("next", () => move(1));
   keys.on("previous", () => move(-1));
   keys.on("find", () => document.getElementById("find-part").focus());
-  road.listeners.push(prune);
+  document.getElementById("new-parts").addEventListener("click", () => { window.scrollTo(0, 0); document.activeElement.blur(); fill(); });
+  const more = document.getElementById("more");
+  more.addEventListener("click", () => fill(true));
+  new IntersectionObserver((seen) => { if (seen[0].isIntersecting && following && !filling) fill(true); }).observe(more);
+  filter.begin(fill);
   road.listeners.push(showPromises);
   follow();
+  setInterval(look, LOOK_MS);
   await fill();
 });

@@ -95,7 +95,7 @@ def test_a_part_page_shows_picture_curves_causes_and_what_is_missing(opened: web
 
 
 def test_a_key_records_a_review_and_goes_to_the_next_part(opened: webdriver.Chrome, live: Live) -> None:
-    publish(live.log, live.settings, verdicts=[make_verdict(f"C{n}") for n in range(3)])
+    publish(live.log, live.settings, verdicts=[make_verdict(f"C{n}", risk=0.9 + n / 100) for n in range(3)])
     live.collected(live.service.here.reader.last_row_id())
     until(lambda: live.service.here.reader.part("C2"), "the parts in the store")
     opened.get(f"{live.base}/parts/C2")

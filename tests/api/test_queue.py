@@ -1,0 +1,210 @@
+"""The queue: the most urgent first, page by page while parts come, held by one person at a time, under own names."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
+from pathlib import Path
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from api.errors import ApiError
+from api.queries import read_place, write_place
+from api.store import migrate
+from api.store_queue import HOLD_MS, VIEWS_MAX, Place, QueueFilter, QueueStore, View
+from api.store_rows import Harvest, Review
+from api.store_write import StoreWriter
+from ingest.messages import Instant, Verdict, encode
+from tests.api.conftest import Live, serve
+from tests.api.factory import make_defect, make_pass, make_verdict, now, publish, settings_at
+
+ANY = QueueFilter()
+
+
+class Filled:
+    """A store with a writer, and its queue."""
+
+    def __init__(self, url: str) -> None:
+        migrate(url)
+        self.writer = StoreWriter(url, holder="one")
+        self.queue = QueueStore(url)
+
+    def take(self, *verdicts: Verdict, reviews: tuple[Review, ...] = ()) -> None:
+        collected = tuple((verdict, encode(verdict).decode()) for verdict in verdicts)
+        self.writer.apply(Harvest(verdicts=collected, reviews=reviews), now())
+
+    def order(self, wanted: QueueFilter = ANY) -> list[str]:
+        return [one.part_id for one in self.queue.page(wanted, now(), 1000)]
+
+
+@pytest.fixture
+def filled(store_url: str) -> Iterator[Filled]:
+    opened = Filled(store_url)
+    yield opened
+    opened.queue.close()
+    opened.writer.close()
+
+
+def at_risk(part: str, risk: float | None, **changes: object) -> Verdict:
+    bounds = {"risk": risk, "risk_low": risk, "risk_high": risk}
+    return make_verdict(part, **(bounds | changes))
+
+
+def test_the_most_urgent_comes_first_the_older_of_two_and_what_nobody_judged_before_all(filled: Filled) -> None:
+    filled.take(at_risk("low", 0.1), at_risk("a", 0.4), at_risk("b", 0.4), make_pass("good"))
+    filled.take(at_risk("unknown", None, decision="cannot_tell"), at_risk("high", 0.9))
+    assert filled.order() == ["unknown", "high", "a", "b", "low"]
+    filled.take(at_risk("low", 0.95, revision=2))
+    assert filled.order() == ["unknown", "low", "high", "a", "b"]
+
+
+def test_filters_narrow_the_queue_and_its_count(filled: Filled) -> None:
+    filled.take(at_risk("A", 0.4), at_risk("B", 0.5, line_id="L2"), at_risk("C", 0.6, product="OTHER"))
+    filled.take(at_risk("D", 0.7, batch_id="B9", decision="cannot_tell"))
+    for wanted, found in (
+        (QueueFilter(line_id="L2"), ["B"]),
+        (QueueFilter(product="OTHER"), ["C"]),
+        (QueueFilter(batch_id="B9", line_id="L1"), ["D"]),
+        (QueueFilter(decision=("cannot_tell",)), ["D"]),
+        (QueueFilter(cause="tool_id=T7"), ["D", "C", "B", "A"]),
+        (QueueFilter(cause="tool_id=T8"), []),
+    ):
+        assert filled.order(wanted) == found
+        assert filled.queue.count(wanted) == len(found)
+
+
+def test_paging_gives_each_part_once_while_others_come_and_go(filled: Filled) -> None:
+    filled.take(*(at_risk(f"P{n}", (n % 7) / 10) for n in range(40)))
+    before, seen, after = set(filled.order()), list[str](), None
+    for turn in range(20):
+        page = filled.queue.page(ANY, now(), 7, after)
+        if not page:
+            break
+        seen += [one.part_id for one in page]
+        after = page[-1].place
+        filled.take(at_risk(f"new{turn}", (turn % 10) / 10))
+    assert len(seen) == len(set(seen))
+    assert before <= set(seen)
+
+
+@given(st.floats(0, 1), st.integers(0, 10**17))
+def test_a_cursor_is_read_to_the_last_bit(urgency: float, row_id: int) -> None:
+    assert read_place(write_place(Place(urgency, row_id))) == Place(urgency, row_id)
+
+
+@given(st.text(max_size=30))
+def test_any_other_cursor_is_refused_or_a_place(text: str) -> None:
+    with suppress(ApiError):
+        place = read_place(text)
+        assert place is None or 0 <= place.urgency <= 1
+
+
+def test_a_part_is_held_by_one_until_it_is_let_go_taken_or_forgotten(filled: Filled) -> None:
+    queue, at = filled.queue, now()
+    filled.take(at_risk("P1", 0.4))
+    assert queue.hold("P1", "anna", at).held_by == "anna"
+    assert queue.hold("P1", "bo", at).held_by == "anna"
+    assert [one.held_by for one in queue.page(ANY, at, 10)] == ["anna"]
+    renewed = queue.hold("P1", "anna", Instant(at + 1000))
+    assert (renewed.since, renewed.until) == (at, at + 1000 + HOLD_MS)
+    assert queue.hold("P1", "bo", at, take=True).held_by == "bo"
+    queue.release("P1", "anna")  # is not hers any more
+    assert queue.hold("P1", "anna", at).held_by == "bo"
+    assert queue.hold("P1", "anna", Instant(at + HOLD_MS)).held_by == "anna", "a page that was left holds nothing"
+    queue.release("P1", "anna")
+    assert queue.hold("P1", "bo", at).held_by == "bo"
+
+
+def test_people_who_ask_at_once_never_get_the_same_part(filled: Filled) -> None:
+    filled.take(*(at_risk(f"P{n}", 0.5) for n in range(12)))
+    at, people = now(), [f"p{n}" for n in range(12)]
+    with ThreadPoolExecutor(12) as pool:
+        found = list(pool.map(lambda name: filled.queue.next_for(name, ANY, at), people))
+    parts = [one.part_id for one in found if one is not None]
+    assert sorted(parts) == sorted(f"P{n}" for n in range(12))
+    assert filled.queue.next_for("late", ANY, at) is None
+    again = filled.queue.next_for("p3", ANY, at)
+    assert again is not None
+    assert again.part_id == parts[3], "one's own part is still one's own"
+
+
+def test_decisions_are_counted_by_person_and_by_part(filled: Filled) -> None:
+    def decided(part: str, by: str, outcome: str = "ok", number: int = 0) -> Review:
+        defect = make_defect(part, source="inspector", outcome=outcome, recorded_by=by, recorded_at=now())
+        return Review(f"{part}{by}{number}", "EOL", 1, defect)
+
+    filled.take(
+        reviews=(decided("P1", "anna"), decided("P1", "anna", "defect", 1), decided("P2", "bo"),
+                 decided("P3", "bo", "unsure"))
+    )  # fmt: skip
+    assert filled.queue.decided("anna", Instant(now() - 1000)) == (1, 2)
+    assert filled.queue.decided("anna", Instant(now() + 60_000)) == (0, 0)
+
+
+def test_views_are_kept_by_name_and_their_number_is_limited(filled: Filled) -> None:
+    queue = filled.queue
+    assert queue.keep_view("anna", View("night", "line_id=L1"))
+    assert queue.keep_view("anna", View("night", "line_id=L2"))
+    assert (queue.views("anna"), queue.views("bo")) == ([View("night", "line_id=L2")], [])
+    assert all(queue.keep_view("anna", View(f"v{n}", "")) for n in range(VIEWS_MAX - 1))
+    assert not queue.keep_view("anna", View("one more", ""))
+    assert queue.keep_view("anna", View("night", "")), "an earlier one can still be changed"
+    queue.drop_view("anna", "night")
+    assert len(queue.views("anna")) == VIEWS_MAX - 1
+
+
+@pytest.fixture(scope="module")
+def live(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Live]:
+    home = Path(tmp_path_factory.mktemp("queue")) / "home"
+    with serve(settings_at(home)) as served:
+        publish(served.log, served.settings, verdicts=[at_risk(f"Q/{n}", n / 10) for n in range(1, 6)])
+        served.collected(5)
+        yield served
+
+
+def test_the_queue_over_http_pages_counts_and_shows_who_holds(live: Live) -> None:
+    with live.client("inspector") as anna, live.client("qa") as bo:
+        assert anna.get("/api/next").json() == {"part_id": "Q/5", "gate_id": "EOL"}
+        assert bo.get("/api/next").json()["part_id"] == "Q/4"
+        page = anna.get("/api/queue?limit=2").json()
+        assert [(one["verdict"]["part_id"], one["held_by"]) for one in page["items"]] == [
+            ("Q/5", "test-inspector"), ("Q/4", "test-qa")
+        ]  # fmt: skip
+        rest = anna.get("/api/queue", params={"cursor": page["next"]}).json()
+        assert [one["verdict"]["part_id"] for one in rest["items"]] == ["Q/3", "Q/2", "Q/1"]
+        assert rest["next"] is None
+        assert page["counts"] == {"waiting": 5, "done_by_me": 0, "done_by_all": 0}
+        decided = anna.post("/api/parts/Q/5/reviews", json={"outcome": "ok"}).json()
+        assert decided["next"] == "Q/3", "the next that nobody holds"
+        assert anna.get("/api/queue").json()["counts"] == {"waiting": 4, "done_by_me": 1, "done_by_all": 1}
+        assert bo.get("/api/queue").json()["counts"]["done_by_me"] == 0
+
+
+def test_a_hold_is_told_taken_and_let_go_over_http(live: Live) -> None:
+    with live.client("inspector") as anna, live.client("qa") as bo, live.client("machine") as machine:
+        assert anna.post("/api/parts/Q/2/hold").json()["mine"]
+        told = bo.post("/api/parts/Q/2/hold").json()
+        assert (told["held_by"], told["mine"]) == ("test-inspector", False)
+        assert bo.post("/api/parts/Q/2/hold?take=1").json()["mine"]
+        assert bo.delete("/api/parts/Q/2/hold").status_code == 204
+        assert anna.post("/api/parts/none/hold").status_code == 404
+        assert machine.post("/api/parts/Q/2/hold").status_code == 403
+
+
+def test_views_over_http_are_ones_own(live: Live) -> None:
+    with live.client("inspector") as anna, live.client("qa") as bo:
+        assert anna.post("/api/views", json={"name": " night ", "query": "line_id=L1"}).status_code == 201
+        assert anna.get("/api/views").json()["items"] == [{"name": "night", "query": "line_id=L1"}]
+        assert bo.get("/api/views").json()["items"] == []
+        assert anna.post("/api/views", json={"name": "", "query": ""}).status_code == 422
+        assert anna.delete("/api/views/night").status_code == 204
+        assert anna.get("/api/views").json()["items"] == []
+
+
+@pytest.mark.parametrize("query", ["cursor=x", "cursor=0x1p5-3", "limit=0", "decision=scrap"])
+def test_a_question_that_cannot_be_meant_is_refused(live: Live, query: str) -> None:
+    with live.client("inspector") as client:
+        assert client.get(f"/api/queue?{query}").status_code == 422

@@ -1,0 +1,110 @@
+"""The queue in a real Chromium: its order, its filters, what is new, and who holds what."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import pytest
+from selenium import webdriver
+from selenium.webdriver.common.action_chains import ActionChains
+from selenium.webdriver.common.by import By
+from selenium.webdriver.common.keys import Keys
+
+from api.tokens import issue_token
+from tests.api.conftest import Live, serve, until
+from tests.api.factory import make_verdict, publish, settings_at
+
+pytestmark = pytest.mark.browser
+
+
+@pytest.fixture(scope="module")
+def live(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Live]:
+    with serve(settings_at(tmp_path_factory.mktemp("queue") / "home")) as served:
+        risks = {"LOW": 0.2, "HIGH": 0.9, "MIDDLE": 0.5}
+        publish(served.log, served.settings, verdicts=[make_verdict(part, risk=risk) for part, risk in risks.items()])
+        publish(served.log, served.settings, verdicts=[make_verdict("L2-1", line_id="L2", risk=0.6, batch_id="B7")])
+        served.collected(4)
+        yield served
+
+
+@pytest.fixture(scope="module")
+def opened(browser: webdriver.Chrome, live: Live) -> webdriver.Chrome:
+    browser.get(f"{live.base}/?token={issue_token(live.settings, 'anna', 'inspector')}")
+    return browser
+
+
+def rows(browser: webdriver.Chrome) -> list[str]:
+    script = "return [...document.querySelectorAll('.row .row-who b')].map((node) => node.textContent)"
+    return list(browser.execute_script(script))
+
+
+def text_of(browser: webdriver.Chrome, css: str) -> str:
+    return " ".join(one.text for one in browser.find_elements(By.CSS_SELECTOR, css))
+
+
+def test_the_riskiest_stand_first(opened: webdriver.Chrome) -> None:
+    until(lambda: rows(opened) == ["HIGH", "L2-1", "MIDDLE", "LOW"], "the queue in order of urgency")
+    assert text_of(opened, "#open-count") == "4"
+    assert "0 by you" in text_of(opened, "#done-counts")
+
+
+def test_nothing_moves_under_the_finger_and_what_is_new_waits_behind_a_bar(
+    opened: webdriver.Chrome, live: Live
+) -> None:
+    third = opened.find_elements(By.CSS_SELECTOR, ".row")[2]
+    ActionChains(opened).move_to_element(third).perform()
+    at = third.location["y"]
+    publish(live.log, live.settings, verdicts=[make_verdict("NEW", risk=0.95)])
+    until(lambda: "1 new" in text_of(opened, "#new-parts"), "the bar")
+    assert rows(opened) == ["HIGH", "L2-1", "MIDDLE", "LOW"]
+    bar = opened.find_element(By.ID, "new-parts")
+    assert third.location["y"] - at <= bar.size["height"] + 12
+    bar.click()
+    until(lambda: rows(opened)[0] == "NEW", "the new part at its place")
+
+
+def test_a_filter_stands_in_the_address_and_is_kept_under_a_name(opened: webdriver.Chrome, live: Live) -> None:
+    opened.find_element(By.CSS_SELECTOR, "#filter-line_id option:nth-of-type(3)").click()
+    until(lambda: rows(opened) == ["L2-1"], "one line's parts")
+    assert opened.current_url.endswith("/?line_id=L2")
+    opened.find_element(By.CSS_SELECTOR, "#more-filters summary").click()
+    opened.find_element(By.ID, "view-name").send_keys("second line", Keys.ENTER)
+    until(lambda: "second line" in text_of(opened, "#views"), "the view")
+    opened.find_element(By.ID, "filter-clear").click()
+    until(lambda: len(rows(opened)) == 5, "everything")
+    assert opened.current_url == f"{live.base}/"
+    opened.get(f"{live.base}/?batch_id=B7&cause=tool_id%3DT7")
+    until(lambda: rows(opened) == ["L2-1"], "the filter of the address")
+    opened.get(f"{live.base}/?product=none")
+    until(lambda: "fits this filter" in text_of(opened, "#empty"), "the empty state of a filter")
+    opened.find_element(By.CSS_SELECTOR, "#views [data-query]").click()
+    until(lambda: rows(opened) == ["L2-1"], "the parts of the view")
+
+
+def test_a_part_that_another_looks_at_is_marked_in_the_list_and_on_its_page(
+    opened: webdriver.Chrome, live: Live
+) -> None:
+    with live.client("qa") as bo:
+        assert bo.post("/api/parts/MIDDLE/hold").json()["mine"]
+        opened.get(f"{live.base}/")
+        until(lambda: "held by test-qa" in text_of(opened, ".row"), "the mark in the list")
+        opened.get(f"{live.base}/parts/MIDDLE")
+        until(lambda: "test-qa has been looking" in text_of(opened, "#held"), "the mark on the page")
+        opened.find_element(By.CSS_SELECTOR, "#held button").click()
+        until(lambda: not opened.find_element(By.ID, "held").is_displayed(), "the part to be taken over")
+        assert bo.post("/api/parts/MIDDLE/hold").json()["held_by"] == "anna"
+        opened.get(f"{live.base}/")
+        until(lambda: bo.post("/api/parts/MIDDLE/hold").json()["mine"], "a part that was left to be free")
+
+
+def test_the_next_part_comes_from_the_filter(opened: webdriver.Chrome, live: Live) -> None:
+    publish(live.log, live.settings, verdicts=[make_verdict("L2-2", line_id="L2", risk=0.1)])
+    opened.get(f"{live.base}/?line_id=L2")
+    until(lambda: rows(opened) == ["L2-1", "L2-2"], "the second line's parts")
+    opened.find_element(By.CSS_SELECTOR, ".row").click()
+    until(lambda: "/parts/L2-1" in opened.current_url, "the part")
+    opened.find_element(By.TAG_NAME, "body").send_keys("o")
+    until(lambda: opened.current_url.endswith("/parts/L2-2"), "the next of the filter, though others are riskier")
+    opened.find_element(By.TAG_NAME, "body").send_keys("o")
+    until(lambda: opened.current_url.endswith("/?line_id=L2"), "the filter's empty queue")
+    until(lambda: "2 by you" in text_of(opened, "#done-counts"), "both counted")
