@@ -16,6 +16,7 @@ from fastapi import FastAPI
 from starlette.staticfiles import StaticFiles
 
 from api import (
+    routes_accounts,
     routes_health,
     routes_marks,
     routes_parts,
@@ -25,6 +26,7 @@ from api import (
     routes_reviews,
     routes_verdicts,
     screen,
+    screen_people,
 )
 from api.collect import Collector
 from api.errors import answer_errors
@@ -33,10 +35,12 @@ from api.harvest import Harvester
 from api.installation import Installation
 from api.metrics import Measured, Metrics
 from api.pages import STATIC
+from api.people import FIRST_ADMIN, first_admin
 from api.publish import Publisher
 from api.road import heartbeats
 from api.store import migrate
 from api.store_desk import Desk
+from api.store_people import PeopleStore
 from api.store_queue import QueueStore
 from api.store_read import StoreReader
 from api.store_write import StoreWriter
@@ -55,6 +59,7 @@ GRACE_S = 2  # open streams are let go at once; a request that takes longer than
 ROUTERS = (
     routes_health,
     routes_people,
+    routes_accounts,
     routes_verdicts,
     routes_marks,
     routes_reviews,
@@ -62,6 +67,7 @@ ROUTERS = (
     routes_parts,
     routes_plant,
     screen,
+    screen_people,
 )
 
 
@@ -92,6 +98,7 @@ def open_installation(
         blobs=Blobs(settings.blobs),
         publisher=Publisher(settings, open_the_log),
         queue=QueueStore(settings.store),
+        people=PeopleStore(settings.store),
         collector=collector,
         broadcaster=broadcaster,
         metrics=metrics,
@@ -116,7 +123,7 @@ def build_app(service: Service, beat: Callable[[], object] = lambda: None) -> Fa
         beating.cancel()
         await here.broadcaster.close()
         await asyncio.gather(collecting, beating, streaming, return_exceptions=True)
-        for opened in (here.publisher, service.writer, here.queue, here.desk, here.reader):
+        for opened in (here.publisher, service.writer, here.queue, here.people, here.desk, here.reader):
             opened.close()
 
     app = FastAPI(
@@ -157,8 +164,9 @@ def _listen(settings: Settings) -> socket.socket:
     return listening
 
 
-def run(settings: Settings) -> None:
-    """Serve until told to stop. Raises BadInput (plan, store, port), LogUnavailable, StoreUnavailable."""
+def run(settings: Settings, tell: Callable[[str], None]) -> None:
+    """Serve until told to stop. `tell`: says a sentence to whoever started it, the first admin's one-time password.
+    Raises BadInput (plan, store, port), LogUnavailable, StoreUnavailable."""
     plan = load_plan(settings.plan)
     migrate(settings.store)
     log = open_log(settings)
@@ -167,6 +175,8 @@ def run(settings: Settings) -> None:
     finally:
         log.close()
     with Role("api", settings.home) as role, _listen(settings) as listening:
+        if secret := first_admin(settings):
+            tell(f"first start: log in as {FIRST_ADMIN} with the one-time password {secret}; it is not shown again")
         here, writer = open_installation(settings, plan, lambda: open_log(settings))
         crashes: list[BaseException] = []
         service = Service(here, writer, crashes.append)

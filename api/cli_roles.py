@@ -50,7 +50,7 @@ def api(settings: Settings) -> None:
     """The role that shows: collects verdicts into the store, serves the screen and the API."""
     from api.app import run
 
-    run(settings)
+    run(settings, lambda sentence: click.echo(f"qcfuse: {sentence}", err=True))
 
 
 @click.command()

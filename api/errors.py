@@ -26,6 +26,7 @@ _CODES = {
     413: "too_large",
     415: "unsupported_media_type",
     422: "invalid",
+    429: "too_many",
     501: "not_there_yet",
     503: "unavailable",
 }
@@ -49,8 +50,9 @@ def not_found(message: str, detail: Any = None) -> ApiError:
 class ApiError(Exception):
     """An answer that is not the one asked for, in the field's words."""
 
-    def __init__(self, status: int, message: str, detail: Any = None) -> None:
+    def __init__(self, status: int, message: str, detail: Any = None, headers: dict[str, str] | None = None) -> None:
         super().__init__(message)
+        self.headers = headers
         self.status = status
         self.message = message
         self.detail = detail
@@ -62,8 +64,8 @@ def answer_errors(app: FastAPI) -> None:
     @app.exception_handler(ApiError)
     async def api_error(request: Request, error: ApiError) -> Response:
         if not request.url.path.startswith("/api/") and "text/html" in request.headers.get("accept", ""):
-            return HTMLResponse(render("error.html", message=error.message), error.status)
-        return error_response(error.status, error.message, error.detail)
+            return HTMLResponse(render("error.html", message=error.message), error.status, error.headers)
+        return error_response(error.status, error.message, error.detail, error.headers)
 
     @app.exception_handler(HTTPException)
     async def http_error(request: Request, error: HTTPException) -> Response:

@@ -6,6 +6,7 @@ A Bearer token or the session cookie that `/?token=` and `/api/login` set. The b
 from __future__ import annotations
 
 import time
+from functools import partial
 from http.cookies import CookieError, SimpleCookie
 from urllib.parse import urlsplit
 
@@ -16,10 +17,11 @@ from starlette.responses import RedirectResponse
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from api.errors import ApiError, error_response
-from api.installation import installation
+from api.installation import Installation, installation
 from api.store import StoreUnavailable
 from api.store_rows import Person
 from api.tokens import Right, may, sha256_of
+from ingest.messages import Instant
 
 COOKIE = "qcfuse_session"
 BODY_BYTES_MAX = 512 * 1024  # the largest body we take is a review with 20 000 points of brush strokes
@@ -61,6 +63,9 @@ class Gatekeeper:
         if person is None and not opening and path not in OPEN_PATHS and not path.startswith("/static/"):
             await _refuse(scope, receive, send, path)
             return
+        if person is not None and person.must_change and not _leads_to_the_change(path):
+            await _ask_to_change(scope, receive, send, path)
+            return
         if scope["method"] in UNSAFE and not _same_origin(asking.headers):
             await error_response(403, "a browser of another site may not do this")(scope, receive, send)
             return
@@ -83,7 +88,7 @@ class Gatekeeper:
         if known and time.monotonic() - known[0] < REMEMBER_S:
             return known[1]
         here = installation(asking)
-        find = here.desk.person_of_token if kind == "token" else here.desk.person_of_session
+        find = here.desk.person_of_token if kind == "token" else partial(_person_of_session, here)
         person = await run_in_threadpool(find, digest, here.now())
         if len(self._remembered) >= REMEMBERED_MAX:
             self._remembered.clear()
@@ -93,6 +98,10 @@ class Gatekeeper:
     def forget(self) -> None:
         """Look everybody up again (somebody logged out)."""
         self._remembered.clear()
+
+
+def _person_of_session(here: Installation, digest: str, now: Instant) -> Person | None:
+    return here.desk.person_of_session(digest, now) or here.people.person_of_session(digest, now)
 
 
 def session_of(headers: Headers) -> str:
@@ -121,14 +130,30 @@ def require(asking: HTTPConnection, right: Right) -> Person:
 
 
 def _same_origin(headers: Headers) -> bool:
-    """A browser tells where a request comes from; a client that is no browser does not, and has no cookie to misuse."""
+    """A browser tells where a request comes from (OWASP, CSRF prevention: verifying the origin), and sends the cookie,
+    SameSite=Lax, with no other site's POST. A client that is no browser has no cookie that somebody could misuse."""
     origin = headers.get("origin")
     return origin is None or urlsplit(origin).netloc == headers.get("host", "")
 
 
+def _leads_to_the_change(path: str) -> bool:
+    return path in ("/account", "/api/account", "/api/logout", "/api/me") or path.startswith("/static/")
+
+
+async def _ask_to_change(scope: Scope, receive: Receive, send: Send, path: str) -> None:
+    if _wants_page(scope, path):
+        await RedirectResponse("/account", 303)(scope, receive, send)
+        return
+    await error_response(403, "change your one-time password first: POST /api/account")(scope, receive, send)
+
+
+def _wants_page(scope: Scope, path: str) -> bool:
+    accepted = "text/html" in Headers(scope=scope).get("accept", "")
+    return accepted and not path.startswith("/api/") and scope["method"] == "GET"
+
+
 async def _refuse(scope: Scope, receive: Receive, send: Send, path: str) -> None:
-    wants_page = "text/html" in Headers(scope=scope).get("accept", "") and not path.startswith("/api/")
-    if wants_page and scope["method"] == "GET":
+    if _wants_page(scope, path):
         await RedirectResponse("/login", 303)(scope, receive, send)
         return
     headers = {"WWW-Authenticate": "Bearer"}

@@ -13,6 +13,7 @@ from starlette.requests import HTTPConnection
 from api.certificates import capacity_told, certificates_now
 from api.collect import Collector, wall_clock
 from api.metrics import Metrics
+from api.passwords import Patience
 from api.publish import Publisher
 from api.road import (
     Heartbeat,
@@ -24,6 +25,7 @@ from api.road import (
     troubles_of_roles,
 )
 from api.store_desk import Desk
+from api.store_people import PeopleStore
 from api.store_queue import QueueStore
 from api.store_read import StoreReader
 from api.store_rows import AuditEntry, Person
@@ -49,9 +51,11 @@ class Installation:
     blobs: Blobs
     publisher: Publisher
     queue: QueueStore
+    people: PeopleStore
     collector: Collector
     broadcaster: Broadcaster
     metrics: Metrics
+    patience: Patience = field(default_factory=Patience)
     one_decision: threading.Lock = field(default_factory=threading.Lock)  # looked up and recorded, one at a time
 
     @property

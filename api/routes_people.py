@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import secrets
 from typing import Annotated
 
@@ -12,8 +13,10 @@ from starlette.responses import RedirectResponse, Response
 from api.errors import ApiError
 from api.gatekeeper import COOKIE, person_of, require, session_of
 from api.installation import Installation, installation
+from api.passwords import is_password
 from api.queries import read_cursor
 from api.schemas import LoginRequest
+from api.store_people import Account
 from api.store_rows import Person
 from api.tokens import RIGHTS, SESSION_MS, sha256_of
 from api.views import json_response, list_response
@@ -32,23 +35,67 @@ def begin_session(here: Installation, token: str, answer: Response, secure: bool
     session = secrets.token_urlsafe(32)
     here.desk.begin_session(sha256_of(session), sha256_of(token), now, Instant(now + SESSION_MS))
     here.audit(person, "login", person.name)
-    answer.set_cookie(
-        COOKIE, session, max_age=SESSION_MS // 1000, httponly=True, samesite="lax", secure=secure, path="/"
-    )
+    _set_cookie(answer, session, secure)
     return person
 
 
+def log_in(request: Request, name: str, password: str, answer: Response) -> Person:
+    """Begin a session for a name and its password. Raises ApiError: 401, the same whether the name is known or not; 429
+    while the name or the address must wait after failures."""
+    here = installation(request)
+    keys = (f"name {name}", f"address {request.client.host if request.client else ''}")
+    if wait_s := here.patience.wait_s(*keys):
+        here.metrics.refused.labels(reason="too_many").inc()
+        said = f"too many attempts: try again in {seconds(wait_s)} s"
+        raise ApiError(429, said, None, {"Retry-After": str(seconds(wait_s))})
+    account = here.people.account(name)
+    good = is_password(password, account.password_hash if account else None)
+    if account is None or not good or account.disabled:
+        here.patience.failed(*keys)
+        here.metrics.refused.labels(reason="bad_password").inc()
+        raise ApiError(401, "name and password do not fit, or the account is shut")
+    here.patience.forgive(*keys)
+    return begin_account_session(here, account, answer, request.url.scheme == "https")
+
+
+def begin_account_session(here: Installation, account: Account, answer: Response, secure: bool) -> Person:
+    """A fresh session of an account, its cookie on the answer."""
+    person, now = Person(account.name, account.role, account.must_change), here.now()
+    session = secrets.token_urlsafe(32)
+    here.people.begin_session(sha256_of(session), account.name, Instant(now + SESSION_MS), now)
+    here.audit(person, "login", person.name)
+    _set_cookie(answer, session, secure)
+    return person
+
+
+def seconds(wait_s: float) -> int:
+    """A wait as it is told: whole seconds, rounded up."""
+    return math.ceil(wait_s)
+
+
+def _set_cookie(answer: Response, session: str, secure: bool) -> None:
+    answer.set_cookie(
+        COOKIE, session, max_age=SESSION_MS // 1000, httponly=True, samesite="lax", secure=secure, path="/"
+    )
+
+
 def _describe(person: Person) -> bytes:
-    return msgspec.json.encode({"name": person.name, "role": person.role, "rights": sorted(RIGHTS[person.role])})
+    told = {"name": person.name, "role": person.role, "rights": sorted(RIGHTS[person.role])}
+    return msgspec.json.encode(told | ({"must_change": True} if person.must_change else {}))
 
 
 @router.post("/api/login", tags=["people"])
 def login(request: Request, asked: LoginRequest) -> Response:
     """Start a session; the answer sets its cookie."""
     answer = json_response(b"")
-    person = begin_session(installation(request), asked.token, answer, request.url.scheme == "https")
-    if person is None:
-        raise ApiError(401, "this token is not good here")
+    if asked.token is not None:
+        person = begin_session(installation(request), asked.token, answer, request.url.scheme == "https")
+        if person is None:
+            raise ApiError(401, "this token is not good here")
+    elif asked.name is not None and asked.password is not None:
+        person = log_in(request, asked.name, asked.password, answer)
+    else:
+        raise ApiError(422, "give a token, or a name and a password")
     answer.body = _describe(person)
     answer.headers["content-length"] = str(len(answer.body))
     return answer

@@ -21,8 +21,37 @@ class Incoming(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True)
 
 
+Secret = Annotated[str, StringConstraints(min_length=1, max_length=500)]
+
+
 class LoginRequest(Incoming):
-    token: Annotated[str, StringConstraints(min_length=1, max_length=500)]
+    """Either a token, or a name and its password."""
+
+    token: Secret | None = None
+    name: Name | None = None
+    password: Secret | None = None
+
+
+class PasswordRequest(Incoming):
+    """One's own password, changed."""
+
+    password: Secret
+    new_password: Secret
+
+
+class PersonRequest(Incoming):
+    """A new account."""
+
+    name: Name
+    role: Name
+
+
+class PersonChange(Incoming):
+    """What of an account is to change; `reset` gives it a one-time password."""
+
+    role: Name | None = None
+    disabled: bool | None = None
+    reset: bool = False
 
 
 class MarkBoxRequest(Incoming):

@@ -69,18 +69,13 @@ def queue(request: Request, token: str = "") -> Response:
     if token:
         answer = RedirectResponse("/", 303)
         if begin_session(installation(request), token, answer, request.url.scheme == "https") is None:
-            return HTMLResponse(render("login.html", refused=True), 401)
+            refused = "This token is not good here. It may have ended or been revoked."
+            return HTMLResponse(render("login.html", refused=refused, name="", token_refused=True), 401)
         return answer
     person = person_of(request)
     here = installation(request)
     lines = [line.line_id for line in here.plan.lines]
-    return _page("queue.html", person, "queue", plant=here.plan.plant, lines=lines)
-
-
-@router.get("/login")
-def login_page() -> Response:
-    """Asks for a token."""
-    return HTMLResponse(render("login.html", refused=False))
+    return page_of("queue.html", person, "queue", plant=here.plan.plant, lines=lines)
 
 
 @router.get("/batches")
@@ -88,7 +83,7 @@ def batches_page(request: Request) -> Response:
     """The batches in figures, each with its report."""
     person = require(request, "read")
     here = installation(request)
-    return _page("batches.html", person, "batches", plant=here.plan.plant, batches=here.reader.batches(200))
+    return page_of("batches.html", person, "batches", plant=here.plan.plant, batches=here.reader.batches(200))
 
 
 @router.get("/api/overview")
@@ -137,7 +132,7 @@ def part_page(request: Request, part_id: str, gate: str = "") -> Response:
     verdict = _verdict_of(case, record, verdicts)
     exhibit = read_exhibit(here.blobs, verdict.evidence_ref if verdict else "")
     causes = _causes(verdict)
-    return _page(
+    return page_of(
         "part.html",
         person,
         "part",
@@ -199,9 +194,10 @@ def _recorded_marks(record: PartRecord) -> dict[str, list[Mark]]:
     return found
 
 
-def _page(template: str, person: Person, here: str, **values: object) -> Response:
-    may_stop, may_resume = may(person, "stop"), may(person, "resume")
-    body = render(template, person=person, here=here, may_stop=may_stop, may_resume=may_resume, **values)
+def page_of(template: str, person: Person, here: str, **values: object) -> Response:
+    """One page for this person. `here`: which of the screens it is."""
+    rights = {f"may_{right}": may(person, right) for right in ("stop", "resume", "people")}
+    body = render(template, person=person, here=here, **rights, **values)
     return HTMLResponse(body, headers={"Cache-Control": "no-store"})
 
 

@@ -176,7 +176,8 @@ class AuditEntry:
 
 @dataclass(frozen=True, slots=True)
 class Person:
-    """Who a token belongs to."""
+    """Who is asking. `must_change`: may do nothing before the one-time password is changed."""
 
     name: str
     role: str
+    must_change: bool = False

@@ -1,5 +1,5 @@
-"""The tables of the store. Every table but `cases`, `offsets`, `leases`, `holds`, `views` is a record that is
-only added to.
+"""The tables of the store. Every table but `cases`, `offsets`, `leases`, `holds`, `views`, `accounts`, `sessions`
+is a record that is only added to.
 
 Times are whole milliseconds since 1970 UTC. `migrations/versions` makes these tables; a test holds the two together.
 """
@@ -202,12 +202,26 @@ tokens = Table(
     Column("revoked", Boolean, nullable=False),
 )
 
+#: Begun with a token, or by an account (`account`).
 sessions = Table(
     "sessions",
     metadata,
     Column("session_sha256", Text, primary_key=True),
     Column("token_sha256", Text, nullable=False),
     Column("ends_at", BigInteger, nullable=False),
+    Column("account", Text, nullable=False, server_default=""),
+)
+
+#: People who log in with a password.
+accounts = Table(
+    "accounts",
+    metadata,
+    Column("name", Text, primary_key=True),
+    Column("role", Text, nullable=False),
+    Column("password_hash", Text, nullable=False),
+    Column("must_change", Boolean, nullable=False),
+    Column("disabled", Boolean, nullable=False),
+    Column("made_at", BigInteger, nullable=False),
 )
 
 audit = Table(

@@ -18,7 +18,7 @@ from ingest.messages import Instant
 from ingest.settings import Settings
 
 Role = Literal["inspector", "qa", "engineer", "machine", "admin"]
-Right = Literal["read", "review", "stop", "resume", "promote", "audit"]
+Right = Literal["read", "review", "stop", "resume", "promote", "audit", "people"]
 
 ROLES: tuple[str, ...] = get_args(Role)
 
@@ -28,7 +28,7 @@ RIGHTS: dict[str, frozenset[Right]] = {
     "qa": frozenset({"read", "review", "stop", "resume", "audit"}),
     "engineer": frozenset({"read", "stop", "promote", "audit"}),
     "machine": frozenset({"read"}),
-    "admin": frozenset({"read", "review", "stop", "resume", "promote", "audit"}),
+    "admin": frozenset({"read", "review", "stop", "resume", "promote", "audit", "people"}),
 }
 
 NAME_CHARACTERS_MAX = 80

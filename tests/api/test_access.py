@@ -29,10 +29,30 @@ GUARDED = {
     ("GET", "/api/control/mode"): "read",
     ("GET", "/api/overview"): "read",
     ("GET", "/api/audit"): "audit",
+    ("GET", "/api/queue"): "read",
+    ("GET", "/api/next"): "review",
+    ("POST", "/api/parts/P1/hold"): "review",
+    ("DELETE", "/api/parts/P1/hold"): "review",
+    ("GET", "/api/views"): "read",
+    ("POST", "/api/views"): "read",
+    ("DELETE", "/api/views/x"): "read",
+    ("POST", "/api/reviews/x/undo"): "review",
+    ("GET", "/api/people"): "people",
+    ("POST", "/api/people"): "people",
+    ("POST", "/api/people/x"): "people",
+    ("GET", "/people"): "people",
+    ("GET", "/"): "read",
+    ("GET", "/parts/P1"): "read",
+    ("GET", "/batches"): "read",
     ("POST", "/api/parts/P1/reviews"): "review",
     ("POST", "/api/models/fusion/1/promote"): "promote",
 }
-BODIES = {"/api/parts/P1/reviews": {"outcome": "unsure"}}
+BODIES: dict[str, dict[str, object]] = {
+    "/api/parts/P1/reviews": {"outcome": "unsure"},
+    "/api/views": {"name": "x", "query": ""},
+    "/api/people": {"name": "zoe", "role": "qa"},
+    "/api/people/x": {"reset": True},
+}
 
 
 @pytest.fixture(scope="module")

@@ -18,7 +18,21 @@ from tests.api.factory import make_verdict, publish
 
 ROLES = ["vision", "fusion", "api", "plc"]
 FOLDERS = ["simulate", "train", "teach", "replay", "evaluate", "bench"]
-COMMANDS = ["demo", "up", *FOLDERS, *ROLES, "settings", "topics", "tail", "mode", "token", "report", "marks", "look"]
+COMMANDS = [
+    "demo",
+    "up",
+    *FOLDERS,
+    *ROLES,
+    "settings",
+    "topics",
+    "tail",
+    "mode",
+    "token",
+    "person",
+    "report",
+    "marks",
+    "look",
+]
 
 
 def test_every_command_of_the_contract_is_listed_and_has_help(capsys: pytest.CaptureFixture[str]) -> None:

@@ -254,6 +254,7 @@ def test_logging_out_leads_to_the_login_page_and_the_token_back(opened: webdrive
     opened.find_element(By.CSS_SELECTOR, ".who button").click()
     until(lambda: opened.current_url.endswith("/login"), "the login page")
     until(lambda: opened.get(f"{live.base}/") or opened.current_url.endswith("/login"), "the session to be gone")
+    opened.find_element(By.CSS_SELECTOR, ".login summary").click()
     opened.find_element(By.ID, "token").send_keys(issue_token(live.settings, "bo", "inspector"), Keys.ENTER)
     until(lambda: opened.current_url == f"{live.base}/", "the queue")
     assert "inspector" in text_of(opened, ".who")

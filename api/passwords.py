@@ -1,0 +1,78 @@
+"""Passwords: argon2id with the library's parameters, one-time secrets, and patience with those who guess."""
+
+from __future__ import annotations
+
+import secrets
+import threading
+import time
+
+from argon2 import PasswordHasher
+from argon2.exceptions import Argon2Error, InvalidHashError
+
+from ingest.errors import BadInput
+
+PASSWORD_CHARACTERS_MIN, PASSWORD_CHARACTERS_MAX = 10, 200
+FREE_FAILURES = 5  # slips of the finger; each further failure doubles the wait
+WAIT_S, WAIT_MAX_S = 1.0, 900.0
+NAMES_MAX = 10_000  # remembered; beyond it the oldest failures are forgotten
+
+_hasher = PasswordHasher()
+_NOBODY = _hasher.hash(secrets.token_urlsafe(16))  # verified for a name that nobody has, so that it takes as long
+
+
+def hash_password(password: str) -> str:
+    """The hash to keep. Raises BadInput for a password that is too short or too long."""
+    if not PASSWORD_CHARACTERS_MIN <= len(password) <= PASSWORD_CHARACTERS_MAX:
+        raise BadInput(f"a password has {PASSWORD_CHARACTERS_MIN} to {PASSWORD_CHARACTERS_MAX} characters")
+    return _hasher.hash(password)
+
+
+def is_password(password: str, password_hash: str | None) -> bool:
+    """Is it this hash's password? With None it takes as long and is not."""
+    try:
+        good = _hasher.verify(password_hash or _NOBODY, password)
+    except (Argon2Error, InvalidHashError):
+        return False
+    return good and password_hash is not None
+
+
+def one_time_secret() -> str:
+    """A password to hand over once: 100 random bits in letters that are not mistaken for each other."""
+    letters = "abcdefghjkmnpqrstuvwxyz23456789"
+    text = "".join(secrets.choice(letters) for _ in range(20))
+    return "-".join(text[at : at + 5] for at in range(0, 20, 5))
+
+
+class Patience:
+    """How long a name, or an address, must wait after so many failures. Safe to share between threads."""
+
+    def __init__(self) -> None:
+        self._failures: dict[str, tuple[int, float]] = {}
+        self._turn = threading.Lock()
+
+    def wait_s(self, *keys: str) -> float:
+        """Seconds until one of these may try again; 0 when it may now."""
+        now = time.monotonic()
+        with self._turn:
+            return max(0.0, *(self._until(key) - now for key in keys))
+
+    def failed(self, *keys: str) -> None:
+        """One more failure of each."""
+        with self._turn:
+            for key in keys:
+                count, _ = self._failures.pop(key, (0, 0.0))
+                self._failures[key] = (count + 1, time.monotonic())
+            while len(self._failures) > NAMES_MAX:
+                del self._failures[next(iter(self._failures))]
+
+    def forgive(self, *keys: str) -> None:
+        """A right password: start anew."""
+        with self._turn:
+            for key in keys:
+                self._failures.pop(key, None)
+
+    def _until(self, key: str) -> float:
+        count, at = self._failures.get(key, (0, 0.0))
+        if count < FREE_FAILURES:
+            return 0.0
+        return at + min(WAIT_MAX_S, WAIT_S * 2.0 ** min(count - FREE_FAILURES, 30))

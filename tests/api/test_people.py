@@ -1,0 +1,230 @@
+"""People: log-in by name and password, one-time secrets, patience with guessers, and what admins may do to accounts."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import httpx
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from api import passwords
+from api.passwords import FREE_FAILURES, Patience, is_password, one_time_secret
+from api.people import add_person, first_admin
+from api.store_people import PeopleStore
+from api.tokens import issue_token
+from ingest.errors import BadInput
+from ingest.settings import Settings
+from tests.api.conftest import Live, serve
+from tests.api.factory import settings_at
+
+GOOD = "a password of my own"
+
+
+@pytest.fixture(scope="module")
+def plant(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Live]:
+    with serve(settings_at(tmp_path_factory.mktemp("people") / "home")) as live:
+        yield live
+
+
+def browser(live: Live) -> httpx.Client:
+    """A client without a token, which keeps cookies."""
+    return httpx.Client(base_url=live.base, timeout=20)
+
+
+def log_in(client: httpx.Client, name: str, password: str) -> httpx.Response:
+    return client.post("/api/login", json={"name": name, "password": password})
+
+
+@contextmanager
+def known(live: Live, name: str, role: str = "inspector") -> Iterator[httpx.Client]:
+    """Somebody logged in who has chosen a password."""
+    secret = add_person(live.settings, name, role, by="test")
+    with browser(live) as client:
+        assert log_in(client, name, secret).status_code == 200
+        assert client.post("/api/account", json={"password": secret, "new_password": GOOD}).status_code == 204
+        yield client
+
+
+def test_a_one_time_password_opens_nothing_but_its_own_change(plant: Live) -> None:
+    secret = add_person(plant.settings, "eve", "qa", by="test")
+    with browser(plant) as client:
+        assert log_in(client, "eve", secret).json()["must_change"]
+        for path in ("/api/verdicts", "/api/queue", "/metrics", "/api/people"):
+            assert client.get(path).status_code == 403
+        page = client.get("/", headers={"Accept": "text/html"})
+        assert (page.status_code, page.headers["location"]) == (303, "/account")
+        assert "made for one time" in client.get("/account").text
+        for wrong, status in ((("nonsense", GOOD), 403), ((secret, "short"), 422), ((secret, secret), 422)):
+            asked = {"password": wrong[0], "new_password": wrong[1]}
+            assert client.post("/api/account", json=asked).status_code == status
+        assert client.post("/api/account", json={"password": secret, "new_password": GOOD}).status_code == 204
+        assert client.get("/api/queue").status_code == 200
+        assert client.get("/api/me").json()["role"] == "qa"
+    with browser(plant) as client:
+        assert log_in(client, "eve", secret).status_code == 401
+        assert log_in(client, "eve", GOOD).status_code == 200
+
+
+def test_changing_the_password_ends_every_other_session(plant: Live) -> None:
+    with known(plant, "frank") as here, browser(plant) as elsewhere:
+        assert log_in(elsewhere, "frank", GOOD).status_code == 200
+        another = "another password"
+        assert here.post("/api/account", json={"password": GOOD, "new_password": another}).status_code == 204
+        assert here.get("/api/me").status_code == 200
+        wait_for_forgetting()
+        assert elsewhere.get("/api/me").status_code == 401
+
+
+def wait_for_forgetting() -> None:
+    import time
+
+    from api.gatekeeper import REMEMBER_S
+
+    time.sleep(REMEMBER_S * 1.1)
+
+
+def test_the_log_in_page_works_without_scripts_and_says_the_same_of_every_failure(plant: Live) -> None:
+    with known(plant, "gina") as client:
+        client.post("/api/logout")
+        said = set()
+        for name, password in (("gina", "wrong"), ("nobody", "wrong"), ("", "")):
+            page = client.post("/login", data={"name": name, "password": password})
+            assert page.status_code == 401
+            said.add(page.text[page.text.index('role="alert"') :].split("</p>")[0])
+        assert len(said) == 1
+        opened = client.post("/login", data={"name": "gina", "password": GOOD})
+        assert (opened.status_code, opened.headers["location"]) == (303, "/")
+        cookie = opened.headers["set-cookie"]
+        assert "HttpOnly" in cookie
+        assert "SameSite=lax" in cookie
+
+
+def test_a_form_of_another_site_logs_nobody_in(plant: Live) -> None:
+    with browser(plant) as client:
+        answer = client.post("/login", data={"name": "x", "password": "y"}, headers={"Origin": "http://evil.example"})
+        assert answer.status_code == 403
+
+
+def test_whoever_guesses_must_wait_longer_each_time_and_the_right_password_waits_too(tmp_path: Any) -> None:
+    with serve(settings_at(tmp_path / "home")) as live, browser(live) as client:
+        secret = add_person(live.settings, "hugo", "inspector", by="test")
+        codes = [log_in(client, "hugo", "wrong").status_code for _ in range(FREE_FAILURES + 1)]
+        assert codes == [401] * FREE_FAILURES + [429]
+        late = log_in(client, "hugo", secret)
+        assert late.status_code == 429
+        assert int(late.headers["retry-after"]) >= 1
+
+
+@given(st.integers(0, 40))
+def test_each_failure_doubles_the_wait_up_to_a_quarter_of_an_hour(failures: int) -> None:
+    patience = Patience()
+    for _ in range(failures):
+        patience.failed("who")
+    wait_s = patience.wait_s("who", "somebody else")
+    if failures < FREE_FAILURES:
+        assert wait_s == 0
+    else:
+        assert wait_s == pytest.approx(min(900.0, 2.0 ** (failures - FREE_FAILURES)), abs=0.5)
+    patience.forgive("who")
+    assert patience.wait_s("who") == 0
+
+
+def test_names_that_are_guessed_fill_no_memory(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(passwords, "NAMES_MAX", 10)
+    patience = Patience()
+    for number in range(100):
+        patience.failed(f"n{number}")
+    assert len(patience._failures) == 10
+
+
+def test_admins_add_change_shut_and_reset_and_all_of_it_is_in_the_audit(plant: Live) -> None:
+    with plant.client("admin") as admin, browser(plant) as client:
+        made = admin.post("/api/people", json={"name": "ida", "role": "inspector"}).json()
+        assert made["person"]["must_change"]
+        assert log_in(client, "ida", made["one_time_password"]).status_code == 200
+        asked = {"password": made["one_time_password"], "new_password": GOOD}
+        assert client.post("/api/account", json=asked).status_code == 204
+        assert admin.post("/api/people/ida", json={"role": "qa"}).json()["person"]["role"] == "qa"
+        wait_for_forgetting()
+        assert client.get("/api/me").status_code == 401, "another role is another log-in"
+        assert admin.post("/api/people/ida", json={"disabled": True}).json()["person"]["disabled"]
+        assert log_in(client, "ida", GOOD).status_code == 401
+        admin.post("/api/people/ida", json={"disabled": False})
+        again = admin.post("/api/people/ida", json={"reset": True}).json()["one_time_password"]
+        assert log_in(client, "ida", GOOD).status_code == 401
+        assert log_in(client, "ida", again).json()["must_change"]
+        said = [
+            (one["action"], one["detail"]) for one in admin.get("/api/audit").json()["items"] if one["subject"] == "ida"
+        ]
+        for action, detail in (
+            ("person_added", "role inspector"), ("person_changed", "role qa"), ("person_changed", "disabled True"),
+            ("person_changed", "one-time password"), ("password_changed", ""),
+        ):  # fmt: skip
+            assert (action, detail) in said
+        trail = admin.get("/api/audit?limit=1000").text
+        assert GOOD not in trail
+        assert again not in trail
+
+
+@pytest.mark.parametrize(
+    ("path", "body", "status"),
+    [
+        ("/api/people", {"name": "x", "role": "machine"}, 422),
+        ("/api/people", {"name": " x", "role": "qa"}, 422),
+        ("/api/people", {"name": "", "role": "qa"}, 422),
+        ("/api/people/none", {"reset": True}, 404),
+        ("/api/people/jo", {}, 422),
+        ("/api/people/jo", {"role": "machine"}, 422),
+        ("/api/people", {"name": "jo", "role": "qa"}, 409),
+    ],
+)
+def test_what_cannot_be_done_to_an_account_is_refused(
+    plant: Live, path: str, body: dict[str, Any], status: int
+) -> None:
+    with plant.client("admin") as admin:
+        admin.post("/api/people", json={"name": "jo", "role": "qa"})
+        assert admin.post(path, json=body).status_code == status
+
+
+def test_nobody_shuts_the_own_account_and_only_admins_any(plant: Live) -> None:
+    with known(plant, "kim", "admin") as admin, known(plant, "lee", "qa") as other:
+        assert admin.post("/api/people/kim", json={"disabled": True}).status_code == 409
+        assert admin.post("/api/people/kim", json={"role": "qa"}).status_code == 409
+        assert other.get("/api/people").status_code == 403
+        assert other.post("/api/people/kim", json={"reset": True}).status_code == 403
+
+
+def test_a_token_has_no_password_to_change(plant: Live) -> None:
+    with plant.client("inspector") as client:
+        answer = client.post("/api/account", json={"password": "x", "new_password": GOOD})
+        assert answer.status_code == 409
+
+
+def test_the_first_start_makes_one_admin_once(tmp_path: Any) -> None:
+    settings: Settings = settings_at(tmp_path / "home")
+    secret = first_admin(settings)
+    assert secret is not None
+    assert first_admin(settings) is None
+    people = PeopleStore(settings.store)
+    (account,) = people.every()
+    people.close()
+    assert (account.name, account.role, account.must_change) == ("admin", "admin", True)
+    assert is_password(secret, account.password_hash)
+    assert secret not in account.password_hash
+
+
+def test_where_there_is_a_token_no_admin_is_made(tmp_path: Any) -> None:
+    settings = settings_at(tmp_path / "home")
+    issue_token(settings, "script", "machine")
+    assert first_admin(settings) is None
+
+
+def test_secrets_differ_and_a_name_is_taken_once(plant: Live) -> None:
+    assert len({one_time_secret() for _ in range(100)}) == 100
+    add_person(plant.settings, "max", "qa", by="test")
+    with pytest.raises(BadInput, match="there is a max already"):
+        add_person(plant.settings, "max", "qa", by="test")
