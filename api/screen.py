@@ -4,19 +4,21 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import Annotated, Any
 
 import msgspec
-from fastapi import APIRouter, Request
+from fastapi import APIRouter, Query, Request
 from starlette.responses import HTMLResponse, RedirectResponse, Response
 
 from api.curves import draw_curves
-from api.errors import not_found
+from api.errors import ApiError, not_found
 from api.gatekeeper import person_of, require
 from api.installation import installation
 from api.pages import render
+from api.queries import read_time
 from api.routes_people import begin_session
 from api.routes_plant import ModeView, mode_now
+from api.store_exposed import sides_of
 from api.store_rows import Case, PartRecord, Person
 from api.tokens import may
 from api.views import json_response, read_exhibit, read_verdict
@@ -26,6 +28,7 @@ from vision.marks import MARKS_TO_TEACH
 
 router = APIRouter(include_in_schema=False)
 
+EXPOSED_SHOWN = 500  # a page that a person reads
 KINDS_SHOWN = 9  # kinds of defect to choose from, one a digit
 QUEUE_CASES_MAX = 200  # what a page shows; nobody works through more without looking up
 
@@ -84,6 +87,23 @@ def batches_page(request: Request) -> Response:
     person = require(request, "read")
     here = installation(request)
     return page_of("batches.html", person, "batches", plant=here.plan.plant, batches=here.reader.batches(200))
+
+
+@router.get("/exposed")
+def exposed_page(
+    request: Request, cause: Annotated[str, Query(min_length=3, max_length=500, pattern="=")], since: str = ""
+) -> Response:
+    """Every part exposed to a cause, the latest first."""
+    person = require(request, "read")
+    here = installation(request)
+    for side in sides_of(cause):
+        if not here.plan.may_use(attribute := side.partition("=")[0]):
+            raise ApiError(403, f"the plan does not allow {attribute} as a cause")
+    begun = read_time("since", since)
+    visits = here.reader.exposed(cause, begun, EXPOSED_SHOWN + 1)
+    return page_of("exposed.html", person, "queue", plant=here.plan.plant, cause=cause, since=since,
+                   parts=here.reader.count_exposed(cause, begun), visits=visits[:EXPOSED_SHOWN],
+                   more=len(visits) > EXPOSED_SHOWN)  # fmt: skip
 
 
 @router.get("/api/overview")

@@ -36,7 +36,7 @@ const incidents = {
       el("div", {class: "incident-what"}, el("b", {}, one.line_id || ""), " ", one.what,
         el("small", {}, [since, one.parts_count ? tr("{count} parts", {count: one.parts_count}) : ""].filter(Boolean).join(" · "))),
       cause ? el("a", {class: "button quiet", href: "/?cause=" + encodeURIComponent(cause)}, tr("Waiting parts")) : null,
-      one.containment ? el("a", {class: "button quiet", href: one.containment}, tr("All exposed parts")) : null);
+      one.containment ? el("a", {class: "button quiet", href: one.containment.replace("/api/containment", "/exposed")}, tr("All exposed parts")) : null);
   },
 };
 

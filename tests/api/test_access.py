@@ -6,7 +6,9 @@ import re
 
 import httpx
 import pytest
+from fastapi.routing import APIRoute
 
+from api.app import ROUTERS
 from api.store_desk import Desk
 from api.tokens import RIGHTS, ROLES, issue_token
 from ingest.errors import BadInput
@@ -14,7 +16,14 @@ from ingest.settings import Settings
 from tests.api.conftest import Live
 from tests.api.factory import make_verdict, publish
 
-OPEN = {("GET", "/healthz"), ("GET", "/readyz"), ("POST", "/api/login"), ("GET", "/login")}
+OPEN = {("GET", "/healthz"), ("GET", "/readyz"), ("POST", "/api/login"), ("GET", "/login"), ("POST", "/login")}
+#: What anybody with a token or a session may do; of the stream, which has no end, test_stream.py asks.
+ANYBODY = {
+    ("POST", "/api/logout"), ("GET", "/api/me"), ("POST", "/api/account"), ("GET", "/account"),
+    ("GET", "/api/verdicts/stream"),
+}  # fmt: skip
+#: Rights that depend on what is asked: `test_each_role_has_exactly_its_rights` asks for both modes.
+BY_BODY = {("POST", "/api/control/mode")}
 
 #: route -> the right it takes.
 GUARDED = {
@@ -44,6 +53,12 @@ GUARDED = {
     ("GET", "/"): "read",
     ("GET", "/parts/P1"): "read",
     ("GET", "/batches"): "read",
+    ("GET", "/exposed?cause=tool_id=T7"): "read",
+    ("GET", "/api/parts/P1/frames/f"): "read",
+    ("GET", "/api/parts/P1/frames/f/heatmap"): "read",
+    ("GET", "/api/thumbnails/P1"): "read",
+    ("GET", "/api/batches/B/report"): "read",
+    ("GET", "/api/marks"): "read",
     ("POST", "/api/parts/P1/reviews"): "review",
     ("POST", "/api/models/fusion/1/promote"): "promote",
 }
@@ -78,6 +93,20 @@ def test_no_route_but_the_open_ones_answers_without_a_token(one_part: Live) -> N
         for path in ("/", "/parts/P1", "/batches", "/api/overview", "/api/nothing", "/api/openapi.json", "/docs"):
             assert client.get(path).status_code == 401, path
     assert asked >= 18
+
+
+def test_every_route_stands_in_the_tables_of_who_may() -> None:
+    """A new route fails here until it is said, above, who may use it."""
+    asked = [(method, path.partition("?")[0]) for method, path in {*GUARDED, *OPEN, *ANYBODY, *BY_BODY}]
+    missing = [
+        (method, route.path)
+        for router in ROUTERS
+        for route in router.router.routes
+        if isinstance(route, APIRoute)
+        for method in route.methods
+        if not any(method == one and route.path_regex.match(path) for one, path in asked)
+    ]
+    assert missing == []
 
 
 @pytest.mark.parametrize(

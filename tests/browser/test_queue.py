@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 from selenium import webdriver
@@ -12,7 +14,7 @@ from selenium.webdriver.common.keys import Keys
 
 from api.tokens import issue_token
 from tests.api.conftest import Live, serve, until
-from tests.api.factory import make_verdict, publish, settings_at
+from tests.api.factory import make_verdict, make_visit, now, publish, settings_at
 
 pytestmark = pytest.mark.browser
 
@@ -108,3 +110,26 @@ def test_the_next_part_comes_from_the_filter(opened: webdriver.Chrome, live: Liv
     opened.find_element(By.TAG_NAME, "body").send_keys("o")
     until(lambda: opened.current_url.endswith("/?line_id=L2"), "the filter's empty queue")
     until(lambda: "2 by you" in text_of(opened, "#done-counts"), "both counted")
+
+
+def test_an_incident_stands_on_top_with_its_parts_one_click_away(opened: webdriver.Chrome, live: Live) -> None:
+    publish(live.log, live.settings, production=[make_visit("MIDDLE"), make_visit("GOOD")])
+    until(lambda: live.service.here.reader.count_exposed("tool_id=T7", None) == 2, "the visits in the store")
+    told = {
+        "line_id": "L1", "incident": "excess", "camera_id": "", "cause": "tool_id=T7", "parts": ["MIDDLE"],
+        "since": "2026-01-01T00:00:00.000Z", "parts_count": 2, "what": "Parts with tool_id=T7: 9 defects.",
+    }  # fmt: skip
+    run = Path(live.settings.home) / "run"
+    run.mkdir(exist_ok=True)
+    beat = run / "fusion-1.json"
+    state = {"incidents": [told], "incidents_open": 1}
+    beat.write_text(json.dumps({"role": "fusion", "pid": 1, "at": now().isoformat(), "state": state}))
+    opened.get(f"{live.base}/")
+    until(lambda: "9 defects" in text_of(opened, "#incidents"), "the incident")
+    assert "2 parts" in text_of(opened, "#incidents")
+    opened.find_element(By.LINK_TEXT, "All exposed parts").click()
+    until(lambda: "/exposed?cause=tool_id" in opened.current_url, "the exposed parts")
+    assert "GOOD" in text_of(opened, "main table")
+    assert "2 parts" in text_of(opened, ".queue-head")
+    opened.find_element(By.LINK_TEXT, "Those that wait").click()
+    until(lambda: "MIDDLE" in rows(opened), "those of them that wait")
