@@ -13,7 +13,7 @@ from starlette.responses import HTMLResponse, RedirectResponse, Response
 from api.curves import draw_curves
 from api.errors import ApiError, not_found
 from api.gatekeeper import person_of, require
-from api.installation import installation
+from api.installation import Installation, installation
 from api.pages import render
 from api.queries import read_time
 from api.routes_people import begin_session
@@ -165,7 +165,8 @@ def part_page(request: Request, part_id: str, gate: str = "") -> Response:
         causes=causes,
         codes=_codes(record, causes),
         kinds=here.reader.defect_codes(KINDS_SHOWN),
-        frames=_frames(record),
+        frames=(frames := _frames(record)),
+        examples=_examples(here, frames, verdict),
         recorded=_recorded_marks(record),
         marks_needed=MARKS_TO_TEACH,
         drawings=draw_curves(exhibit, frozenset(cause.cause for cause in causes)),
@@ -203,6 +204,15 @@ def _frames(record: PartRecord) -> list[Findings]:
         return seen.score / seen.threshold if seen.threshold else seen.score
 
     return sorted(record.findings, key=striking, reverse=True)
+
+
+def _examples(here: Installation, frames: list[Findings], verdict: Verdict | None) -> dict[str, Findings]:
+    """Camera -> the frame of a good part of this product, where there is one."""
+    if verdict is None:
+        return {}
+    cameras = dict.fromkeys(seen.camera_id for seen in frames)
+    found = {camera: here.reader.good_example(camera, verdict.product, verdict.part_id) for camera in cameras}
+    return {camera: seen for camera, seen in found.items() if seen is not None}
 
 
 def _recorded_marks(record: PartRecord) -> dict[str, list[Mark]]:

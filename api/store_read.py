@@ -9,6 +9,7 @@ import msgspec
 import sqlalchemy as sa
 
 from api.store import open_engine, reaching_store
+from api.store_examples import good_frames
 from api.store_exposed import holding
 from api.store_marks import counted_marks, listed_marks, read_mark
 from api.store_rows import (
@@ -121,6 +122,12 @@ class StoreReader:
         statement = sa.select(findings.c.body).where(findings.c.part_id == part_id)
         rows = self._rows(statement.order_by(findings.c.captured_at, findings.c.frame_id))
         return [_FINDINGS.decode(row[0]) for row in rows]
+
+    def good_example(self, camera_id: str, product: str, part_id: str) -> Findings | None:
+        """Of the latest good parts of a product, the frame of a camera that looks most usual; never this part's."""
+        found = [_FINDINGS.decode(row[0]) for row in self._rows(good_frames(camera_id, product, part_id))]
+        usual = [seen for seen in found if seen.frame_ref and seen.fitness.ok and seen.score is not None]
+        return min(usual, key=lambda seen: seen.score or 0.0, default=None)
 
     def open_cases(self, limit: int) -> list[Case]:
         """Cases that wait for a person, the newest first."""

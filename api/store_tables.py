@@ -95,6 +95,7 @@ findings = Table(
     Column("frame_ref", Text, nullable=False),
     Column("heatmap_ref", Text, nullable=False),
     Column("body", Text, nullable=False),
+    Index("findings_camera", "camera_id", "captured_at"),
 )
 
 defects = Table(

@@ -31,7 +31,7 @@ from fusion.scan_rates import (
 from fusion.train_cases import Case
 from ingest.plan import Plan
 
-FALSE_PER_PARTS = 2.5e-6  # of each of the two signals; what history cannot show (slow changes) may cost as much again
+FALSE_PER_PARTS = 1e-6  # of each of the two signals; what history cannot show (slow changes) may cost as much again
 DRAWS = 4  # plants like this one, drawn per signal: one draw of its tools alone is a better or a worse plant
 NULL_PARTS = 40_000  # of each
 STRETCH = 2000  # parts whose highest statistic is one observation

@@ -13,6 +13,8 @@ const keys = {
     comment: ["c", "Write a comment"], undo: ["z", "Undo the last decision, or the last mark"],
     heatmap: ["h", "Heatmap on and off"], regions: ["b", "Regions on and off"],
     brush: ["m", "Brush"], box: ["r", "Box"], take: ["t", "Take the eye's regions as marks"],
+    zoom_in: ["+", "Closer"], zoom_out: ["-", "Further away"], fit: ["0", "The whole picture"],
+    side: ["s", "All cameras side by side"], compare: ["g", "A good part laid over this one"],
     next: ["j", "Next row"], previous: ["k", "Previous row"], find: ["/", "Find a part"], keys: ["?", "These keys"],
   },
   own: {},

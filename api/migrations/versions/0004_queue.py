@@ -16,6 +16,7 @@ def upgrade() -> None:
     op.create_index("cases_urgency", "cases", ["state", "urgency", "row_id"])
     op.add_column("reviews", sa.Column("recorded_by", sa.Text(), nullable=False, server_default=""))
     op.create_index("reviews_recorded", "reviews", ["recorded_at"])
+    op.create_index("findings_camera", "findings", ["camera_id", "captured_at"])
     op.create_table(
         "holds",
         sa.Column("part_id", sa.Text(), primary_key=True),
@@ -35,6 +36,7 @@ def downgrade() -> None:
     """Holds and views go, and what is worked out from other columns."""
     op.drop_table("views")
     op.drop_table("holds")
+    op.drop_index("findings_camera", "findings")
     op.drop_index("reviews_recorded", "reviews")
     op.drop_column("reviews", "recorded_by")
     op.drop_index("cases_urgency", "cases")
