@@ -38,7 +38,8 @@ function fitBoxes(photo) {
 
 function choose(frame) {
   for (const tab of document.querySelectorAll(".cameras [data-frame]")) tab.setAttribute("aria-selected", tab.dataset.frame === frame);
-  for (const figure of document.querySelectorAll("figure.frame")) figure.hidden = figure.dataset.frame !== frame;
+  const all = document.querySelector(".look").classList.contains("side-by-side");
+  for (const figure of document.querySelectorAll("figure.frame")) figure.hidden = !all && figure.dataset.frame !== frame;
   marks.turned();
 }
 

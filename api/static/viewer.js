@@ -99,6 +99,7 @@ const viewer = {
   sideBySide() {
     const on = document.querySelector(".look").classList.toggle("side-by-side");
     document.getElementById("side-by-side").setAttribute("aria-pressed", on);
+    choose(document.querySelector(".cameras [aria-selected=true]").dataset.frame);
     for (const view of this.views) view.fit();
   },
 

@@ -94,6 +94,37 @@ def test_a_part_page_shows_picture_curves_causes_and_what_is_missing(opened: web
     assert shown(opened, ".heat")
 
 
+def test_a_closer_look_a_good_part_all_cameras_and_from_a_cause_to_its_evidence(
+    opened: webdriver.Chrome, live: Live
+) -> None:
+    for part, score in (("GOOD-1", 0.4), ("GOOD-2", 0.1)):
+        frame_ref, heatmap_ref, _ = keep_evidence(live.settings, part)
+        seen = make_findings(part, frame_ref=frame_ref, heatmap_ref=heatmap_ref, score=score)
+        publish(live.log, live.settings, findings=[seen], verdicts=[make_pass(part)])
+    side = make_findings("B1", frame_id="top@second")
+    publish(live.log, live.settings, findings=[side])
+    until(lambda: live.service.here.reader.part("GOOD-2"), "the good parts")
+    until(lambda: len(live.service.here.reader.findings("B1")) == 2, "the second frame")
+    opened.get(f"{live.base}/parts/B1")
+    scale = "return new DOMMatrix(getComputedStyle(document.querySelector('.stack')).transform).a"
+    press(opened, "+")
+    assert opened.execute_script(scale) > 1
+    press(opened, "0")
+    assert opened.execute_script(scale) == 1
+    assert "GOOD-2" in text_of(opened, ".good-said"), "of the good parts the one that looks most usual"
+    press(opened, "g")
+    good = "return getComputedStyle(document.querySelector('.stack .good')).visibility"
+    assert opened.execute_script(good) == "visible"
+    press(opened, "g")
+    assert opened.execute_script(good) == "hidden"
+    press(opened, "s")
+    assert [one.is_displayed() for one in opened.find_elements(By.CSS_SELECTOR, "figure.frame")] == [True, True]
+    press(opened, "s")
+    assert [one.is_displayed() for one in opened.find_elements(By.CSS_SELECTOR, "figure.frame")] == [True, False]
+    opened.find_element(By.CSS_SELECTOR, "[data-cause='tool_id=T7']").click()
+    until(lambda: shown(opened, ".chip.pointed-at"), "the visit that booked the tool")
+
+
 def test_a_key_records_a_review_and_goes_to_the_next_part(opened: webdriver.Chrome, live: Live) -> None:
     publish(live.log, live.settings, verdicts=[make_verdict(f"C{n}", risk=0.9 + n / 100) for n in range(3)])
     live.collected(live.service.here.reader.last_row_id())
