@@ -5,6 +5,7 @@ Part and frame ids are other people's text and may hold slashes, so the longer r
 
 from __future__ import annotations
 
+import hashlib
 from typing import Annotated
 
 import msgspec
@@ -37,7 +38,7 @@ def heatmap(request: Request, part_id: str, frame_id: str) -> Response:
     """Where vision saw something, as a PNG over the frame."""
     require(request, "read")
     here = installation(request)
-    return send_picture(here, _findings(here, part_id, frame_id).heatmap_ref, f"heatmap of frame {frame_id}")
+    return send_picture(request, _findings(here, part_id, frame_id).heatmap_ref, f"heatmap of frame {frame_id}")
 
 
 @router.get("/api/parts/{part_id:path}/frames/{frame_id:path}")
@@ -45,7 +46,7 @@ def frame(request: Request, part_id: str, frame_id: str) -> Response:
     """The frame as it came."""
     require(request, "read")
     here = installation(request)
-    return send_picture(here, _findings(here, part_id, frame_id).frame_ref, f"frame {frame_id}")
+    return send_picture(request, _findings(here, part_id, frame_id).frame_ref, f"frame {frame_id}")
 
 
 def _findings(here: Installation, part_id: str, frame_id: str) -> Findings:
@@ -55,16 +56,21 @@ def _findings(here: Installation, part_id: str, frame_id: str) -> Findings:
     raise not_found(f"part {part_id} has no frame {frame_id}")
 
 
-def send_picture(here: Installation, ref: str, what: str) -> Response:
-    """A picture of the blob store, its type told from its first bytes. Raises ApiError 404."""
+def send_picture(request: Request, ref: str, what: str) -> Response:
+    """A picture of the blob store, its type told from its first bytes; 304 to a browser that has it. Raises ApiError
+    404."""
     if not ref:
         raise not_found(f"{what}: none was kept")
     try:
-        body = here.blobs.get(ref)
+        body = installation(request).blobs.get(ref)
     except BlobGone as error:
         raise not_found(f"{what}: no longer kept") from error
+    tag = f'"{hashlib.sha256(body).hexdigest()[:32]}"'
+    headers = {"Cache-Control": f"private, max-age={FRAMES_FOR_S}", "ETag": tag}
+    if tag in [one.strip().removeprefix("W/") for one in request.headers.get("if-none-match", "").split(",")]:
+        return Response(status_code=304, headers=headers)
     kind = next((kind for magic, kind in _MAGIC if body.startswith(magic)), "application/octet-stream")
-    return Response(body, media_type=kind, headers={"Cache-Control": f"private, max-age={FRAMES_FOR_S}"})
+    return Response(body, media_type=kind, headers=headers)
 
 
 @router.get("/api/parts/{part_id:path}")

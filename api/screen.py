@@ -242,4 +242,4 @@ def thumbnail(request: Request, part_id: str) -> Response:
         raise not_found(f"part {part_id} has no picture")
     from api.routes_parts import send_picture
 
-    return send_picture(here, shown.frame_ref, f"frame {shown.frame_id}")
+    return send_picture(request, shown.frame_ref, f"frame {shown.frame_id}")

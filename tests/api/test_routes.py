@@ -152,6 +152,20 @@ def test_a_frame_reference_cannot_leave_the_blobs(filled: Live) -> None:
         assert client.get("/api/parts/PX/frames/f").status_code == 404
 
 
+def test_a_browser_that_has_a_picture_is_not_sent_it_again(filled: Live) -> None:
+    frame_ref, heatmap_ref, _ = keep_evidence(filled.settings, "PE")
+    seen = make_findings("PE", frame_id="f", frame_ref=frame_ref, heatmap_ref=heatmap_ref)
+    publish(filled.log, filled.settings, findings=[seen])
+    until(lambda: filled.service.here.reader.findings("PE"), "the findings")
+    with filled.client("inspector") as client:
+        first = client.get("/api/parts/PE/frames/f")
+        tag = first.headers["etag"]
+        again = client.get("/api/parts/PE/frames/f", headers={"If-None-Match": f'"other", {tag}'})
+        assert (again.status_code, again.content, again.headers["etag"]) == (304, b"", tag)
+        other = client.get("/api/parts/PE/frames/f/heatmap", headers={"If-None-Match": tag})
+        assert other.status_code == 200
+
+
 def on_topic(log: Log, settings: Settings, topic: str) -> list[tuple[bytes, bytes]]:
     reader = log.reader([settings.topic(topic)], "beginning")
     found = []
