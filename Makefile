@@ -41,6 +41,9 @@ results-causes: $(VENV)/.ready-dev  ## causes of parts, incidents and drift on f
 bench-vision: $(VENV)/.ready-dev  ## CPU of a look step by step, two processes, Anomalib where installed; rewrites the README's table
 	@$(RUN) $(BIN)/python tests/bench/bench_vision.py
 
+pictures: $(VENV)/.ready-dev ## pictures of the screens for the documents, of the plant that `make demo` left
+	@$(BIN)/python tests/browser/pictures.py
+
 services:                    ## install what the tests need beside Python: Java and Maven, PostgreSQL, Chromium (Debian, root)
 	@deploy/services/install
 
