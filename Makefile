@@ -4,7 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 RUN := OMP_NUM_THREADS=1 OPENBLAS_NUM_THREADS=1
 
-.PHONY: demo test check format bench bench-vision results results-vision results-fusion results-causes services pictures clean lock
+.PHONY: demo test check format bench bench-vision bench-store results results-vision results-fusion results-causes services pictures clean lock
 
 demo: $(VENV)/.ready         ## simulate a plant, train on it, stream parts through the whole road, serve the screen
 	@$(BIN)/qcfuse demo
@@ -40,6 +40,9 @@ results-causes: $(VENV)/.ready-dev  ## causes of parts, incidents and drift on f
 
 bench-vision: $(VENV)/.ready-dev  ## CPU of a look step by step, two processes, Anomalib where installed; rewrites the README's table
 	@$(RUN) $(BIN)/python tests/bench/bench_vision.py
+
+bench-store: $(VENV)/.ready-dev  ## the store's answers with 200 000 parts in it; rewrites the README's table
+	@$(RUN) $(BIN)/python tests/bench/bench_store.py
 
 pictures: $(VENV)/.ready-dev ## pictures of the screens for the documents, of the plant that `make demo` left
 	@$(BIN)/python tests/browser/pictures.py
