@@ -19,7 +19,7 @@ def good_frames(camera_id: str, product: str, part_id: str) -> sa.Select[Any]:
         cases.c.decision == "pass",
         sa.or_(cases.c.outcome.is_(None), cases.c.outcome == "ok"),
     )
-    bad = sa.select(cases.c.part_id).where(cases.c.part_id == findings.c.part_id, cases.c.outcome == "defect")  # any gate
+    bad = sa.select(cases.c.part_id).where(cases.c.part_id == findings.c.part_id, cases.c.outcome == "defect")
     return (
         sa.select(findings.c.body)
         .where(findings.c.camera_id == camera_id, findings.c.part_id != part_id, sa.exists(good), ~sa.exists(bad))
