@@ -163,6 +163,7 @@ def part_page(request: Request, part_id: str, gate: str = "") -> Response:
         verdict=verdict,
         verdicts=verdicts,
         causes=causes,
+        came_of=here.reader.came_of(causes[0].cause, part_id) if causes and causes[0].cause != "unknown" else {},
         codes=_codes(record, causes),
         kinds=here.reader.defect_codes(KINDS_SHOWN),
         frames=(frames := _frames(record)),

@@ -28,6 +28,7 @@ from api.store_rows import (
 from api.store_tables import audit, cases, causes, defects, findings, orders, reviews, verdicts, visits
 from ingest.messages import Defect, Findings, Instant, Order, Visit, json_decoder
 
+CAUSE_PARTS = 20  # what a person can picture
 CODES_FROM = 300  # the latest defect records: what is frequent changes with the product and the season
 
 Row = sa.Row[*tuple[Any, ...]]
@@ -128,6 +129,13 @@ class StoreReader:
         found = [_FINDINGS.decode(row[0]) for row in self._rows(good_frames(camera_id, product, part_id))]
         usual = [seen for seen in found if seen.frame_ref and seen.fitness.ok and seen.score is not None]
         return min(usual, key=lambda seen: seen.score or 0.0, default=None)
+
+    def came_of(self, cause: str, part_id: str) -> Counter[str]:
+        """What people found on the latest CAUSE_PARTS parts with this cause, but this one: outcome, or "" -> parts."""
+        named = sa.select(cases.c.outcome).join(causes, causes.c.row_id == cases.c.row_id)
+        named = named.where(causes.c.cause == cause, cases.c.part_id != part_id)
+        rows = self._rows(named.order_by(causes.c.row_id.desc()).limit(CAUSE_PARTS))
+        return Counter(row[0] or "" for row in rows)
 
     def open_cases(self, limit: int) -> list[Case]:
         """Cases that wait for a person, the newest first."""

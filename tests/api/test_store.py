@@ -190,6 +190,16 @@ def test_a_decision_taken_back_after_the_part_came_again_is_superseded(store: St
     assert states(reader, "P1") == [("EOL", 1, "done", "superseded"), ("EOL", 2, "open", None)]
 
 
+def test_what_came_of_the_latest_parts_with_a_cause_is_counted_without_the_part_itself(store: Store) -> None:
+    reader = store.apply(
+        harvest(*(make_verdict(f"P{n}") for n in range(4)), make_verdict("OTHER", causes=[])),
+        Harvest(reviews=(review("P0", "defect"), review("P1", "ok"), review("P2", "defect"))),
+    )
+    assert reader.came_of("tool_id=T7", "P3") == {"defect": 2, "ok": 1}
+    assert reader.came_of("tool_id=T7", "P0") == {"defect": 1, "ok": 1, "": 1}
+    assert reader.came_of("tool_id=T8", "P0") == {}
+
+
 def test_unsure_closes_nothing(store: Store) -> None:
     reader = store.apply(harvest(make_verdict("P1")), Harvest(reviews=(review("P1", "unsure"),)))
     assert states(reader, "P1") == [("EOL", 1, "open", None)]
