@@ -30,11 +30,11 @@ def run_demo(settings: Settings) -> None:
     began = time.monotonic()
     _learn(settings, home)
     prepare(settings)
+    token = issue_token(settings, f"demo-{time.time_ns() // 1_000_000}", "admin", by="demo")  # so no first admin is made
     supervisor = Supervisor(settings)
     stream: subprocess.Popen[bytes] | None = None
     try:
         supervisor.start()
-        token = issue_token(settings, f"demo-{time.time_ns() // 1_000_000}", "admin", by="demo")
         if not wait_until_served(supervisor):
             return
         click.echo(f"http://{settings.host}:{settings.port}/?token={token}")

@@ -141,7 +141,7 @@ def run_up(settings: Settings) -> None:
         supervisor.start()
         address = f"http://{settings.host}:{settings.port}/"
         if wait_until_served(supervisor):
-            click.echo(f"qcfuse serves {address} (`qcfuse token NAME --role inspector` makes a way in)")
+            click.echo(f"qcfuse serves {address} (`qcfuse person NAME --role inspector` makes a way in)")
         while not supervisor.stopping:
             supervisor.tick()
             time.sleep(0.2)
