@@ -30,7 +30,7 @@ def run_demo(settings: Settings) -> None:
     began = time.monotonic()
     _learn(settings, home)
     prepare(settings)
-    token = issue_token(settings, f"demo-{time.time_ns() // 1_000_000}", "admin", by="demo")  # so no first admin is made
+    token = issue_token(settings, f"demo-{time.time_ns() // 1_000_000}", "admin", by="demo")  # no first admin
     supervisor = Supervisor(settings)
     stream: subprocess.Popen[bytes] | None = None
     try:
