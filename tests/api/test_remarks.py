@@ -15,7 +15,8 @@ CASE = Case("L1", "EOL", "P1", 1, 1, 1, "B77", "HSG-4", "review", 0.87, Instant(
 def page(verdict: Verdict) -> str:
     return str(
         render(
-            "part.html", person=Person("anna", "viewer"), here="part", may_stop=False, may_resume=False, plant="demo",
+            "part.html", person=Person("anna", "viewer"), here="part", may_stop=False, may_resume=False,
+            may_people=False, plant="demo", kinds=[], examples={}, came_of={},
             part_id="P1", record=PartRecord((), (), (), (), (), ()), case=CASE, verdict=verdict, verdicts=[verdict],
             causes=[], codes=[], marks_needed=10, drawings=[], sentences=[],
             may_review=False, frames=[], recorded={}, may_use=lambda _: True,
