@@ -5,12 +5,15 @@ from __future__ import annotations
 import threading
 from collections.abc import Iterator
 
+import alembic.command
+import alembic.config
 import pytest
 import sqlalchemy as sa
 from alembic.autogenerate import compare_metadata
 from alembic.migration import MigrationContext
 
-from api.store import StoreUnavailable, migrate, open_engine
+from api.store import MIGRATIONS, StoreUnavailable, migrate, open_engine
+from api.store_queue import QueueFilter, QueueStore
 from api.store_read import StoreReader
 from api.store_rows import Harvest, Review, VerdictFilter
 from api.store_tables import metadata
@@ -69,6 +72,34 @@ def test_the_migrations_make_exactly_the_tables_that_the_code_uses(store_url: st
     with engine.connect() as connection:
         assert compare_metadata(MigrationContext.configure(connection), metadata) == []
     engine.dispose()
+
+
+def test_migrations_go_back_and_forward_again_and_keep_the_record(store: Store) -> None:
+    undone = review("P2", "defect")
+    reader = store.apply(
+        harvest(make_verdict("P1"), make_verdict("P2")),
+        Harvest(reviews=(review("P1"), undone, review("P2", "unsure", undoes=undone.review_id))),
+    )
+    before = (states(reader, "P1"), states(reader, "P2"))
+    engine = open_engine(store.url, writing=True)
+    with engine.connect() as connection:
+        config = alembic.config.Config()
+        config.set_main_option("script_location", str(MIGRATIONS))
+        config.attributes["connection"] = connection
+        alembic.command.downgrade(config, "0002")
+        connection.commit()
+    engine.dispose()
+    migrate(store.url)
+    again = StoreReader(store.url)
+    assert (states(again, "P1"), states(again, "P2")) == before
+    record = again.part("P2")
+    assert record is not None
+    assert [one.defect.outcome for one in record.reviews] == ["defect", "unsure"]
+    assert again.last_row_id() == 2
+    again.close()
+    queue = QueueStore(store.url)
+    assert [(one.part_id, one.place.urgency) for one in queue.page(QueueFilter(), now(), 10)] == [("P2", 0.8731)]
+    queue.close()
 
 
 def test_migrating_again_and_by_several_at_once_changes_nothing(store: Store) -> None:
