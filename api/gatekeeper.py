@@ -69,6 +69,9 @@ class Gatekeeper:
         if scope["method"] in UNSAFE and not _same_origin(asking.headers):
             await error_response(403, "a browser of another site may not do this")(scope, receive, send)
             return
+        if b"%00" in scope.get("query_string", b"") or "\0" in path:
+            await error_response(422, "the address holds a NUL character, which no id does")(scope, receive, send)
+            return
         if int(asking.headers.get("content-length") or 0) > BODY_BYTES_MAX:
             await error_response(413, f"the body is larger than {BODY_BYTES_MAX} bytes")(scope, receive, send)
             return

@@ -131,7 +131,9 @@ def hold(request: Request, part_id: str, take: bool = False) -> Response:
 def release(request: Request, part_id: str) -> Response:
     """Let go of a part."""
     person = require(request, "review")
-    installation(request).queue.release(part_id, person.name)
+    here = installation(request)
+    here.queue.release(part_id, person.name)
+    here.queue.forget_holds(here.now())
     return Response(status_code=204)
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Annotated, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, StringConstraints
+from pydantic import BaseModel, ConfigDict, Field, StringConstraints, field_validator
 
 from ingest.decode_checks import MARKS_MAX, PIXEL_MAX, POINTS_MAX
 
@@ -19,6 +19,14 @@ class Incoming(BaseModel):
     """Base of every request body."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
+
+    @field_validator("*", mode="after")
+    @classmethod
+    def no_nul(cls, value: object) -> object:
+        """A NUL cannot be kept in every store, and the log's readers refuse it."""
+        if isinstance(value, str) and "\0" in value:
+            raise ValueError("a NUL character cannot be kept")
+        return value
 
 
 Secret = Annotated[str, StringConstraints(min_length=1, max_length=500)]

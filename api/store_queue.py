@@ -20,7 +20,7 @@ Row = sa.Row[*tuple[Any, ...]]
 
 HOLD_MS = 300_000  # an open page renews its hold each minute; of one that was left, others get the part this soon
 CONCLUSIVE = ("defect", "ok")
-NEXT_TRIED = 50  # parts that others hold at this moment, before nothing is said to be next
+NEXT_TRIED = 50  # races that one may lose to others who ask at the same instant
 VIEWS_MAX = 50  # of one person
 
 
@@ -83,8 +83,10 @@ class QueueStore:
         self._engine.dispose()
         self._reading.dispose()
 
-    def page(self, wanted: QueueFilter, now: Instant, limit: int, after: Place | None = None) -> list[Waiting]:
-        """What waits, the most urgent first, behind `after`."""
+    def page(
+        self, wanted: QueueFilter, now: Instant, limit: int, after: Place | None = None, free_for: str | None = None
+    ) -> list[Waiting]:
+        """What waits, the most urgent first, behind `after`. `free_for`: without what others than this person hold."""
         held = sa.and_(holds.c.part_id == cases.c.part_id, holds.c.until > int(now))
         statement = (
             sa.select(cases.c.urgency, cases.c.row_id, cases.c.part_id, cases.c.gate_id, verdicts.c.body,
@@ -95,6 +97,8 @@ class QueueStore:
             .order_by(cases.c.urgency.desc(), cases.c.row_id)
             .limit(limit)
         )  # fmt: skip
+        if free_for is not None:
+            statement = statement.where(sa.or_(holds.c.held_by.is_(None), holds.c.held_by == free_for))
         if after is not None:
             same = sa.and_(cases.c.urgency == after.urgency, cases.c.row_id > after.row_id)
             statement = statement.where(sa.or_(cases.c.urgency < after.urgency, same))
@@ -113,8 +117,10 @@ class QueueStore:
     def decided(self, name: str, since: Instant) -> tuple[int, int]:
         """Parts decided since then: by this person, by all."""
         mine = sa.func.count(sa.distinct(sa.case((reviews.c.recorded_by == name, reviews.c.part_id))))
+        undoing = reviews.alias()
+        undone = sa.exists().where(undoing.c.part_id == reviews.c.part_id, undoing.c.undoes == reviews.c.review_id)
         statement = sa.select(mine, sa.func.count(sa.distinct(reviews.c.part_id))).where(
-            reviews.c.recorded_at >= int(since), reviews.c.outcome.in_(CONCLUSIVE)
+            reviews.c.recorded_at >= int(since), reviews.c.outcome.in_(CONCLUSIVE), ~undone
         )
         row = self._rows(statement)[0]
         return int(row[0]), int(row[1])
@@ -131,9 +137,13 @@ class QueueStore:
                 index_elements=["part_id"], set_={**row, "since": begun}, where=free
             )
             connection.execute(statement)
-            connection.execute(sa.delete(holds).where(holds.c.until <= int(now)))
             found = connection.execute(sa.select(holds).where(holds.c.part_id == part_id)).one()
         return Hold(found.held_by, Instant(found.since), Instant(found.until))
+
+    def forget_holds(self, now: Instant) -> None:
+        """Those that have ended. By themselves: beside another hold two could wait for each other."""
+        with reaching_store(), self._engine.begin() as connection:
+            connection.execute(sa.delete(holds).where(holds.c.until <= int(now)))
 
     def release(self, part_id: str, name: str) -> None:
         """Let go of a part; another's hold stays."""
@@ -143,8 +153,8 @@ class QueueStore:
     def next_for(self, name: str, wanted: QueueFilter, now: Instant, behind: Iterable[str] = ()) -> Waiting | None:
         """The most urgent part that nobody else holds, not one of `behind`; held for this person from now on."""
         left = set(behind)
-        for waiting in self.page(wanted, now, NEXT_TRIED + len(left)):
-            if waiting.part_id in left or waiting.held_by not in ("", name):
+        for waiting in self.page(wanted, now, NEXT_TRIED + len(left), free_for=name):
+            if waiting.part_id in left:
                 continue
             if self.hold(waiting.part_id, name, now).held_by == name:  # two may ask at the same instant
                 return waiting

@@ -213,7 +213,7 @@ async function look() {
   const last = found.next === null ? null : found.items.at(-1).verdict;
   for (const [key, known] of rows) {
     if (held.has(key)) known.node.querySelector(".held").replaceWith(heldSign(held.get(key)));
-    else if (last === null || urgency(known.verdict) > urgency(last)) drop(key);
+    else if (!busy() && (last === null || urgency(known.verdict) > urgency(last))) drop(key);
   }
 }
 

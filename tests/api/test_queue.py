@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
@@ -131,6 +132,17 @@ def test_people_who_ask_at_once_never_get_the_same_part(filled: Filled) -> None:
     assert again.part_id == parts[3], "one's own part is still one's own"
 
 
+def test_a_part_is_found_however_many_others_are_held(filled: Filled) -> None:
+    filled.take(*(at_risk(f"P{n}", 0.9) for n in range(120)), at_risk("last", 0.1))
+    for n in range(120):
+        filled.queue.hold(f"P{n}", "somebody else", now())
+    found = filled.queue.next_for("anna", ANY, now())
+    assert found is not None
+    assert found.part_id == "last"
+    filled.queue.forget_holds(Instant(now() + HOLD_MS + 1000))
+    assert [one.held_by for one in filled.queue.page(ANY, now(), 200)] == [""] * 121
+
+
 def test_decisions_are_counted_by_person_and_by_part(filled: Filled) -> None:
     def decided(part: str, by: str, outcome: str = "ok", number: int = 0) -> Review:
         defect = make_defect(part, source="inspector", outcome=outcome, recorded_by=by, recorded_at=now())
@@ -138,7 +150,8 @@ def test_decisions_are_counted_by_person_and_by_part(filled: Filled) -> None:
 
     filled.take(
         reviews=(decided("P1", "anna"), decided("P1", "anna", "defect", 1), decided("P2", "bo"),
-                 decided("P3", "bo", "unsure"))
+                 decided("P3", "bo", "unsure"), decided("P4", "anna", "defect"),
+                 dataclasses.replace(decided("P4", "anna", "unsure", 1), undoes="P4anna0"))
     )  # fmt: skip
     assert filled.queue.decided("anna", Instant(now() - 1000)) == (1, 2)
     assert filled.queue.decided("anna", Instant(now() + 60_000)) == (0, 0)

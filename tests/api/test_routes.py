@@ -213,6 +213,8 @@ def test_a_review_is_recorded_shown_and_published(filled: Live) -> None:
         ("none", {"outcome": "ok"}, 404),
         ("P101", {"outcome": "ok", "gate_id": "MID"}, 404),
         ("P101", {"outcome": "scrap"}, 422),
+        ("P101", {"outcome": "ok", "comment": "a\0b"}, 422),
+        ("P%00", {"outcome": "ok"}, 422),
         ("P101", {}, 422),
         ("P101", {"outcome": "ok", "colour": "red"}, 422),
         ("P101", {"outcome": "ok", "comment": "x" * 5000}, 422),
