@@ -13,7 +13,7 @@ from starlette.requests import HTTPConnection
 from api.certificates import capacity_told, certificates_now
 from api.collect import Collector, wall_clock
 from api.metrics import Metrics
-from api.passwords import Patience
+from api.passwords import FREE_FAILURES_ADDRESS, Patience
 from api.publish import Publisher
 from api.road import (
     Heartbeat,
@@ -55,7 +55,8 @@ class Installation:
     collector: Collector
     broadcaster: Broadcaster
     metrics: Metrics
-    patience: Patience = field(default_factory=Patience)
+    patience: Patience = field(default_factory=Patience)  # with names
+    addresses: Patience = field(default_factory=lambda: Patience(FREE_FAILURES_ADDRESS))
     one_decision: threading.Lock = field(default_factory=threading.Lock)  # looked up and recorded, one at a time
 
     @property

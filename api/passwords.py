@@ -13,10 +13,12 @@ from ingest.errors import BadInput
 
 PASSWORD_CHARACTERS_MIN, PASSWORD_CHARACTERS_MAX = 10, 200
 FREE_FAILURES = 5  # slips of the finger; each further failure doubles the wait
+FREE_FAILURES_ADDRESS = 50  # a whole shift may sit behind one address
 WAIT_S, WAIT_MAX_S = 1.0, 900.0
 NAMES_MAX = 10_000  # remembered; beyond it the oldest failures are forgotten
 
 _hasher = PasswordHasher()
+_AT_ONCE = threading.Semaphore(2)  # each takes 64 MiB: whoever floods the log-in must not take the memory
 _NOBODY = _hasher.hash(secrets.token_urlsafe(16))  # verified for a name that nobody has, so that it takes as long
 
 
@@ -30,7 +32,8 @@ def hash_password(password: str) -> str:
 def is_password(password: str, password_hash: str | None) -> bool:
     """Is it this hash's password? With None it takes as long and is not."""
     try:
-        good = _hasher.verify(password_hash or _NOBODY, password)
+        with _AT_ONCE:
+            good = _hasher.verify(password_hash or _NOBODY, password)
     except (Argon2Error, InvalidHashError):
         return False
     return good and password_hash is not None
@@ -46,7 +49,8 @@ def one_time_secret() -> str:
 class Patience:
     """How long a name, or an address, must wait after so many failures. Safe to share between threads."""
 
-    def __init__(self) -> None:
+    def __init__(self, free_failures: int = FREE_FAILURES) -> None:
+        self._free = free_failures
         self._failures: dict[str, tuple[int, float]] = {}
         self._turn = threading.Lock()
 
@@ -71,8 +75,17 @@ class Patience:
             for key in keys:
                 self._failures.pop(key, None)
 
+    def take_back(self, key: str) -> None:
+        """One failure less."""
+        with self._turn:
+            count, at = self._failures.get(key, (0, 0.0))
+            if count > 1:
+                self._failures[key] = (count - 1, at)
+            else:
+                self._failures.pop(key, None)
+
     def _until(self, key: str) -> float:
         count, at = self._failures.get(key, (0, 0.0))
-        if count < FREE_FAILURES:
+        if count < self._free:
             return 0.0
-        return at + min(WAIT_MAX_S, WAIT_S * 2.0 ** min(count - FREE_FAILURES, 30))
+        return at + min(WAIT_MAX_S, WAIT_S * 2.0 ** min(count - self._free, 30))

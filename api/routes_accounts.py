@@ -45,10 +45,11 @@ def change_password(request: Request, asked: PasswordRequest) -> Response:
     account = here.people.account(person.name) if session_of(request.headers) else None
     if account is None:
         raise ApiError(409, "you came with a token, which has no password: `qcfuse token` makes and revokes tokens")
-    check_patience(here, person.name)
+    check_patience(here, key := f"name {person.name}")
+    here.patience.failed(key)
     if not is_password(asked.password, account.password_hash):
-        here.patience.failed(person.name)
         raise ApiError(403, "that is not your password")
+    here.patience.forgive(key)
     if asked.new_password == asked.password:
         raise ApiError(422, "new_password: it must be another one")
     here.people.change(person.name, password_hash=hash_password(asked.new_password), must_change=False)

@@ -13,16 +13,18 @@ from starlette.responses import RedirectResponse, Response
 from api.errors import ApiError
 from api.gatekeeper import COOKIE, person_of, require, session_of
 from api.installation import Installation, installation
-from api.passwords import is_password
+from api.passwords import PASSWORD_CHARACTERS_MAX, is_password
 from api.queries import read_cursor
 from api.schemas import LoginRequest
 from api.store_people import Account
 from api.store_rows import Person
-from api.tokens import RIGHTS, SESSION_MS, sha256_of
+from api.tokens import NAME_CHARACTERS_MAX, RIGHTS, SESSION_MS, sha256_of
 from api.views import json_response, list_response
 from ingest.messages import Instant
 
 router = APIRouter()
+
+REFUSED = "name and password do not fit, or the account is shut"  # the same whatever was wrong
 
 
 def begin_session(here: Installation, token: str, answer: Response, secure: bool) -> Person | None:
@@ -43,18 +45,22 @@ def log_in(request: Request, name: str, password: str, answer: Response) -> Pers
     """Begin a session for a name and its password. Raises ApiError: 401, the same whether the name is known or not; 429
     while the name or the address must wait after failures."""
     here = installation(request)
-    keys = (f"name {name}", f"address {request.client.host if request.client else ''}")
-    if wait_s := here.patience.wait_s(*keys):
+    if len(name) > NAME_CHARACTERS_MAX or "\0" in name or len(password) > PASSWORD_CHARACTERS_MAX:
+        raise ApiError(401, REFUSED)
+    key, address = f"name {name}", request.client.host if request.client else ""
+    if wait_s := max(here.patience.wait_s(key), here.addresses.wait_s(address)):
         here.metrics.refused.labels(reason="too_many").inc()
         said = f"too many attempts: try again in {seconds(wait_s)} s"
         raise ApiError(429, said, None, {"Retry-After": str(seconds(wait_s))})
+    here.patience.failed(key)  # before it is looked at: a hundred guesses at once are a hundred
+    here.addresses.failed(address)
     account = here.people.account(name)
     good = is_password(password, account.password_hash if account else None)
     if account is None or not good or account.disabled:
-        here.patience.failed(*keys)
         here.metrics.refused.labels(reason="bad_password").inc()
-        raise ApiError(401, "name and password do not fit, or the account is shut")
-    here.patience.forgive(*keys)
+        raise ApiError(401, REFUSED)
+    here.patience.forgive(key)
+    here.addresses.take_back(address)  # only this attempt: one good account frees no guessing of others
     return begin_account_session(here, account, answer, request.url.scheme == "https")
 
 

@@ -187,7 +187,11 @@ def promote(request: Request, name: str, version: str) -> Response:
     """Make a version live; one that does not open is refused (409) and the live one stays."""
     person = require(request, "promote")
     here = installation(request)
-    if name not in live_names(here.shelf) or not version.isdigit() or int(version) not in versions(here.shelf, name):
+    if (
+        name not in live_names(here.shelf)
+        or not (version.isascii() and version.isdigit() and len(version) <= 9)
+        or int(version) not in versions(here.shelf, name)
+    ):
         raise not_found(f"the shelf has no version {version} of {name}")
     manifest = promote_model(here.shelf, name, version)
     here.audit(person, "promote", f"{name} {version}")

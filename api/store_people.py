@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 import sqlalchemy as sa
 
-from api.store import insert_new, open_engine, reaching_store
+from api.store import insert_into, open_engine, reaching_store
 from api.store_rows import Person
 from api.store_tables import accounts, sessions, tokens
 from ingest.messages import Instant
@@ -38,10 +38,7 @@ class PeopleStore:
     def add(self, account: Account) -> bool:
         """A new account; False when there is one of this name."""
         with reaching_store(), self._engine.begin() as connection:
-            if connection.execute(sa.select(accounts.c.name).where(accounts.c.name == account.name)).first():
-                return False
-            insert_new(connection, accounts, [_row(account)])
-        return True
+            return _insert(connection, account)
 
     def add_first(self, account: Account) -> bool:
         """The first account of an installation; False where there is any account or token already."""
@@ -49,8 +46,7 @@ class PeopleStore:
             for names in (accounts.c.name, tokens.c.name):
                 if connection.execute(sa.select(names).limit(1)).first():
                     return False
-            insert_new(connection, accounts, [_row(account)])
-        return True
+            return _insert(connection, account)
 
     def account(self, name: str) -> Account | None:
         found = self._accounts(sa.select(accounts).where(accounts.c.name == name))
@@ -95,6 +91,12 @@ class PeopleStore:
             Account(row.name, row.role, row.password_hash, row.must_change, row.disabled, Instant(row.made_at))
             for row in rows
         ]
+
+
+def _insert(connection: sa.Connection, account: Account) -> bool:
+    """False when somebody of this name is there, perhaps since a moment ago."""
+    statement = insert_into(connection, accounts).values(_row(account)).on_conflict_do_nothing()
+    return connection.execute(statement.returning(accounts.c.name)).first() is not None
 
 
 def _row(account: Account) -> dict[str, object]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from typing import Any
 
@@ -117,6 +118,16 @@ def test_whoever_guesses_must_wait_longer_each_time_and_the_right_password_waits
         late = log_in(client, "hugo", secret)
         assert late.status_code == 429
         assert int(late.headers["retry-after"]) >= 1
+
+
+def test_guesses_at_once_are_counted_each(tmp_path: Any) -> None:
+    with serve(settings_at(tmp_path / "home")) as live, browser(live) as client, ThreadPoolExecutor(20) as pool:
+        add_person(live.settings, "iris", "inspector", by="test")
+        codes = list(pool.map(lambda _: log_in(client, "iris", "wrong").status_code, range(20)))
+        assert set(codes) == {401, 429}
+        assert codes.count(401) <= FREE_FAILURES + 2
+        for name in ("x" * 300, "a\0b"):
+            assert client.post("/login", data={"name": name, "password": "x"}).status_code == 401
 
 
 @given(st.integers(0, 40))

@@ -53,8 +53,11 @@ def first_part(then: Act) -> Act:
 
     def act(browser: webdriver.Chrome) -> None:
         until(lambda: browser.find_elements(By.CSS_SELECTOR, ".row"), "the queue")
-        browser.get(browser.find_element(By.CSS_SELECTOR, ".row").get_attribute("href") or "")
-        time.sleep(1.0)
+        for row in [one.get_attribute("href") or "" for one in browser.find_elements(By.CSS_SELECTOR, ".row")[:20]]:
+            browser.get(row)
+            time.sleep(1.0)
+            if browser.find_elements(By.ID, "side-by-side"):  # one that several cameras saw
+                break
         then(browser)
 
     return act
