@@ -75,9 +75,9 @@ Layers = tuple[list[Samples], list[Samples]]
 
 
 def _fit_one(scaled: Samples, classes: npt.NDArray[np.int64], seed: int) -> Layers:
-    batch = min(_BATCH, len(scaled))
     from sklearn.neural_network import MLPClassifier  # 100 MiB that a worker that only looks does not load
 
+    batch = min(_BATCH, len(scaled))
     network = MLPClassifier(
         _HIDDEN, alpha=_DECAY, batch_size=batch, learning_rate_init=3e-3, random_state=seed
     )  # fmt: skip

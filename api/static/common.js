@@ -56,7 +56,9 @@ async function ask(path, options) {
   }
   if (!answer.ok) {
     const told = await answer.json().catch(() => null);
-    throw new Error(told && told.error ? told.error.message : "HTTP " + answer.status);
+    const error = new Error(told && told.error ? told.error.message : "HTTP " + answer.status);
+    error.status = answer.status;
+    throw error;
   }
   return answer.status === 204 ? null : answer.json();
 }

@@ -1,7 +1,6 @@
 "use strict";
 // Deciding: one key each, never recorded twice, taken back with one more key.
 
-const UNDO_MS = 600_000; // as the server allows
 const RETRY_MS = [500, 1000, 2000, 4000, 8000];
 
 const decision = {
@@ -51,7 +50,7 @@ const decision = {
     }
   },
 
-  /** Send until there is an answer: a lost connection says nothing about what arrived. */
+  /** Send until there is an answer: a lost connection, or a server in trouble, says nothing about what arrived. */
   async send(body, key) {
     for (let turn = 0; ; turn += 1) {
       try {
@@ -61,8 +60,9 @@ const decision = {
           body: JSON.stringify(body),
         });
       } catch (error) {
-        if (!(error instanceof TypeError) && !/^HTTP 5/.test(error.message)) throw error;
-        this.said(tr("Not yet recorded: the connection is lost. Trying again; leave this page open."), true);
+        if (error.message === "logged out" || (error.status && error.status < 500)) throw error;
+        const why = error.status ? error.message : tr("the connection is lost");
+        this.said(tr("Not yet recorded: {why}. Trying again; leave this page open.", {why}), true);
         await new Promise((resolve) => setTimeout(resolve, RETRY_MS[Math.min(turn, RETRY_MS.length - 1)]));
       }
     }

@@ -1,6 +1,8 @@
 "use strict";
 // The last decision of this window, and the key that takes it back.
 
+const UNDO_MS = 600_000; // as the server allows
+
 const undo = {
   key: "qcfuse.last",
 
@@ -11,7 +13,7 @@ const undo = {
   last() {
     try {
       const last = JSON.parse(sessionStorage.getItem(this.key) || "null");
-      return last && Date.now() - last.at < 600_000 ? last : null;
+      return last && Date.now() - last.at < UNDO_MS ? last : null;
     } catch { return null; }
   },
 
