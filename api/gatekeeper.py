@@ -98,10 +98,6 @@ class Gatekeeper:
         self._remembered[kind + digest] = (time.monotonic(), person)
         return person
 
-    def forget(self) -> None:
-        """Look everybody up again (somebody logged out)."""
-        self._remembered.clear()
-
 
 def _person_of_session(here: Installation, digest: str, now: Instant) -> Person | None:
     return here.desk.person_of_session(digest, now) or here.people.person_of_session(digest, now)

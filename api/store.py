@@ -79,6 +79,18 @@ def _open_sqlite(url: sa.URL, writing: bool) -> sa.Engine:
     return engine
 
 
+class TwoHands:
+    """A store opened twice: to write, one at a time, and to read beside it."""
+
+    def __init__(self, url: str) -> None:
+        self._engine = open_engine(url, writing=True)
+        self._reading = open_engine(url, writing=False)
+
+    def close(self) -> None:
+        self._engine.dispose()
+        self._reading.dispose()
+
+
 def migrate(url: str) -> None:
     """Bring the tables up to date; safe when several processes start at once. Raises StoreUnavailable, BadInput."""
     engine = open_engine(url, writing=True)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sqlalchemy as sa
 
-from api.store import insert_new, open_engine, reaching_store
+from api.store import TwoHands, insert_new, reaching_store
 from api.store_cases import settle_cases
 from api.store_marks import add_defects
 from api.store_rows import AuditEntry, Harvest, Person, Review
@@ -13,16 +13,8 @@ from api.store_write import review_row
 from ingest.messages import Instant
 
 
-class Desk:
+class Desk(TwoHands):
     """Every method raises StoreUnavailable when the store is away."""
-
-    def __init__(self, url: str) -> None:
-        self._engine = open_engine(url, writing=True)
-        self._reading = open_engine(url, writing=False)
-
-    def close(self) -> None:
-        self._engine.dispose()
-        self._reading.dispose()
 
     def add_token(self, token_sha256: str, person: Person, made_at: Instant, ends_at: Instant | None) -> None:
         """Keep a new token of a person; earlier ones of the same name stay good until they end or are revoked."""

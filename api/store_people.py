@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 import sqlalchemy as sa
 
-from api.store import insert_into, open_engine, reaching_store
+from api.store import TwoHands, insert_into, reaching_store
 from api.store_rows import Person
 from api.store_tables import accounts, sessions, tokens
 from ingest.messages import Instant
@@ -24,16 +24,8 @@ class Account:
     made_at: Instant
 
 
-class PeopleStore:
+class PeopleStore(TwoHands):
     """Every method raises StoreUnavailable when the store is away."""
-
-    def __init__(self, url: str) -> None:
-        self._engine = open_engine(url, writing=True)
-        self._reading = open_engine(url, writing=False)
-
-    def close(self) -> None:
-        self._engine.dispose()
-        self._reading.dispose()
 
     def add(self, account: Account) -> bool:
         """A new account; False when there is one of this name."""

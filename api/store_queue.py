@@ -12,7 +12,7 @@ from typing import Any
 
 import sqlalchemy as sa
 
-from api.store import insert_into, open_engine, reaching_store
+from api.store import TwoHands, insert_into, reaching_store
 from api.store_tables import cases, causes, holds, reviews, verdicts, views
 from ingest.messages import Instant
 
@@ -72,16 +72,8 @@ class View:
     query: str
 
 
-class QueueStore:
+class QueueStore(TwoHands):
     """Every method raises StoreUnavailable when the store is away."""
-
-    def __init__(self, url: str) -> None:
-        self._engine = open_engine(url, writing=True)
-        self._reading = open_engine(url, writing=False)
-
-    def close(self) -> None:
-        self._engine.dispose()
-        self._reading.dispose()
 
     def page(
         self, wanted: QueueFilter, now: Instant, limit: int, after: Place | None = None, free_for: str | None = None
