@@ -148,11 +148,15 @@ def _record(
         comment=comment,
         marks=marks or msgspec.UNSET,
     )
-    return Review(review_id, case.gate_id, case.attempt, defect, _made(verdict, asked))
+    return Review(review_id, case.gate_id, case.attempt, defect, _made(here, verdict, asked))
 
 
-def _made(verdict: Verdict, asked: ReviewRequest) -> Made:
-    shown = asked.shown
+def _made(here: Installation, last: Verdict, asked: ReviewRequest) -> Made:
+    """Of the revision that was on the screen, which need not be the last one any more."""
+    shown, verdict = asked.shown, last
+    if shown is not None and shown.verdict_id != last.verdict_id and (record := here.reader.part(last.part_id)):
+        revisions = (read_verdict(stored) for stored in record.verdicts)
+        verdict = next((one for one in revisions if one.verdict_id == shown.verdict_id), last)
     return Made(
         verdict_id=shown.verdict_id if shown else "",
         model=f"{verdict.model.name} {verdict.model.version}" if verdict.model else "",

@@ -10,7 +10,7 @@ from ingest.messages import Defect, Findings, Instant, Mark, Order, Verdict, Vis
 
 
 class Made(msgspec.Struct, frozen=True, forbid_unknown_fields=True, omit_defaults=True):
-    """How a decision was made. `verdict_id`: the revision on the screen; `model`, `threshold`: of the last one then;
+    """How a decision was made. `verdict_id`: the revision on the screen, with its `model` and `threshold`;
     `risk_shown`: were risk and causes on the screen too; `took_ms`: from the page's appearance to the key. None: not
     known."""
 

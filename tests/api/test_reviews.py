@@ -130,3 +130,16 @@ def test_a_person_with_two_tokens_is_one_author(line: Live) -> None:
     again = issue_token(line.settings, "test-inspector", "inspector")
     with httpx.Client(base_url=line.base, headers={"Authorization": f"Bearer {again}"}) as client:
         assert client.post(f"/api/reviews/{review_id}/undo").status_code == 201
+
+
+def test_the_limit_kept_with_a_decision_is_that_of_the_revision_on_the_screen(line: Live) -> None:
+    shown, last = make_verdict("P9"), make_verdict("P9", revision=2, threshold=0.5)
+    publish(line.log, line.settings, verdicts=[last])
+    until(lambda: len(line.service.here.reader.part("P9").verdicts) == 2, "the revision")  # type: ignore[union-attr]
+    with line.client("inspector") as client:
+        told = {"verdict_id": shown.verdict_id, "risk_shown": True}
+        review_id = decide(client, "P9", shown=told).json()["review"]["review_id"]
+    kept = line.service.here.reader.review(review_id)
+    assert kept is not None
+    assert (kept.made.verdict_id, kept.made.threshold) == (shown.verdict_id, shown.threshold)
+    assert shown.threshold != last.threshold
