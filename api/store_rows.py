@@ -176,8 +176,12 @@ class AuditEntry:
 
 @dataclass(frozen=True, slots=True)
 class Person:
-    """Who is asking. `must_change`: may do nothing before the one-time password is changed."""
+    """Who is asking. `must_change`: may do nothing before the one-time password is changed; `language`: a tag, empty
+    where the browser's is good; `group`: as the account says; `csrf`: what the forms and scripts of the session send."""
 
     name: str
     role: str
     must_change: bool = False
+    language: str = ""
+    group: str = ""
+    csrf: str = field(default="", repr=False)

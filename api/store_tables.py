@@ -211,9 +211,10 @@ sessions = Table(
     Column("token_sha256", Text, nullable=False),
     Column("ends_at", BigInteger, nullable=False),
     Column("account", Text, nullable=False, server_default=""),
+    Column("seen_at", BigInteger, nullable=False, server_default="0"),
 )
 
-#: People who log in with a password.
+#: People who log in with a password, or (`directory_id`: issuer and subject there) by the plant's own directory.
 accounts = Table(
     "accounts",
     metadata,
@@ -223,6 +224,11 @@ accounts = Table(
     Column("must_change", Boolean, nullable=False),
     Column("disabled", Boolean, nullable=False),
     Column("made_at", BigInteger, nullable=False),
+    Column("display_name", Text, nullable=False, server_default=""),
+    Column("group_name", Text, nullable=False, server_default=""),
+    Column("language", Text, nullable=False, server_default=""),
+    Column("directory_id", Text, nullable=False, server_default=""),
+    Index("accounts_directory", "directory_id"),
 )
 
 audit = Table(
