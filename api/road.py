@@ -16,6 +16,8 @@ from ingest.messages import Instant, json_decoder
 from ingest.settings import Settings
 
 HEARTBEAT_BYTES_MAX = 65536
+NO_MODEL = "No model is ready: every part goes to a person"  # the judge's only problem
+VERDICTS_COME_FROM = "fusion"
 
 
 class Heartbeat(msgspec.Struct, frozen=True):
@@ -63,8 +65,8 @@ def role_health(beats: Iterable[Heartbeat], now: Instant, stale_ms: int) -> list
 
 def notices_of_roles(beats: Iterable[Heartbeat]) -> list[str]:
     """What living roles say is wrong with what they were given (a model that does not open ...), each once."""
-    told = {f"{beat.role}: {problem}" for beat in beats if isinstance(problem := beat.state.get("problem"), str)}
-    return sorted(sentence for sentence in told if not sentence.endswith(": "))
+    told = {(beat.role, problem) for beat in beats if isinstance(problem := beat.state.get("problem"), str) and problem}
+    return sorted(f"{NO_MODEL} ({problem})" if role == "fusion" else f"{role}: {problem}" for role, problem in told)
 
 
 def incidents_told(beats: Iterable[Heartbeat]) -> list[dict[str, Any]]:
@@ -77,6 +79,14 @@ def incidents_told(beats: Iterable[Heartbeat]) -> list[dict[str, Any]]:
                 key = tuple(str(incident.get(name, "")) for name in ("line_id", "camera_id", "incident", "cause"))
                 found[key] = incident
     return sorted(found.values(), key=lambda incident: str(incident.get("since", "")))
+
+
+def verdicts_stopped(roles: Iterable[RoleHealth], now: Instant) -> Instant | None:
+    """When the judge gave its last sign of life, where it is silent now: since then no new verdict has come."""
+    for role in roles:
+        if role.role == VERDICTS_COME_FROM and not role.fresh:
+            return Instant(now - role.age_ms)
+    return None
 
 
 def troubles_of_roles(roles: Iterable[RoleHealth], needed: Iterable[str]) -> list[str]:

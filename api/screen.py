@@ -16,6 +16,7 @@ from api.gatekeeper import person_of, require
 from api.installation import Installation, installation
 from api.pages import render
 from api.queries import read_time
+from api.road import verdicts_stopped
 from api.routes_people import begin_session
 from api.routes_plant import ModeView, mode_now
 from api.store_exposed import sides_of
@@ -23,7 +24,7 @@ from api.store_rows import Case, PartRecord, Person
 from api.tokens import may
 from api.views import json_response, read_exhibit, read_verdict
 from api.words import say_certificate, say_evidence
-from ingest.messages import Findings, Mark, Verdict, encode
+from ingest.messages import Findings, Instant, Mark, Verdict, encode
 from vision.marks import MARKS_TO_TEACH
 
 router = APIRouter(include_in_schema=False)
@@ -45,10 +46,12 @@ class PromiseLine(msgspec.Struct, frozen=True):
 
 
 class Overview(msgspec.Struct, frozen=True):
-    """What the screen asks every few seconds. `waiting`: keys of the newest open cases, `part|gate|attempt`."""
+    """What the screen asks every few seconds. `waiting`: keys of the newest open cases, `part|gate|attempt`;
+    `stopped_since`: when the judge gave its last sign of life, where it is silent."""
 
     mode: ModeView
     troubles: list[str]
+    stopped_since: Instant | None
     notices: list[str]
     open: int
     waiting: list[str]
@@ -118,6 +121,7 @@ def overview(request: Request) -> Response:
             Overview(
                 mode=mode_now(here),
                 troubles=here.troubles(),
+                stopped_since=verdicts_stopped(here.roles(), here.now()),
                 notices=here.notices(),
                 open=open_cases,
                 waiting=[f"{case.part_id}|{case.gate_id}|{case.attempt}" for case in waiting],

@@ -1,6 +1,8 @@
 "use strict";
 // What every screen shares: ages, the state of the road, the mode.
 
+const ANSWER_MS = 8000; // an answer that takes longer is none: the connection is told as lost
+
 const decisionWords = {pass: "Pass", review: "Review", cannot_tell: "Cannot tell"};
 
 function el(name, attributes, ...children) {
@@ -20,13 +22,8 @@ function pathOf(id) {
 function percent(share) {
   if (share === null || share === undefined) return "–";
   const value = 100 * share;
-  if (value < 0.1) return "< 0.1 %";
-  return (value < 1 ? value.toFixed(1) : value.toFixed(0)) + " %";
-}
-
-/** A text of the screen in the reader's language, its {names} filled in. */
-function tr(text, values = {}) {
-  return text.replace(/\{(\w+)\}/g, (whole, name) => (name in values ? String(values[name]) : whole));
+  if (value < 0.1) return "< " + decimal(0.1) + " %";
+  return decimal(value, value < 1 ? 1 : 0) + " %";
 }
 
 function age(at) {
@@ -34,17 +31,37 @@ function age(at) {
   if (seconds < 60) return Math.floor(seconds) + " s";
   if (seconds < 3600) return Math.floor(seconds / 60) + " min";
   if (seconds < 86400) return Math.floor(seconds / 3600) + " h " + Math.floor((seconds % 3600) / 60) + " min";
-  return Math.floor(seconds / 86400) + " d";
+  return tr("{days} d", {days: Math.floor(seconds / 86400)});
+}
+
+/** The plant's clock, not the viewer's. */
+const plantClock = new Intl.DateTimeFormat("en-GB", {
+  timeZone: document.documentElement.dataset.zone || "UTC", hourCycle: "h23",
+  year: "numeric", month: "numeric", day: "numeric", hour: "2-digit", minute: "2-digit", second: "2-digit",
+});
+
+/** A moment by the plant's clock: `23 Nov, 09:26:00`, with the year where it is another one than now's. */
+function moment(at) {
+  const read = (when) => Object.fromEntries(plantClock.formatToParts(when).map((part) => [part.type, part.value]));
+  const then = read(at), now = read(new Date());
+  const pattern = then.year === now.year ? spoken.day : spoken.date;
+  const day = pattern.replace("{day}", Number(then.day)).replace("{month}", spoken.months[then.month - 1]).replace("{year}", then.year);
+  return day + ", " + clockTime(at);
+}
+
+/** `09:26:00` by the plant's clock. */
+function clockTime(at) {
+  const part = Object.fromEntries(plantClock.formatToParts(at).map((one) => [one.type, one.value]));
+  return part.hour + ":" + part.minute + ":" + part.second;
 }
 
 function showTimes(root) {
   for (const node of root.querySelectorAll("time[datetime]")) {
     const at = new Date(node.getAttribute("datetime"));
     if (isNaN(at)) continue;
-    node.title = node.getAttribute("datetime");
-    node.textContent = node.hasAttribute("data-age")
-      ? age(at) + " ago"
-      : at.toLocaleString(undefined, {month: "short", day: "numeric", hour: "2-digit", minute: "2-digit", second: "2-digit"});
+    node.title = moment(at) + " (" + (document.documentElement.dataset.zoneSaid || "UTC") + ")";
+    if (node.hasAttribute("data-age")) node.textContent = tr("{age} ago", {age: age(at)});
+    else if (!node.hasAttribute("data-said")) node.textContent = moment(at);
   }
 }
 
@@ -79,9 +96,10 @@ const road = {
     document.body.classList.toggle("is-lost", lost);
   },
 
+  /** A server that takes the question and does not answer is as lost as one that is not there. */
   async look() {
     try {
-      const overview = await ask("/api/overview");
+      const overview = await ask("/api/overview", {signal: AbortSignal.timeout(ANSWER_MS)});
       this.setLost(false);
       this.show(overview);
       for (const listener of this.listeners) listener(overview);
@@ -99,7 +117,10 @@ const road = {
     const told = overview.troubles.concat(overview.notices);
     trouble.hidden = told.length === 0;
     trouble.className = "banner " + (whole ? "manual" : "trouble");
-    trouble.querySelector("b").textContent = whole ? "Take note." : "The road is not whole.";
+    const since = overview.stopped_since;
+    trouble.querySelector("b").textContent = whole ? tr("Take note.") : since
+      ? tr("No new verdicts since {time}.", {time: new Date(since).toLocaleTimeString()})
+      : tr("The road is not whole.");
     trouble.querySelector("span").textContent = told.join(" · ");
     this.showMode(overview.mode);
   },

@@ -148,6 +148,7 @@ function drop(key) {
 
 function showEmpty() {
   const empty = document.getElementById("empty");
+  document.getElementById("loading").hidden = rows.size > 0 || filling === 0;
   empty.hidden = rows.size > 0 || filling > 0;
   document.getElementById("more").hidden = following === null;
   if (empty.hidden) return;
@@ -174,6 +175,7 @@ function question(cursor) {
 async function fill(more = false) {
   const mine = ++fill.turn;
   filling += 1;
+  showEmpty();
   try {
     const found = await ask(question(more ? following : null));
     if (mine !== fill.turn) return;

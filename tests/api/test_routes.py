@@ -11,7 +11,7 @@ import pytest
 
 from api.store_read import StoreReader
 from ingest.log import Log
-from ingest.messages import Defect, Order, encode, json_decoder
+from ingest.messages import Defect, Instant, Order, encode, json_decoder
 from ingest.settings import Settings
 from tests.api.conftest import Live, until
 from tests.api.factory import keep_evidence, make_defect, make_findings, make_pass, make_verdict, make_visit, publish
@@ -315,11 +315,14 @@ def test_ready_means_that_every_role_shows_itself(filled: Live) -> None:
         assert client.get("/readyz").content == b'{"ready":true}'  # no more than yes or no
         with filled.client("engineer") as engineer:
             told = engineer.get("/api/overview").json()
-            assert (told["troubles"], told["notices"]) == ([], ["fusion: fusion 3: a hash disagrees"])
+            assert (told["troubles"], told["stopped_since"]) == ([], None)
+            assert told["notices"] == ["No model is ready: every part goes to a person (fusion 3: a hash disagrees)"]
         beat("fusion", 60_000)
         assert client.get("/readyz").json() == {"ready": False}
     with filled.client("engineer") as client:
         assert "fusion: silent for 6" in client.get("/api/incidents").text
+        since = Instant.parse(client.get("/api/overview").json()["stopped_since"])
+        assert 59_000 < wall_ms() - since < 90_000
         assert 'qcfuse_role{figure="judged",pid="1",role="fusion"} 7.0' in client.get("/metrics").text
 
 
