@@ -24,19 +24,24 @@ from api import (
     routes_plant,
     routes_queue,
     routes_reviews,
+    routes_texts,
     routes_verdicts,
     screen,
     screen_people,
 )
+from api.clock import zone_named
 from api.collect import Collector
 from api.errors import answer_errors
 from api.gatekeeper import Gatekeeper
 from api.harvest import Harvester
 from api.installation import Installation
+from api.languages import load_languages
+from api.limits import Limits
 from api.metrics import Measured, Metrics
 from api.pages import STATIC
 from api.people import FIRST_ADMIN, first_admin
 from api.publish import Publisher
+from api.reader import Reading
 from api.road import heartbeats
 from api.store import migrate
 from api.store_desk import Desk
@@ -66,6 +71,7 @@ ROUTERS = (
     routes_queue,
     routes_parts,
     routes_plant,
+    routes_texts,
     screen,
     screen_people,
 )
@@ -102,6 +108,8 @@ def open_installation(
         collector=collector,
         broadcaster=broadcaster,
         metrics=metrics,
+        languages=load_languages(settings.home, settings.language),
+        zone=zone_named(settings.time_zone),
     )
     return here, writer
 
@@ -134,7 +142,8 @@ def build_app(service: Service, beat: Callable[[], object] = lambda: None) -> Fa
     for module in ROUTERS:
         app.include_router(module.router)
     app.mount("/static", StaticFiles(directory=STATIC), name="static")
-    app.add_middleware(Gatekeeper)
+    app.add_middleware(Reading)
+    app.add_middleware(Gatekeeper, limits=Limits(here.settings))
     app.add_middleware(Measured, metrics=here.metrics)
     return app
 

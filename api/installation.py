@@ -7,11 +7,14 @@ from collections import Counter
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
+from zoneinfo import ZoneInfo
 
 from starlette.requests import HTTPConnection
 
 from api.certificates import capacity_told, certificates_now
+from api.clock import UNIVERSAL
 from api.collect import Collector, wall_clock
+from api.languages import SPEAKS_ENGLISH, Languages
 from api.metrics import Metrics
 from api.passwords import FREE_FAILURES_ADDRESS, Patience
 from api.publish import Publisher
@@ -57,6 +60,8 @@ class Installation:
     metrics: Metrics
     patience: Patience = field(default_factory=Patience)  # with names
     addresses: Patience = field(default_factory=lambda: Patience(FREE_FAILURES_ADDRESS))
+    languages: Languages = SPEAKS_ENGLISH
+    zone: ZoneInfo = UNIVERSAL
     one_decision: threading.Lock = field(default_factory=threading.Lock)  # looked up and recorded, one at a time
 
     @property

@@ -1,17 +1,25 @@
-"""The templates, and what they may call."""
+"""The templates, and what they may call.
+
+In a template `_("Some text {name}", name=x)` is said in the reader's language; English is the key."""
 
 from __future__ import annotations
 
+import time
 from pathlib import Path
 from typing import Any
 from urllib.parse import quote
 
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
+from markupsafe import Markup
 
 from api import words
+from api.clock import say_moment, say_offset
+from api.reader import reader, say
+from api.script_texts import STATIC, script_texts
+from ingest.messages import Instant
 
 HERE = Path(__file__).parent
-STATIC = HERE / "static"
+__all__ = ["STATIC", "render"]
 
 
 def _path(text: str) -> str:
@@ -21,12 +29,29 @@ def _path(text: str) -> str:
 
 def _figure(value: float) -> str:
     """A measured value in three significant digits, whole when it is large."""
-    return f"{value:.0f}" if abs(value) >= 100 else f"{value:.3g}"
+    return reader().language.number(value, ".0f" if abs(value) >= 100 else ".3g")
 
 
-def _translate(text: str, **values: object) -> str:
-    """A text of the screen in the reader's language, its `{names}` filled in."""
-    return text.format(**values) if values else text
+def _when(instant: Instant | None) -> Markup | str:
+    """A time by the plant's clock, as an element that also tells it to machines."""
+    if instant is None:
+        return "–"
+    who, now = reader(), Instant(time.time() * 1000)
+    return Markup('<time datetime="{}" data-said>{}</time>').format(
+        instant.isoformat(), say_moment(instant, now, who.zone, who.language)
+    )
+
+
+def _zone() -> str:
+    """The plant's zone and how far it is from universal time now: `Europe/Berlin, UTC+01:00`."""
+    zone, offset = reader().zone, say_offset(Instant(time.time() * 1000), reader().zone)
+    return offset if zone.key == "UTC" else f"{zone.key}, {offset}"
+
+
+def _texts_address() -> str:
+    """Where the scripts of a page find what they say."""
+    language = reader().language
+    return f"/texts/{language.code}.js?v={script_texts(language).digest}"
 
 
 _environment = Environment(
@@ -36,7 +61,7 @@ _environment = Environment(
     trim_blocks=True,
     lstrip_blocks=True,
 )
-_environment.globals["_"] = _translate
+_environment.globals |= {"_": say, "reader": reader, "zone": _zone, "texts_address": _texts_address}
 _environment.filters |= {
     "reason": words.say_reason,
     "source": words.say_source,
@@ -45,7 +70,8 @@ _environment.filters |= {
     "scorer": words.say_scorer,
     "percent": words.say_percent,
     "time": words.say_time,
-    "decision": lambda decision: words.DECISIONS.get(decision, decision),
+    "when": _when,
+    "decision": words.say_decision,
     "path": _path,
     "figure": _figure,
 }

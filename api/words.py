@@ -1,10 +1,11 @@
-"""The system's machine-readable words in plain language, for people at the line."""
+"""The system's machine-readable words in plain language, for people at the line, each in the reader's own."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 from typing import Any
 
+from api.reader import reader, say
 from ingest.messages import Instant, Verdict
 
 DECISIONS = {"pass": "Pass", "review": "Review", "cannot_tell": "Cannot tell"}
@@ -48,40 +49,109 @@ SCORERS = {
 }
 
 
+OUTCOMES = {"defect": "defect", "ok": "ok", "unsure": "unsure"}
+
+SOURCES = {
+    "inspector": "inspector",
+    "audit": "audit",
+    "history": "earlier record",
+    "customer": "customer",
+    "challenge": "challenge",
+}
+
+ROLES = {
+    "inspector": "Inspector",
+    "qa": "QA lead",
+    "engineer": "Engineer",
+    "machine": "Machine",
+    "admin": "Admin",
+}
+
+ATTRIBUTES = {
+    "tool_id": "tool id",
+    "fixture_id": "fixture id",
+    "operator_id": "operator id",
+    "pallet_id": "pallet id",
+    "supplier_lot": "supplier lot",
+    "material_lot": "material lot",
+    "supplier": "supplier",
+    "shift": "shift",
+    "recipe": "recipe",
+    "program": "program",
+    "cavity": "cavity",
+}
+
+#: Every text that is said by its key from one of these tables.
+TABLES = (DECISIONS, REASONS, FITNESS, SCORERS, OUTCOMES, SOURCES, ROLES, ATTRIBUTES)
+
+
+def _said(table: Mapping[str, str], word: str) -> str:
+    """A word by its table; one we do not know, without its underscores."""
+    return say(table[word]) if word in table else word.replace("_", " ")
+
+
+def say_decision(decision: str) -> str:
+    """`cannot_tell` -> `Cannot tell`."""
+    return _said(DECISIONS, decision)
+
+
+def say_outcome(outcome: str) -> str:
+    """What a person decided."""
+    return _said(OUTCOMES, outcome)
+
+
+def say_found_by(source: str) -> str:
+    """Who found a defect: `end_of_line` -> `end of line`."""
+    return _said(SOURCES, source)
+
+
+def say_attribute(name: str) -> str:
+    """`material_lot` -> `material lot`; an attribute of the plant's own, without its underscores."""
+    return _said(ATTRIBUTES, name)
+
+
+def say_role(role: str) -> str:
+    """What a person is here."""
+    return _said(ROLES, role)
+
+
 def say_scorer(scorer: str) -> str:
     """One of the things an eye's score is made of."""
-    return SCORERS.get(scorer, scorer.replace("_", " "))
+    return _said(SCORERS, scorer)
 
 
 def say_reason(reason: str) -> str:
-    """`risk_over_threshold` -> `the risk is over the limit`; a word we do not know, without its underscores."""
-    return REASONS.get(reason, reason.replace("_", " "))
+    """`risk_over_threshold` -> `the risk is over the limit`."""
+    return _said(REASONS, reason)
 
 
 def say_source(source: str) -> str:
     """`camera:top` -> `camera top`, `sensors:OP20` -> `sensors of OP20`."""
     kind, _, name = source.partition(":")
     if kind == "camera":
-        return f"camera {name}"
-    return f"sensors of {name}" if kind == "sensors" else source
+        return say("camera {name}", name=name)
+    return say("sensors of {name}", name=name) if kind == "sensors" else source
 
 
 def say_problem(problem: str) -> str:
     """A fitness problem of a frame."""
-    return FITNESS.get(problem, problem.replace("_", " "))
+    return _said(FITNESS, problem)
 
 
 def say_cause(cause: str) -> str:
     """`tool_id=T7` -> `tool id T7`; `OP20.spindle_a` -> `OP20 · spindle a`; `camera:top` -> `what camera top saw`."""
     if " & " in cause:
-        return " with ".join(say_cause(one) for one in cause.split(" & "))
+        first, *more = (say_cause(one) for one in cause.split(" & "))
+        for other in more:
+            first = say("{cause} with {other}", cause=first, other=other)
+        return first
     if cause == "unknown":
-        return "nothing stands out"
+        return say("nothing stands out")
     if cause.startswith("camera:"):
-        return f"what camera {cause[7:]} saw"
+        return say("what camera {name} saw", name=cause[7:])
     name, equals, value = cause.partition("=")
     if equals:
-        return f"{name.replace('_', ' ')} {value}"
+        return f"{say_attribute(name)} {value}"
     station, dot, channel = cause.partition(".")
     return f"{station} · {channel.replace('_', ' ')}" if dot else cause.replace("_", " ")
 
@@ -89,15 +159,17 @@ def say_cause(cause: str) -> str:
 def say_evidence(verdict: Verdict) -> list[str]:
     """What evidence is missing, late or unfit, in sentences."""
     summary = verdict.evidence
-    sentences = [f"Nothing from {say_source(source)} by the deadline." for source in summary.missing]
-    sentences += [f"{_begin(say_source(source))} came, but cannot be trusted." for source in summary.unfit]
-    sentences += [f"{_begin(say_source(source))} came late." for source in summary.late]
-    sentences += [
-        f"The clock of {say_source(source)} was {abs(ms) / 1000:.2f} s {'behind' if ms > 0 else 'ahead'}; corrected."
-        for source, ms in sorted(summary.clock.items())
-        if ms
-    ]
-    return sentences
+    sentences = [say("Nothing from {source} by the deadline.", source=say_source(one)) for one in summary.missing]
+    sentences += [_begin(say("{source} came, but cannot be trusted.", source=say_source(one))) for one in summary.unfit]
+    sentences += [_begin(say("{source} came late.", source=say_source(one))) for one in summary.late]
+    return sentences + [_say_clock(say_source(one), ms) for one, ms in sorted(summary.clock.items()) if ms]
+
+
+def _say_clock(source: str, ms: float) -> str:
+    seconds = reader().language.number(abs(ms) / 1000, ".2f")
+    if ms > 0:
+        return say("The clock of {source} was {seconds} s behind; corrected.", source=source, seconds=seconds)
+    return say("The clock of {source} was {seconds} s ahead; corrected.", source=source, seconds=seconds)
 
 
 def _begin(sentence: str) -> str:
@@ -108,18 +180,29 @@ def say_certificate(told: Mapping[str, Any]) -> str:
     """How an escape certificate stands, in one sentence; without the time since when, which the browser tells."""
     promise, asked, why = told.get("promise"), told.get("asked"), str(told.get("why") or "")
     if told.get("standing") == "cannot_certify":
-        return f"Not certified: {why}"
-    promised = ""
-    if isinstance(promise, int | float):
-        parts, lots = (f"{told.get(name) or 0:,}".replace(",", "\u202f") for name in ("parts", "lots"))
-        confidence = f"{100 * told.get('confidence', 0.0):.3g} % confidence"
-        promised = f"at most {100 * promise:.3g} % escapes of made parts, {confidence}, {parts} parts in {lots} lots"
+        return say("Not certified: {why}", why=why)
+    promised = _say_promise(told, promise) if isinstance(promise, int | float) else ""
     if told.get("standing") == "void":
-        return f"Void: {why}" + (f" (was: {promised})" if promised else "")
-    more = (
-        f"; the plan asks {100 * asked:.3g} %" if isinstance(asked, int | float) and promise and asked < promise else ""
+        was = say(" (was: {promised})", promised=promised) if promised else ""
+        return say("Void: {why}", why=why) + was
+    if isinstance(asked, int | float) and promise and asked < promise:
+        return say("Certified: {promised}; the plan asks {asked} %", promised=promised, asked=_in_percent(asked))
+    return say("Certified: {promised}", promised=promised)
+
+
+def _say_promise(told: Mapping[str, Any], promise: float) -> str:
+    parts, lots = (f"{told.get(name) or 0:,}".replace(",", "\u202f") for name in ("parts", "lots"))
+    return say(
+        "at most {share} % escapes of made parts, {confidence} % confidence, {parts} parts in {lots} lots",
+        share=_in_percent(promise),
+        confidence=_in_percent(told.get("confidence", 0.0)),
+        parts=parts,
+        lots=lots,
     )
-    return f"Certified: {promised}{more}"
+
+
+def _in_percent(share: float) -> str:
+    return reader().language.number(100 * share, ".3g")
 
 
 def say_capacity(told: Mapping[str, Any]) -> str:
@@ -127,10 +210,18 @@ def say_capacity(told: Mapping[str, Any]) -> str:
     hold_below, per_hour = told.get("hold_below"), told.get("reviews_per_hour")
     if not isinstance(hold_below, int | float) or not isinstance(per_hour, int | float) or hold_below <= 0:
         return ""
-    which = "all parts over the limit" if hold_below > 1 else f"parts of less than {say_percent(hold_below)} risk"
-    return (
-        f"Line {told.get('line_id')}: more is flagged than {per_hour:g} reviews an hour can clear; "
-        f"{which} are held as cannot tell ({told.get('held', 0)} so far)."
+    values = {"line": told.get("line_id"), "reviews": f"{per_hour:g}", "held": told.get("held", 0)}
+    if hold_below > 1:
+        return say(
+            "Line {line}: more is flagged than {reviews} reviews an hour can clear; all parts over the limit are held "
+            "as cannot tell ({held} so far).",
+            **values,
+        )
+    return say(
+        "Line {line}: more is flagged than {reviews} reviews an hour can clear; parts of less than {risk} risk are "
+        "held as cannot tell ({held} so far).",
+        risk=say_percent(hold_below),
+        **values,
     )
 
 
@@ -138,12 +229,12 @@ def say_percent(share: float | None) -> str:
     """`0.8731` -> `87 %`; small ones with a digit more."""
     if share is None:
         return "–"
-    percent = 100 * share
+    percent, number = 100 * share, reader().language.number
     if percent < 1:
-        return "< 0.1 %" if percent < 0.1 else f"{percent:.1f} %"
+        return f"< {number(0.1)} %" if percent < 0.1 else f"{number(percent, '.1f')} %"
     return f"{percent:.0f} %"
 
 
 def say_time(instant: Instant | None) -> str:
-    """A time for the page: date and time in UTC; the browser shows it in the viewer's zone."""
+    """A time for a machine: date and time in UTC."""
     return "–" if instant is None else instant.isoformat()

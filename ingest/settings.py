@@ -49,6 +49,12 @@ class Settings:
     wip_parts_max: int = _setting(200_000, "Most parts remembered by one worker; the oldest go first.")
     samples_keep_ms: int = _setting(600_000, "Samples that no visit has claimed are kept this long.", "ms")
     samples_station_max: int = _setting(400_000, "Most unclaimed samples kept of one station.")
+    language: str = _setting("", "Language of the screens for who asks for none of ours; empty: English.", "tag")
+    time_zone: str = _setting("", "The plant's time zone; empty: the machine's.", "IANA")
+    login_h_max: float = _setting(12.0, "A log-in ends after this long: a shift and its handover.", "h")
+    login_idle_h: float = _setting(1.0, "A log-in ends when its owner did nothing for this long.", "h")
+    person_requests_s_max: float = _setting(200.0, "Most requests of one person, ten seconds' worth at once.", "1/s")
+    address_requests_s_max: float = _setting(2000.0, "Most requests of one address, as above.", "1/s")
     stale_ms: int = _setting(5000, "No sign of life for this long makes the road stale (readyz, PLC hold).", "ms")
 
     def __post_init__(self) -> None:

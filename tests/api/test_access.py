@@ -20,7 +20,7 @@ OPEN = {("GET", "/healthz"), ("GET", "/readyz"), ("POST", "/api/login"), ("GET",
 #: What anybody with a token or a session may do; of the stream, which has no end, test_stream.py asks.
 ANYBODY = {
     ("POST", "/api/logout"), ("GET", "/api/me"), ("POST", "/api/account"), ("GET", "/account"),
-    ("GET", "/api/verdicts/stream"),
+    ("GET", "/api/verdicts/stream"), ("GET", "/texts/en.js"),
 }  # fmt: skip
 #: Rights that depend on what is asked: `test_each_role_has_exactly_its_rights` asks for both modes.
 BY_BODY = {("POST", "/api/control/mode")}
