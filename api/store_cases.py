@@ -6,10 +6,12 @@ from typing import Any
 
 import sqlalchemy as sa
 
-from api.store_rows import Harvest
+from api.store_rows import Harvest, Made
 from api.store_tables import cases, defects, reviews
+from ingest.messages import json_decoder
 
 CONCLUSIVE = ("defect", "ok")
+_MADE = json_decoder(Made)
 _KEY = (cases.c.line_id, cases.c.gate_id, cases.c.part_id, cases.c.attempt)
 
 
@@ -41,9 +43,29 @@ def _settle_by_reviews(connection: sa.Connection, parts: set[str]) -> set[str]:
             _open_again(connection, review)
     for review in known:
         if review.outcome in CONCLUSIVE and review.review_id not in undone:
-            settled = sa.update(cases).where(*_same_case(review)).values(state="done", outcome=review.outcome)
-            connection.execute(settled)
+            one_is_enough = sa.or_(cases.c.people_wanted == 1, cases.c.decision == "pass")
+            settled = sa.update(cases).where(*_same_case(review), one_is_enough)
+            connection.execute(settled.values(state="done", outcome=review.outcome))
+    standing = [one for one in known if one.outcome in CONCLUSIVE and one.review_id not in undone]
+    _settle_shown_to_two(connection, parts, standing)
     return {review.body for review in known}
+
+
+def _settle_shown_to_two(connection: sa.Connection, parts: set[str], standing: list[sa.Row[Any]]) -> None:
+    """A case that is shown to two people is settled when they agree; otherwise by the word of a QA lead."""
+    meant = (cases.c.part_id.in_(parts), cases.c.people_wanted > 1, cases.c.decision != "pass")
+    for case in connection.execute(sa.select(*_KEY, cases.c.people_said).where(*meant)).all():
+        said = [one for one in standing if (one.line_id, one.gate_id, one.part_id, one.attempt) == tuple(case[:4])]
+        words = {one.recorded_by: one.outcome for one in said}  # of each person the latest
+        final = [one.outcome for one in said if one.made and _MADE.decode(one.made).final]
+        changes: dict[str, Any] = {} if len(words) == case.people_said else {"people_said": len(words)}
+        if final:
+            changes |= {"state": "done", "outcome": final[-1]}
+        elif len(words) > 1 and len(set(words.values())) == 1:
+            changes |= {"state": "done", "outcome": next(iter(words.values()))}
+        if changes:
+            same = [column == value for column, value in zip(_KEY, case[:4], strict=True)]
+            connection.execute(sa.update(cases).where(*same).values(**changes))
 
 
 def _same_case(review: sa.Row[Any]) -> list[sa.ColumnElement[bool]]:

@@ -10,15 +10,27 @@ from ingest.messages import Defect, Findings, Instant, Mark, Order, Verdict, Vis
 
 
 class Made(msgspec.Struct, frozen=True, forbid_unknown_fields=True, omit_defaults=True):
-    """How a decision was made. `verdict_id`: the revision on the screen, with its `model` and `threshold`;
+    """How a decision was made. `verdict_id`: the revision on the screen, with its `model`, `risk` and `threshold`;
     `risk_shown`: were risk and causes on the screen too; `took_ms`: from the page's appearance to the key. None: not
-    known."""
+    known. `plan_sha256`: of the plan whose shares held; `blind`: risk and causes were left out by the draw; `final`: of
+    somebody whose word settles what two others disagree about; `seeded`: an exercise on a part whose truth is known."""
 
     verdict_id: str = ""
     model: str = ""
     threshold: float | None = None
     risk_shown: bool | None = None
     took_ms: int | None = None
+    risk: float | None = None
+    plan_sha256: str = ""
+    blind: bool = False
+    final: bool = False
+    seeded: bool = False
+
+    def model_said(self) -> str:
+        """What the model said of the part: `defect` or `ok`; "" where none spoke."""
+        if self.risk is None or self.threshold is None:
+            return ""
+        return "defect" if self.risk >= self.threshold else "ok"
 
 
 NOT_KNOWN = Made()
@@ -81,7 +93,8 @@ class StoredVerdict:
 
 @dataclass(frozen=True, slots=True)
 class Case:
-    """The state of one (line, gate, part, attempt)."""
+    """The state of one (line, gate, part, attempt). `blind`: drawn to be shown without what the model says;
+    `people_wanted`: to how many people it is shown, of whom `people_said` have said defect or ok."""
 
     line_id: str
     gate_id: str
@@ -97,6 +110,9 @@ class Case:
     state: str
     outcome: str | None
     urgency: float = 1.0
+    blind: bool = False
+    people_wanted: int = 1
+    people_said: int = 0
 
 
 @dataclass(frozen=True, slots=True)

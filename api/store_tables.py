@@ -1,12 +1,14 @@
-"""The tables of the store. Every table but `cases`, `offsets`, `leases`, `holds`, `views`, `accounts`, `sessions`
-is a record that is only added to.
+"""The tables of the store. Every table but `cases`, `batches`, `offsets`, `leases`, `holds`, `views`, `accounts`,
+`sessions`, `known_parts`, `exercises`, `drawing_keys` is a record that is only added to.
 
 Times are whole milliseconds since 1970 UTC. `migrations/versions` makes these tables; a test holds the two together.
 """
 
 from __future__ import annotations
 
-from sqlalchemy import BigInteger, Boolean, Column, Float, Index, Integer, MetaData, Table, Text
+from typing import Any
+
+from sqlalchemy import BigInteger, Boolean, Column, Float, Index, Integer, MetaData, Table, Text, false
 
 metadata = MetaData()
 
@@ -62,10 +64,22 @@ cases = Table(
     Column("state", Text, nullable=False),
     Column("outcome", Text),
     Column("urgency", Float, nullable=False, server_default="1"),
+    Column("blind", Boolean, nullable=False, server_default=false()),
+    Column("people_wanted", Integer, nullable=False, server_default="1"),
+    Column("people_said", Integer, nullable=False, server_default="0"),
     Index("cases_state", "state", "row_id"),
     Index("cases_urgency", "state", "urgency", "row_id"),
     Index("cases_part", "part_id"),
     Index("cases_batch", "batch_id", "row_id"),
+)
+
+#: Of every batch the newest verdict: the newest batches without counting all.
+batches = Table(
+    "batches",
+    metadata,
+    Column("batch_id", Text, primary_key=True),
+    Column("last_row", RowId, nullable=False),
+    Index("batches_last", "last_row"),
 )
 
 visits = Table(
@@ -81,7 +95,7 @@ visits = Table(
     Column("attributes", Text, nullable=False),
     Index("visits_part", "part_id"),
     Index("visits_batch", "batch_id"),
-    Index("visits_started", "started_at"),
+    Index("visits_order", "started_at", "line_id", "part_id", "station_id"),
 )
 
 findings = Table(
@@ -126,6 +140,7 @@ marks = Table(
     Column("recorded_by", Text, nullable=False),
     Column("body", Text, nullable=False),
     Index("marks_camera", "camera_id", "kind", "recorded_at"),
+    Index("marks_recorded", "recorded_at", "record_sha256", "place"),
 )
 
 reviews = Table(
@@ -241,4 +256,61 @@ audit = Table(
     Column("action", Text, nullable=False),
     Column("subject", Text, nullable=False),
     Column("detail", Text, nullable=False),
+)
+
+#: What is drawn by a keyed hash is drawn with these.
+drawing_keys = Table(
+    "drawing_keys",
+    metadata,
+    Column("name", Text, primary_key=True),
+    Column("key", Text, nullable=False),
+)
+
+
+def _case_key(*, primary_key: bool) -> list[Column[Any]]:
+    texts = [Column(name, Text, primary_key=primary_key, nullable=False) for name in ("line_id", "gate_id", "part_id")]
+    return [*texts, Column("attempt", Integer, primary_key=primary_key, autoincrement=False, nullable=False)]
+
+
+#: Settled cases whose truth is known, to be shown as exercises.
+known_parts = Table(
+    "known_parts",
+    metadata,
+    *_case_key(primary_key=True),
+    Column("outcome", Text, nullable=False),
+    Column("defect_code", Text, nullable=False),
+    Column("reason", Text, nullable=False),
+    Column("marked_by", Text, nullable=False),
+    Column("marked_at", BigInteger, nullable=False),
+    Column("in_use", Boolean, nullable=False),
+)
+
+#: The exercise a person is at, one at most. `before_part`: what comes behind it, at its gate at `before_at`.
+exercises = Table(
+    "exercises",
+    metadata,
+    Column("name", Text, primary_key=True),
+    *_case_key(primary_key=False),
+    Column("before_part", Text, nullable=False),
+    Column("before_at", BigInteger, nullable=False),
+    Column("blind", Boolean, nullable=False),
+    Column("given_at", BigInteger, nullable=False),
+)
+
+#: What people said of known parts. It is on no topic: nothing learns from it.
+exercise_answers = Table(
+    "exercise_answers",
+    metadata,
+    Column("answer_id", Text, primary_key=True),
+    *_case_key(primary_key=False),
+    Column("before_part", Text, nullable=False),
+    Column("truth", Text, nullable=False),
+    Column("outcome", Text, nullable=False),
+    Column("defect_code", Text, nullable=False),
+    Column("comment", Text, nullable=False),
+    Column("recorded_by", Text, nullable=False),
+    Column("recorded_at", BigInteger, nullable=False),
+    Column("made", Text, nullable=False),
+    Index("exercise_answers_person", "recorded_by", "part_id"),
+    Index("exercise_answers_recorded", "recorded_at"),
 )

@@ -12,6 +12,7 @@ from typing import Any
 import msgspec
 import sqlalchemy as sa
 
+from api.blind_draw import Draw
 from api.store import insert_into, insert_new, open_engine, reaching_store
 from api.store_cases import settle_cases
 from api.store_marks import add_defects
@@ -20,15 +21,17 @@ from api.store_tables import cases, causes, findings, leases, offsets, orders, r
 from ingest.errors import Fenced
 from ingest.messages import Instant, Verdict, Visit, encode
 
+NOTHING_DRAWN = Draw()
 LEASE_MS = 5000  # a dead collector's place is taken after this long
 
 
 class StoreWriter:
     """One collector's connection to the store."""
 
-    def __init__(self, url: str, holder: str) -> None:
+    def __init__(self, url: str, holder: str, draw: Draw = NOTHING_DRAWN) -> None:
         self._engine = open_engine(url, writing=True)
         self._holder = holder
+        self._draw = draw
 
     def close(self) -> None:
         """Give the lease back, so that another collector need not wait for it to run out."""
@@ -54,7 +57,7 @@ class StoreWriter:
             if not self._renew_lease(connection, now):
                 raise Fenced("another collector holds the store's lease")
             _move_offsets(connection, harvest)
-            stored = _add_verdicts(connection, harvest.verdicts)
+            stored = _add_verdicts(connection, harvest.verdicts, self._draw)
             _add_evidence(connection, harvest)
             insert_new(connection, reviews, [review_row(review) for review in harvest.reviews])
             settle_cases(connection, harvest)
@@ -79,7 +82,7 @@ def _move_offsets(connection: sa.Connection, harvest: Harvest) -> None:
             raise Fenced(f"{topic}[{partition}]: another collector has moved this offset")
 
 
-def _add_verdicts(connection: sa.Connection, collected: Sequence[tuple[Verdict, str]]) -> Stored:
+def _add_verdicts(connection: sa.Connection, collected: Sequence[tuple[Verdict, str]], draw: Draw) -> Stored:
     """Add verdicts that are new. A verdict seen again (same id) is a repeat, whatever its body says now."""
     if not collected:
         return Stored(0, 0)
@@ -93,7 +96,7 @@ def _add_verdicts(connection: sa.Connection, collected: Sequence[tuple[Verdict, 
     if numbered:
         connection.execute(sa.insert(verdicts), [_verdict_row(*entry) for entry in numbered])
         _add_causes(connection, numbered)
-        _raise_cases(connection, numbered)
+        _raise_cases(connection, numbered, draw)
     return Stored(len(new), len(collected) - len(new))
 
 
@@ -125,28 +128,32 @@ def _add_causes(connection: sa.Connection, numbered: Sequence[tuple[int, Verdict
         connection.execute(sa.insert(causes), rows)
 
 
-def _raise_cases(connection: sa.Connection, numbered: Sequence[tuple[int, Verdict, str]]) -> None:
-    """Point each case at its highest revision; a lower one that comes later changes nothing."""
+def _raise_cases(connection: sa.Connection, numbered: Sequence[tuple[int, Verdict, str]], draw: Draw) -> None:
+    """Point each case at its highest revision; a lower one that comes later changes nothing, nor does any change what
+    was drawn of the case when it was first seen."""
     highest: dict[tuple[str, str, str, int], dict[str, Any]] = {}
     for row_id, verdict, _ in numbered:
         key = (verdict.line_id, verdict.gate_id, verdict.part_id, verdict.attempt)
         if key not in highest or verdict.revision > highest[key]["revision"]:
-            highest[key] = _case_row(row_id, verdict)
+            highest[key] = _case_row(row_id, verdict, draw)
     statement = insert_into(connection, cases)
     newer = statement.excluded
-    followed = ("row_id", "revision", "batch_id", "product", "decision", "risk", "urgency", "event_at")
+    followed = ("row_id", "revision", "batch_id", "product", "decision", "risk", "event_at")
     state = sa.case((cases.c.outcome.is_not(None), cases.c.state), else_=newer.state)
+    urgency = sa.case((cases.c.blind, cases.c.urgency), else_=newer.urgency)
     connection.execute(
         statement.on_conflict_do_update(
             index_elements=["line_id", "gate_id", "part_id", "attempt"],
-            set_={name: newer[name] for name in followed} | {"state": state},
+            set_={name: newer[name] for name in followed} | {"state": state, "urgency": urgency},
             where=newer.revision > cases.c.revision,
         ),
         list(highest.values()),
     )
 
 
-def _case_row(row_id: int, verdict: Verdict) -> dict[str, Any]:
+def _case_row(row_id: int, verdict: Verdict, draw: Draw) -> dict[str, Any]:
+    key = (verdict.line_id, verdict.gate_id, verdict.part_id, verdict.attempt)
+    blind = draw.is_blind(key)
     return {
         "line_id": verdict.line_id,
         "gate_id": verdict.gate_id,
@@ -161,7 +168,10 @@ def _case_row(row_id: int, verdict: Verdict) -> dict[str, Any]:
         "event_at": int(verdict.event_at),
         "state": "done" if verdict.decision == "pass" else "open",
         "outcome": None,
-        "urgency": 1.0 if verdict.risk is None else verdict.risk,
+        # The place of a blind part must not tell its risk: it stands with those of which nobody knows any.
+        "urgency": 1.0 if blind or verdict.risk is None else verdict.risk,
+        "blind": blind,
+        "people_wanted": draw.people_wanted(key),
     }
 
 

@@ -46,6 +46,16 @@ class Audit(PlanStruct, frozen=True, kw_only=True):
     per: tuple[str, ...] = ()
 
 
+class Reviews(PlanStruct, frozen=True, kw_only=True):
+    """How the judgement of people is audited: shares of the parts that wait for them. `blind_share`: shown without risk
+    and causes; `second_share`: shown to two people; `known_share`: before how many of them comes a part whose truth is
+    known, as an exercise."""
+
+    blind_share: float = 0.0
+    second_share: float = 0.0
+    known_share: float = 0.0
+
+
 class Channel(PlanStruct, frozen=True, kw_only=True):
     channel: str
     unit: str
@@ -108,6 +118,7 @@ class Plan(PlanStruct, frozen=True, kw_only=True):
     grants: Grants
     audit: Audit
     lines: tuple[Line, ...]
+    reviews: Reviews = Reviews()
     sha256: str = ""
 
     def line(self, line_id: str) -> Line | None:

@@ -39,6 +39,7 @@ def _limits(plan: Plan) -> Iterator[Problem]:
         ("constraints", "escape_rate_max"): plan.constraints.escape_rate_max,
         ("constraints", "review_share_max"): plan.constraints.review_share_max,
         ("audit", "share"): plan.audit.share,
+        **{("reviews", name): getattr(plan.reviews, name) for name in ("blind_share", "second_share", "known_share")},
     }
     for steps, share in shares.items():
         if not 0.0 <= share <= 1.0:
