@@ -13,7 +13,7 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from types import MappingProxyType
 from typing import Any
@@ -48,7 +48,7 @@ class Language:
 
     code: str
     texts: Mapping[str, Text]
-    manners: Mapping[str, str] = MANNERS
+    manners: Mapping[str, str] = field(default_factory=lambda: MANNERS)
 
     @property
     def name(self) -> str:
