@@ -125,13 +125,21 @@ def _postgres_programs() -> Path | None:
 @pytest.fixture(scope="session")
 def postgres(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     """URL of a real PostgreSQL, started for these tests on loopback."""
-    programs = _postgres_programs()
-    if programs is None:
+    if _postgres_programs() is None:
         missing = "NOT TESTED: no PostgreSQL here (apt-get install postgresql), the store was tried on SQLite only"
         if os.environ.get("CI"):
             pytest.fail(missing)
         pytest.skip(missing)
-    folder = Path(tmp_path_factory.mktemp("postgres"))
+    with running_postgres(Path(tmp_path_factory.mktemp("postgres"))) as url:
+        yield url
+
+
+@contextmanager
+def running_postgres(folder: Path) -> Iterator[str]:
+    """A PostgreSQL of its own in this folder, as long as the context; its URL, without a database."""
+    programs = _postgres_programs()
+    assert programs is not None
+    folder.mkdir(exist_ok=True)
     user = None
     if os.geteuid() == 0:  # PostgreSQL refuses to run as root
         user = "postgres"
