@@ -147,6 +147,7 @@ def _record(
         recorded_by=person.name,
         comment=comment,
         marks=marks or msgspec.UNSET,
+        record_id=review_id,
     )
     return Review(review_id, case.gate_id, case.attempt, defect, _made(here, verdict, asked))
 
@@ -167,7 +168,7 @@ def _made(here: Installation, last: Verdict, asked: ReviewRequest) -> Made:
 
 
 def _undoing(here: Installation, taken: Review) -> Review:
-    told = taken.defect
+    told, undo_id = taken.defect, _undo_id(taken.review_id)
     defect = Defect(
         part_id=told.part_id,
         line_id=told.line_id,
@@ -176,5 +177,7 @@ def _undoing(here: Installation, taken: Review) -> Review:
         outcome="unsure",
         recorded_by=told.recorded_by,
         comment=UNDONE,
+        record_id=undo_id,
+        undoes=taken.review_id,
     )
-    return Review(_undo_id(taken.review_id), taken.gate_id, taken.attempt, defect, undoes=taken.review_id)
+    return Review(undo_id, taken.gate_id, taken.attempt, defect, undoes=taken.review_id)

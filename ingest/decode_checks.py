@@ -44,6 +44,16 @@ def _shown(value: str) -> str:
     return f"{value[:40]!a}{'...' if len(value) > 40 else ''} ({len(value)} characters)"
 
 
+def check_taking_back(defect: Defect) -> None:
+    """Raises BadRecord `bad_id`, or `bad_field` where a record that takes another back says more than that."""
+    if defect.record_id is not msgspec.UNSET:
+        check_id("record_id", defect.record_id)
+    if defect.undoes is not msgspec.UNSET:
+        check_id("undoes", defect.undoes)
+        if defect.outcome != "unsure":
+            raise BadRecord("bad_field", f"undoes: a record that takes another back says unsure, not {defect.outcome}")
+
+
 def check_marks(marks: Iterable[Mark]) -> None:
     """Each mark one box or stroke of sane size; whether it lies within its picture only who has the picture can say.
 
@@ -178,6 +188,7 @@ class Checks:
         check_text("cause_code", defect.cause_code, CODES_CHARS_MAX)
         check_text("recorded_by", defect.recorded_by)
         check_text("comment", defect.comment, TEXT_CHARS_MAX)
+        check_taking_back(defect)
         check_marks(defect.drawn)
         return defect
 

@@ -18,6 +18,7 @@ from ingest.messages import Defect, Frame, Instant, SensorRecord, Visit
 VISIT_COLUMNS = ("part_id", "line_id", "station_id", "started_at", "ended_at", "batch_id", "product")
 FRAME_COLUMNS = ("part_id", "line_id", "station_id", "camera_id", "captured_at", "file")
 DEFECT_COLUMNS = ("part_id", "line_id", "recorded_at", "source", "outcome", "defect_code", "cause_code")
+DEFECT_IDS = ("record_id", "undoes")  # optional columns; an empty cell is an absent field
 TRUTH_COLUMNS = ("part_id", "line_id", "batch_id", "defect", "mechanism", "cause")
 CONTENT_TYPE_OF_SUFFIX = {
     ".jpg": "image/jpeg",
@@ -174,6 +175,7 @@ def read_visit(row: Row, checks: Checks) -> VisitRow:
 
 def read_defect(row: Row, checks: Checks) -> DefectRow:
     cells = {name: row.cells.get(name, "") for name in (*DEFECT_COLUMNS, "recorded_by", "comment")}
+    cells |= {name: row.cells[name] for name in DEFECT_IDS if row.cells.get(name)}
     try:
         defect = msgspec.convert(cells | {"recorded_at": row.instant("recorded_at")}, Defect, dec_hook=_as_is)
     except msgspec.ValidationError as error:

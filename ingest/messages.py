@@ -83,10 +83,9 @@ class Mark(Message, frozen=True, kw_only=True, omit_defaults=True):
 
 
 class Defect(Message, frozen=True, kw_only=True):
-    """One defect record (`qc.defects`): what somebody found out about a part.
-
-    A record without marks has no such key: it is the same record as before there were any.
-    """
+    """One defect record (`qc.defects`): what somebody found out about a part. Without marks or ids it has no such key.
+    `record_id` (ours, optional): its sender's name for it. `undoes` (ours, optional): the `record_id` of a record of
+    this part that it takes back; it says `unsure`, which is all that older readers see of it."""
 
     part_id: str
     line_id: str
@@ -98,13 +97,14 @@ class Defect(Message, frozen=True, kw_only=True):
     recorded_by: str = ""
     comment: str = ""
     marks: list[Mark] | msgspec.UnsetType = msgspec.UNSET
+    record_id: str | msgspec.UnsetType = msgspec.UNSET
+    undoes: str | msgspec.UnsetType = msgspec.UNSET
 
     @property
     def drawn(self) -> tuple[Mark, ...]:
         """The marks, each with its kind."""
-        if self.marks is msgspec.UNSET:
-            return ()
-        return tuple(mark if mark.kind else msgspec.structs.replace(mark, kind=self.defect_code) for mark in self.marks)
+        marks = () if self.marks is msgspec.UNSET else self.marks
+        return tuple(mark if mark.kind else msgspec.structs.replace(mark, kind=self.defect_code) for mark in marks)
 
     @property
     def causes(self) -> tuple[str, ...]:
