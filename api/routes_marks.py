@@ -9,12 +9,12 @@ import msgspec
 from fastapi import APIRouter, Query, Request
 from starlette.responses import Response
 
+from api.cursors import read_stands, write_stands
 from api.errors import ApiError
 from api.gatekeeper import require
 from api.installation import installation
-from api.queries import read_cursor
 from api.schemas import MarkRequest
-from api.store_rows import MarkCount, StoredMark
+from api.store_rows import MarkCount, MarkPlace, StoredMark
 from api.views import json_response
 from ingest.blobs import BlobGone, Blobs
 from ingest.decode_checks import check_marks
@@ -64,14 +64,14 @@ def marks(
 ) -> Response:
     """Every mark, newest first, and how many there are by camera and kind."""
     require(request, "read")
-    reader, skip = installation(request).reader, read_cursor(cursor) or 0
-    found = reader.marks(camera_id, kind, limit + 1, skip)
+    reader = installation(request).reader
+    found = reader.marks(camera_id, kind, limit + 1, read_stands(MarkPlace, cursor))
     counts = [
         view_count(count)
         for count in reader.count_marks()
         if camera_id in ("", count.camera_id) and kind in ("", count.kind)
     ]
-    following = str(skip + limit) if len(found) > limit else None
+    following = write_stands(found[limit - 1].stands) if len(found) > limit else None
     return json_response(encode(MarkList([_view(one) for one in found[:limit]], following, counts)))
 
 

@@ -12,11 +12,12 @@ import msgspec
 from fastapi import APIRouter, Query, Request
 from starlette.responses import Response
 
+from api.cursors import read_stands, write_stands
 from api.errors import ApiError, not_found
 from api.gatekeeper import require
 from api.installation import Installation, installation
-from api.queries import read_cursor, read_time
-from api.store_exposed import sides_of
+from api.queries import read_time
+from api.store_exposed import VisitPlace, place_of, sides_of
 from api.views import json_response, view_part
 from ingest.blobs import BlobGone
 from ingest.messages import Findings, Visit, encode
@@ -99,9 +100,9 @@ def containment(
         attribute = side.partition("=")[0]
         if not installation(request).plan.may_use(attribute):
             raise ApiError(403, f"the plan does not allow {attribute} as a cause", {"attribute": attribute})
-    reader, begun, skip = installation(request).reader, read_time("since", since), read_cursor(cursor) or 0
-    visits = reader.exposed(cause, begun, limit + 1, skip)
-    following = str(skip + limit) if len(visits) > limit else None
+    reader, begun = installation(request).reader, read_time("since", since)
+    visits = reader.exposed(cause, begun, limit + 1, read_stands(VisitPlace, cursor))
+    following = write_stands(place_of(visits[limit - 1])) if len(visits) > limit else None
     return json_response(encode(Exposure(cause, reader.count_exposed(cause, begun), visits[:limit], following)))
 
 

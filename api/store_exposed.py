@@ -3,15 +3,41 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import astuple, dataclass
 from typing import Any
 
 import msgspec
 import sqlalchemy as sa
 
 from api.store_tables import visits
-from ingest.messages import Instant
+from ingest.messages import Instant, Visit
 
 PAIR = " & "  # CONTRACT section 2: the two of a combination
+
+
+@dataclass(frozen=True, slots=True)
+class VisitPlace:
+    """A place in the list of exposed visits, newest first."""
+
+    started_at: int
+    line_id: str
+    part_id: str
+    station_id: str
+
+
+_ORDER = (visits.c.started_at, visits.c.line_id, visits.c.part_id, visits.c.station_id)
+
+
+def exposed_visits(cause: str, since: Instant | None, after: VisitPlace | None) -> sa.Select[Any]:
+    """Visits exposed to a cause, the newest first, behind `after`: in the order of an index, so that a page costs what
+    it shows."""
+    statement: sa.Select[Any] = holding(sa.select(visits), cause, since).order_by(*(one.desc() for one in _ORDER))
+    return statement if after is None else statement.where(sa.tuple_(*_ORDER) < astuple(after))
+
+
+def place_of(visit: Visit) -> VisitPlace:
+    """Where a visit stands in the list."""
+    return VisitPlace(int(visit.started_at), visit.line_id, visit.part_id, visit.station_id)
 
 
 def sides_of(cause: str) -> Sequence[str]:

@@ -9,7 +9,7 @@ from typing import Any
 import sqlalchemy as sa
 
 from api.store import insert_new
-from api.store_rows import StoredMark
+from api.store_rows import MarkPlace, StoredMark
 from api.store_tables import defects, marks
 from ingest.messages import Defect, Instant, Mark, encode, json_decoder
 
@@ -55,10 +55,14 @@ def _mark_rows(defect: Defect, record_sha256: str) -> list[dict[str, Any]]:
     ]
 
 
-def listed_marks(camera_id: str, kind: str) -> sa.Select[Any]:
-    """Marks of a camera and a kind ("" of any), newest first."""
-    newest = (marks.c.recorded_at.desc(), marks.c.record_sha256, marks.c.place)
-    statement = sa.select(marks).order_by(*newest)
+def listed_marks(camera_id: str, kind: str, after: MarkPlace | None) -> sa.Select[Any]:
+    """Marks of a camera and a kind ("" of any), newest record first, behind `after`."""
+    at, record, place = marks.c.recorded_at, marks.c.record_sha256, marks.c.place
+    statement = sa.select(marks).order_by(at.desc(), record, place)
+    if after is not None:
+        same = sa.and_(at == after.recorded_at, sa.tuple_(record, place) > (after.record_sha256, after.place))
+        # Said twice, for the index: a range that an OR alone does not tell.
+        statement = statement.where(at <= after.recorded_at, sa.or_(at < after.recorded_at, same))
     if camera_id:
         statement = statement.where(marks.c.camera_id == camera_id)
     return statement.where(marks.c.kind == kind) if kind else statement
@@ -73,4 +77,6 @@ def counted_marks() -> sa.Select[Any]:
 
 def read_mark(row: Any) -> StoredMark:
     """A row of the table as a typed value."""
-    return StoredMark(row.part_id, row.line_id, Instant(row.recorded_at), row.recorded_by, _MARK.decode(row.body))
+    stands = MarkPlace(row.recorded_at, row.record_sha256, row.place)
+    mark = _MARK.decode(row.body)
+    return StoredMark(row.part_id, row.line_id, Instant(row.recorded_at), row.recorded_by, mark, stands)

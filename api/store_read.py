@@ -9,8 +9,9 @@ import msgspec
 import sqlalchemy as sa
 
 from api.store import open_engine, reaching_store
+from api.store_batches import counted_cases, counted_visits, newest_batches, read_batch
 from api.store_examples import good_frames
-from api.store_exposed import holding
+from api.store_exposed import VisitPlace, exposed_visits, holding
 from api.store_marks import counted_marks, listed_marks, read_mark
 from api.store_rows import (
     AuditEntry,
@@ -19,6 +20,7 @@ from api.store_rows import (
     LoggedOrder,
     Made,
     MarkCount,
+    MarkPlace,
     PartRecord,
     Review,
     StoredMark,
@@ -155,42 +157,11 @@ class StoreReader:
 
     def batches(self, limit: int, before: int | None = None) -> list[BatchCount]:
         """Batches in figures, the one judged last first, of those whose last verdict stands below row `before`."""
-        judged = sa.select(
-            cases.c.batch_id,
-            sa.func.max(cases.c.product).label("product"),
-            sa.func.count(sa.distinct(cases.c.part_id)).label("parts_judged"),
-            *(
-                sa.func.count().filter(cases.c.decision == decision).label(decision)
-                for decision in ("pass", "review", "cannot_tell")
-            ),
-            sa.func.count().filter(cases.c.state == "open").label("open"),
-            sa.func.max(cases.c.event_at).label("last_event_at"),
-            sa.func.max(cases.c.row_id).label("last_row"),
-        ).group_by(cases.c.batch_id)
-        if before is not None:
-            judged = judged.having(sa.func.max(cases.c.row_id) < before)
-        rows = self._rows(judged.order_by(sa.desc("last_row")).limit(limit))
-        made = self._parts_made([row[0] for row in rows])
-        return [
-            BatchCount(
-                batch_id=row.batch_id,
-                product=row.product,
-                parts_made=made.get(row.batch_id, 0),
-                parts_judged=row.parts_judged,
-                passed=getattr(row, "pass"),
-                review=row.review,
-                cannot_tell=row.cannot_tell,
-                open_cases=row.open,
-                last_event_at=Instant(row.last_event_at),
-                last_row=row.last_row,
-            )
-            for row in rows
-        ]
-
-    def _parts_made(self, batch_ids: list[str]) -> dict[str, int]:
-        statement = sa.select(visits.c.batch_id, sa.func.count(sa.distinct(visits.c.part_id)))
-        statement = statement.where(visits.c.batch_id.in_(batch_ids)).group_by(visits.c.batch_id)
-        return {row[0]: int(row[1]) for row in self._rows(statement)}
+        newest = self._rows(newest_batches(limit, before))
+        shown = [row.batch_id for row in newest]
+        decided = {row.batch_id: row for row in self._rows(counted_cases(shown))}
+        made = {row[0]: int(row[1]) for row in self._rows(counted_visits(shown))}
+        return [read_batch(name, row, decided.get(name), made.get(name, 0)) for name, row in newest]
 
     def batch_verdicts(self, batch_id: str) -> list[StoredVerdict]:
         """The last revision of every case of a batch."""
@@ -221,20 +192,18 @@ class StoreReader:
         statement = sa.select(reviews).where(reviews.c.part_id.in_(judged)).order_by(reviews.c.recorded_at)
         return [_review(row) for row in self._rows(statement)]
 
-    def exposed(self, cause: str, since: Instant | None, limit: int, skip: int = 0) -> list[Visit]:
-        """Visits exposed to `cause` (`tool_id=T7`, or a pair), newest first."""
-        order = (visits.c.started_at.desc(), visits.c.line_id, visits.c.part_id, visits.c.station_id)
-        statement = holding(sa.select(visits), cause, since).order_by(*order).limit(limit).offset(skip)
-        return [_visit(row) for row in self._rows(statement)]
+    def exposed(self, cause: str, since: Instant | None, limit: int, after: VisitPlace | None = None) -> list[Visit]:
+        """Visits exposed to `cause` (`tool_id=T7`, or a pair), newest first, behind `after`."""
+        return [_visit(row) for row in self._rows(exposed_visits(cause, since, after).limit(limit))]
 
     def count_exposed(self, cause: str, since: Instant | None) -> int:
         """Parts exposed to `cause`."""
         statement = holding(sa.select(sa.func.count(sa.distinct(visits.c.part_id))), cause, since)
         return int(self._rows(statement)[0][0])
 
-    def marks(self, camera_id: str, kind: str, limit: int, skip: int = 0) -> list[StoredMark]:
-        """Marks of a camera and a kind ("" of any), newest first."""
-        return [read_mark(row) for row in self._rows(listed_marks(camera_id, kind).limit(limit).offset(skip))]
+    def marks(self, camera_id: str, kind: str, limit: int, after: MarkPlace | None = None) -> list[StoredMark]:
+        """Marks of a camera and a kind ("" of any), newest record first, behind `after`."""
+        return [read_mark(row) for row in self._rows(listed_marks(camera_id, kind, after).limit(limit))]
 
     def count_marks(self) -> list[MarkCount]:
         """How many marks there are, by camera and kind."""

@@ -94,7 +94,8 @@ class StoredVerdict:
 @dataclass(frozen=True, slots=True)
 class Case:
     """The state of one (line, gate, part, attempt). `blind`: drawn to be shown without what the model says;
-    `people_wanted`: to how many people it is shown, of whom `people_said` have said defect or ok."""
+    `people_wanted`: to how many people it is shown, of whom `people_said` have said defect or ok; `urgency`,
+    `moves_on_at`, `pressing`: its rank in the queue (api/urgency.py); `cameras` its verdict names: `|side|top|`."""
 
     line_id: str
     gate_id: str
@@ -113,6 +114,9 @@ class Case:
     blind: bool = False
     people_wanted: int = 1
     people_said: int = 0
+    moves_on_at: Instant | None = None
+    pressing: float | None = None
+    cameras: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -157,6 +161,15 @@ class BatchCount:
 
 
 @dataclass(frozen=True, slots=True)
+class MarkPlace:
+    """A place in the list of marks, newest record first."""
+
+    recorded_at: int
+    record_sha256: str
+    place: int
+
+
+@dataclass(frozen=True, slots=True)
 class StoredMark:
     """One mark with the record it came with. `mark.kind` is never left to the record's code here."""
 
@@ -165,6 +178,7 @@ class StoredMark:
     recorded_at: Instant
     recorded_by: str
     mark: Mark
+    stands: MarkPlace
 
 
 @dataclass(frozen=True, slots=True)
@@ -193,7 +207,7 @@ class AuditEntry:
 @dataclass(frozen=True, slots=True)
 class Person:
     """Who is asking. `must_change`: may do nothing before the one-time password is changed; `language`: a tag, empty
-    where the browser's is good; `group`: as the account says; `csrf`: what the forms and scripts of the session send."""
+    where the browser's is good; `group`: as the account says; `csrf`: what forms and scripts of the session send."""
 
     name: str
     role: str

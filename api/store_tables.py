@@ -68,7 +68,12 @@ cases = Table(
     Column("people_wanted", Integer, nullable=False, server_default="1"),
     Column("people_said", Integer, nullable=False, server_default="0"),
     Index("cases_state", "state", "row_id"),
+    Column("moves_on_at", BigInteger),
+    Column("pressing", Float),
+    Column("cameras", Text, nullable=False, server_default=""),
     Index("cases_urgency", "state", "urgency", "row_id"),
+    Index("cases_pressing", "state", "pressing", "row_id"),
+    Index("cases_event", "state", "event_at"),
     Index("cases_part", "part_id"),
     Index("cases_batch", "batch_id", "row_id"),
 )
@@ -198,13 +203,14 @@ holds = Table(
     Column("until", BigInteger, nullable=False),
 )
 
-#: Filters of the queue that people named.
+#: Filters of the queue that people named. The one without a name is what its owner's queue begins with.
 views = Table(
     "views",
     metadata,
     Column("owner", Text, primary_key=True),
     Column("name", Text, primary_key=True),
     Column("query", Text, nullable=False),
+    Column("shared", Boolean, nullable=False, server_default=false()),
 )
 
 tokens = Table(

@@ -14,10 +14,13 @@ import sqlalchemy as sa
 
 from api.blind_draw import Draw
 from api.store import insert_into, insert_new, open_engine, reaching_store
+from api.store_batches import keep_batches
 from api.store_cases import settle_cases
 from api.store_marks import add_defects
+from api.store_rank import PACE_EVERY_MS, latest_visits, rank_cases
 from api.store_rows import Harvest, LoggedOrder, Review, Stored
 from api.store_tables import cases, causes, findings, leases, offsets, orders, reviews, verdicts, visits
+from api.urgency import Ranking
 from ingest.errors import Fenced
 from ingest.messages import Instant, Verdict, Visit, encode
 
@@ -28,10 +31,14 @@ LEASE_MS = 5000  # a dead collector's place is taken after this long
 class StoreWriter:
     """One collector's connection to the store."""
 
-    def __init__(self, url: str, holder: str, draw: Draw = NOTHING_DRAWN) -> None:
+    def __init__(
+        self, url: str, holder: str, draw: Draw = NOTHING_DRAWN, ranking: Ranking | None = None
+    ) -> None:
         self._engine = open_engine(url, writing=True)
         self._holder = holder
         self._draw = draw
+        self._ranking = ranking or Ranking()
+        self._pace_at = Instant(0)
 
     def close(self) -> None:
         """Give the lease back, so that another collector need not wait for it to run out."""
@@ -61,7 +68,14 @@ class StoreWriter:
             _add_evidence(connection, harvest)
             insert_new(connection, reviews, [review_row(review) for review in harvest.reviews])
             settle_cases(connection, harvest)
+            self._rank(connection, harvest, now)
         return stored
+
+    def _rank(self, connection: sa.Connection, harvest: Harvest, now: Instant) -> None:
+        if harvest.visits and now - self._pace_at >= PACE_EVERY_MS:
+            self._ranking.learn(latest_visits(connection))
+            self._pace_at = now
+        rank_cases(connection, harvest, self._ranking)
 
     def _renew_lease(self, connection: sa.Connection, now: Instant) -> bool:
         free = sa.or_(leases.c.holder == self._holder, leases.c.until < int(now))
@@ -97,6 +111,7 @@ def _add_verdicts(connection: sa.Connection, collected: Sequence[tuple[Verdict, 
         connection.execute(sa.insert(verdicts), [_verdict_row(*entry) for entry in numbered])
         _add_causes(connection, numbered)
         _raise_cases(connection, numbered, draw)
+        keep_batches(connection, numbered)
     return Stored(len(new), len(collected) - len(new))
 
 

@@ -89,10 +89,10 @@ def _by_part(reader: StoreReader, camera_id: str) -> Mapping[str, list[StoredMar
 
 
 def _all_marks(reader: StoreReader, camera_id: str) -> Iterator[StoredMark]:
-    skip = 0
-    while page := reader.marks(camera_id, "", _PAGE, skip):
+    behind = None
+    while page := reader.marks(camera_id, "", _PAGE, behind):
         yield from page
-        skip += len(page)
+        behind = page[-1].stands
 
 
 def _gather(reader: StoreReader, by_part: Mapping[str, list[StoredMark]], blobs: Blobs, out: Path) -> _Tables:

@@ -160,8 +160,9 @@ def test_the_store_counts_marks_once_by_kind_and_never_loses_one(store_url: str)
         writer.apply(Harvest(defects=(burrs, dents), reviews=(review,)), now())
     assert reader.count_marks() == [MarkCount("top", "burr", 2, 1), MarkCount("top", "dent", 2, 2)]
     assert {one.part_id for one in reader.marks("top", "dent", 10)} == {"P1", "P2"}
-    assert len(reader.marks("", "", 3)) == 3
-    assert len(reader.marks("", "", 3, skip=3)) == 1
+    first = reader.marks("", "", 3)
+    assert len(first) == 3
+    assert len(reader.marks("", "", 3, first[-1].stands)) == 1
     writer.close()
     reader.close()
     engine = open_engine(store_url, writing=True)

@@ -1,14 +1,31 @@
-"""Indices."""
+"""Indices by which long lists are paged, and of every batch the newest row."""
 
 from __future__ import annotations
+
+import sqlalchemy as sa
+from alembic import op
 
 revision = "0008"
 down_revision = "0007"
 
 
 def upgrade() -> None:
-    """Nothing yet."""
+    """Batches are found in the cases there are."""
+    op.create_table(
+        "batches",
+        sa.Column("batch_id", sa.Text(), primary_key=True),
+        sa.Column("last_row", sa.BigInteger().with_variant(sa.Integer, "sqlite"), nullable=False),
+    )
+    op.execute("INSERT INTO batches (batch_id, last_row) SELECT batch_id, max(row_id) FROM cases GROUP BY batch_id")
+    op.create_index("batches_last", "batches", ["last_row"])
+    op.create_index("marks_recorded", "marks", ["recorded_at", "record_sha256", "place"])
+    op.drop_index("visits_started", "visits")
+    op.create_index("visits_order", "visits", ["started_at", "line_id", "part_id", "station_id"])
 
 
 def downgrade() -> None:
-    """Nothing yet."""
+    """What can be worked out again goes."""
+    op.drop_index("visits_order", "visits")
+    op.create_index("visits_started", "visits", ["started_at"])
+    op.drop_index("marks_recorded", "marks")
+    op.drop_table("batches")
