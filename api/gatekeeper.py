@@ -1,34 +1,38 @@
 """Who is asking? Every request but the health routes passes here, also one for a path that does not exist.
 
-A Bearer token or the session cookie that `/?token=` and `/api/login` set. The body of a request is limited here too.
+A Bearer token or the session cookie that `/?token=`, `/api/login` and the plant's directory set. How often one may ask
+and how large a body may be is limited here too, and what another site makes a browser send is refused.
 """
 
 from __future__ import annotations
 
 import time
-from functools import partial
+from dataclasses import dataclass, replace
 from http.cookies import CookieError, SimpleCookie
-from urllib.parse import urlsplit
 
 from starlette.concurrency import run_in_threadpool
 from starlette.datastructures import Headers
-from starlette.requests import HTTPConnection
-from starlette.responses import RedirectResponse
+from starlette.requests import ClientDisconnect, HTTPConnection
+from starlette.responses import RedirectResponse, Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+from api.csrf import UNSAFE, by_browser, check_origin, check_token, csrf_token
 from api.errors import ApiError, error_response
-from api.installation import Installation, installation
+from api.installation import installation
+from api.limits import Limits
 from api.store import StoreUnavailable
 from api.store_rows import Person
-from api.tokens import Right, may, sha256_of
+from api.tokens import HOUR_MS, Right, may, sha256_of
 from ingest.messages import Instant
 
 COOKIE = "qcfuse_session"
 BODY_BYTES_MAX = 512 * 1024  # the largest body we take is a review with 20 000 points of brush strokes
 REMEMBER_S = 1.0  # a revoked token is worthless after this long
 REMEMBERED_MAX = 1000
-OPEN_PATHS = ("/healthz", "/readyz", "/api/login", "/login")
-UNSAFE = ("POST", "PUT", "PATCH", "DELETE")
+TELL_USE_MS = 60_000.0  # the store hears of a session's use once in a minute: an idle limit is a matter of minutes
+STREAM, STREAM_ASKS_S = "/api/verdicts/stream", 5.0
+OPEN_PATHS = ("/healthz", "/readyz", "/api/login", "/login", "/oidc/login", "/oidc/callback")
+ASKED_BY_PAGES = (STREAM, "/api/overview", "/api/queue", "/api/incidents", "/metrics")
 SECURITY_HEADERS = (
     (b"x-content-type-options", b"nosniff"),
     (b"referrer-policy", b"same-origin"),  # with no-referrer a browser's form says Origin: null
@@ -40,12 +44,22 @@ SECURITY_HEADERS = (
 )
 
 
+@dataclass(slots=True)
+class _Known:
+    """Who a secret is, as it was found a moment ago; of a session also when the store was last told of its use."""
+
+    found_s: float
+    person: Person | None
+    told_at: Instant
+
+
 class Gatekeeper:
     """ASGI middleware: puts the `Person` into `request.state.person`, or answers 401."""
 
-    def __init__(self, app: ASGIApp) -> None:
+    def __init__(self, app: ASGIApp, limits: Limits) -> None:
         self._app = app
-        self._remembered: dict[str, tuple[float, Person | None]] = {}
+        self._limits = limits
+        self._remembered: dict[str, _Known] = {}
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http":
@@ -53,54 +67,93 @@ class Gatekeeper:
             return
         send = _with_headers(send)
         asking = HTTPConnection(scope)
-        path = asking.url.path
         try:
-            person = None if path in ("/healthz", "/readyz") else await self._who(asking)
+            answer, receive = await self._judge(asking, receive)
         except StoreUnavailable as error:
-            await error_response(503, str(error))(scope, receive, send)
-            return
-        opening = path == "/" and "token" in asking.query_params  # the route judges the token itself
-        if person is None and not opening and path not in OPEN_PATHS and not path.startswith("/static/"):
-            await _refuse(scope, receive, send, path)
-            return
+            answer = error_response(503, str(error))
+        except ApiError as error:
+            answer = error_response(error.status, error.message, error.detail, error.headers)
+            if error.status == 429:
+                installation(asking).metrics.refused.labels(reason="too_many").inc()
+        if answer is not None:
+            await answer(scope, receive, send)
+        elif asking.url.path == STREAM:
+            await self._app(scope, receive, self._while_known(asking, send))
+        else:
+            await self._app(scope, _limited(receive), send)
+
+    async def _judge(self, asking: HTTPConnection, receive: Receive) -> tuple[Response | None, Receive]:
+        """What to answer instead of what was asked for, if anything. Raises ApiError, StoreUnavailable."""
+        path, headers = asking.url.path, asking.headers
+        self._limits.check_address(path, asking.client.host if asking.client else "")
+        person = None if path in ("/healthz", "/readyz") else await self._who(asking)
+        if person is not None:
+            self._limits.check_person(path, person.name)
+        elif not _is_open(asking):
+            return _refuse(asking), receive
         if person is not None and person.must_change and not _leads_to_the_change(path):
-            await _ask_to_change(scope, receive, send, path)
-            return
-        if scope["method"] in UNSAFE and not _same_origin(asking.headers):
-            await error_response(403, "a browser of another site may not do this")(scope, receive, send)
-            return
-        if b"%00" in scope.get("query_string", b"") or "\0" in path:
-            await error_response(422, "the address holds a NUL character, which no id does")(scope, receive, send)
-            return
-        if int(asking.headers.get("content-length") or 0) > BODY_BYTES_MAX:
-            await error_response(413, f"the body is larger than {BODY_BYTES_MAX} bytes")(scope, receive, send)
-            return
-        scope.setdefault("state", {})["person"] = person
-        await self._app(scope, _limited(receive), send)
+            return _ask_to_change(asking), receive
+        if asking.scope["method"] in UNSAFE:
+            check_origin(headers)
+            if person is not None and person.csrf and path not in OPEN_PATHS:
+                receive = await check_token(headers, receive, person.csrf)
+        if b"%00" in asking.scope.get("query_string", b"") or "\0" in path:
+            raise ApiError(422, "the address holds a NUL character, which no id does")
+        if int(headers.get("content-length") or 0) > BODY_BYTES_MAX:
+            raise ApiError(413, f"the body is larger than {BODY_BYTES_MAX} bytes")
+        asking.scope.setdefault("state", {})["person"] = person
+        return None, receive
 
     async def _who(self, asking: HTTPConnection) -> Person | None:
         scheme, _, token = asking.headers.get("authorization", "").partition(" ")
         if scheme.lower() == "bearer" and token.strip():
-            return await self._remember("token", token.strip(), asking)
+            return (await self._look_up("token", token.strip(), asking)).person
         session = session_of(asking.headers)
-        return await self._remember("session", session, asking) if session else None
+        if not session:
+            return None
+        known, now = await self._look_up("session", session, asking), installation(asking).now()
+        if known.person is not None and now - known.told_at > TELL_USE_MS and not _asks_by_itself(asking):
+            known.told_at = now
+            await run_in_threadpool(installation(asking).people.use_session, sha256_of(session), now)
+        return known.person
 
-    async def _remember(self, kind: str, secret: str, asking: HTTPConnection) -> Person | None:
+    async def _look_up(self, kind: str, secret: str, asking: HTTPConnection) -> _Known:
         digest = sha256_of(secret)
         known = self._remembered.get(kind + digest)
-        if known and time.monotonic() - known[0] < REMEMBER_S:
-            return known[1]
+        if known and time.monotonic() - known.found_s < REMEMBER_S:
+            return known
         here = installation(asking)
-        find = here.desk.person_of_token if kind == "token" else partial(_person_of_session, here)
-        person = await run_in_threadpool(find, digest, here.now())
+        now = here.now()
+        if kind == "token":
+            known = _Known(time.monotonic(), await run_in_threadpool(here.desk.person_of_token, digest, now), now)
+        else:
+            idle_ms = here.settings.login_idle_h * HOUR_MS
+            session = await run_in_threadpool(here.people.session, digest, now, idle_ms)
+            person = replace(session.person, csrf=csrf_token(secret)) if session else None
+            known = _Known(time.monotonic(), person, session.seen_at if session else now)
         if len(self._remembered) >= REMEMBERED_MAX:
             self._remembered.clear()
-        self._remembered[kind + digest] = (time.monotonic(), person)
-        return person
+        self._remembered[kind + digest] = known
+        return known
 
+    def _while_known(self, asking: HTTPConnection, send: Send) -> Send:
+        """Let a stream go, which has no end of its own, when whoever began it may no longer see it."""
+        asked_s = time.monotonic()
 
-def _person_of_session(here: Installation, digest: str, now: Instant) -> Person | None:
-    return here.desk.person_of_session(digest, now) or here.people.person_of_session(digest, now)
+        async def send_while_known(message: Message) -> None:
+            nonlocal asked_s
+            if time.monotonic() - asked_s > STREAM_ASKS_S:
+                asked_s = time.monotonic()
+                try:
+                    gone = await self._who(asking) is None
+                except StoreUnavailable:
+                    gone = False  # the stream itself waits for the store
+                if gone:
+                    await send({"type": "http.response.body", "body": b"", "more_body": False})
+                    raise ClientDisconnect
+            await send(message)
+
+        return send_while_known
 
 
 def session_of(headers: Headers) -> str:
@@ -128,37 +181,39 @@ def require(asking: HTTPConnection, right: Right) -> Person:
     return person
 
 
-def _same_origin(headers: Headers) -> bool:
-    """A browser tells where a request comes from (OWASP, CSRF prevention: verifying the origin), and sends the cookie,
-    SameSite=Lax, with no other site's POST. A client that is no browser has no cookie that somebody could misuse."""
-    origin = headers.get("origin")
-    return origin is None or urlsplit(origin).netloc == headers.get("host", "")
+def _is_open(asking: HTTPConnection) -> bool:
+    path = asking.url.path
+    opening = path == "/" and "token" in asking.query_params  # the route judges the token itself
+    return opening or path in OPEN_PATHS or path.startswith("/static/")
+
+
+def _asks_by_itself(asking: HTTPConnection) -> bool:
+    """Is it what an open page asks for with nobody before it?"""
+    path = asking.url.path
+    return by_browser(asking.headers) and (path in ASKED_BY_PAGES or path.endswith("/hold"))
 
 
 def _leads_to_the_change(path: str) -> bool:
-    return path in ("/account", "/api/account", "/api/logout", "/api/me") or path.startswith("/static/")
+    leading = ("/account", "/api/account", "/api/account/language", "/api/logout", "/api/me")
+    return path in leading or path in OPEN_PATHS or path.startswith("/static/")
 
 
-async def _ask_to_change(scope: Scope, receive: Receive, send: Send, path: str) -> None:
-    if _wants_page(scope, path):
-        await RedirectResponse("/account", 303)(scope, receive, send)
-        return
-    await error_response(403, "change your one-time password first: POST /api/account")(scope, receive, send)
+def _ask_to_change(asking: HTTPConnection) -> Response:
+    if _wants_page(asking):
+        return RedirectResponse("/account", 303)
+    return error_response(403, "change your one-time password first: POST /api/account")
 
 
-def _wants_page(scope: Scope, path: str) -> bool:
-    accepted = "text/html" in Headers(scope=scope).get("accept", "")
-    return accepted and not path.startswith("/api/") and scope["method"] == "GET"
+def _wants_page(asking: HTTPConnection) -> bool:
+    accepted = "text/html" in asking.headers.get("accept", "")
+    return accepted and not asking.url.path.startswith("/api/") and asking.scope["method"] == "GET"
 
 
-async def _refuse(scope: Scope, receive: Receive, send: Send, path: str) -> None:
-    if _wants_page(scope, path):
-        await RedirectResponse("/login", 303)(scope, receive, send)
-        return
+def _refuse(asking: HTTPConnection) -> Response:
+    if _wants_page(asking):
+        return RedirectResponse("/login", 303)
     headers = {"WWW-Authenticate": "Bearer"}
-    await error_response(401, "this needs a token: `qcfuse token NAME --role ...` makes one", headers=headers)(
-        scope, receive, send
-    )
+    return error_response(401, "this needs a token: `qcfuse token NAME --role ...` makes one", headers=headers)
 
 
 def _limited(receive: Receive) -> Receive:

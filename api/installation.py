@@ -16,13 +16,15 @@ from api.clock import UNIVERSAL
 from api.collect import Collector, wall_clock
 from api.languages import SPEAKS_ENGLISH, Languages
 from api.metrics import Metrics
-from api.passwords import FREE_FAILURES_ADDRESS, Patience
+from api.passwords import FREE_FAILURES_ADDRESS, Patience, Strangers
 from api.publish import Publisher
+from api.reader import say
 from api.road import (
     Heartbeat,
     RoleHealth,
     heartbeats,
     incidents_told,
+    model_missing,
     notices_of_roles,
     role_health,
     troubles_of_roles,
@@ -60,6 +62,7 @@ class Installation:
     metrics: Metrics
     patience: Patience = field(default_factory=Patience)  # with names
     addresses: Patience = field(default_factory=lambda: Patience(FREE_FAILURES_ADDRESS))
+    strangers: Strangers = field(default_factory=Strangers)
     languages: Languages = SPEAKS_ENGLISH
     zone: ZoneInfo = UNIVERSAL
     one_decision: threading.Lock = field(default_factory=threading.Lock)  # looked up and recorded, one at a time
@@ -87,9 +90,9 @@ class Installation:
         if state.trouble:
             troubles.append(f"collector: {state.trouble}")
         elif age_ms > self.settings.stale_ms:
-            troubles.append(f"collector: silent for {age_ms / 1000:.0f} s")
+            troubles.append(say("{role}: silent for {seconds} s", role="collector", seconds=round(age_ms / 1000)))
         elif state.lag_records > LAG_RECORDS_MAX:
-            troubles.append(f"collector: {state.lag_records} records behind")
+            troubles.append(say("collector: {records} records behind", records=state.lag_records))
         return troubles
 
     def notices(self) -> list[str]:
@@ -97,6 +100,10 @@ class Installation:
         beats = self._fresh_beats()
         told = [*notices_of_roles(beats), *filter(None, map(say_capacity, capacity_told(beats)))]
         return told + [what for one in self.incidents() if isinstance(what := one.get("what"), str)]
+
+    def model_missing(self) -> str:
+        """Why no model judges, in a sentence; empty where one does."""
+        return model_missing(self._fresh_beats())
 
     def incidents(self) -> list[dict[str, Any]]:
         """What is going wrong now, as the judges at work tell it."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 import secrets
 import threading
 import time
+from collections.abc import Callable
 
 from argon2 import PasswordHasher
 from argon2.exceptions import Argon2Error, InvalidHashError
@@ -22,21 +23,27 @@ _AT_ONCE = threading.Semaphore(2)  # each takes 64 MiB: whoever floods the log-i
 _NOBODY = _hasher.hash(secrets.token_urlsafe(16))  # verified for a name that nobody has, so that it takes as long
 
 
-def hash_password(password: str) -> str:
-    """The hash to keep. Raises BadInput for a password that is too short or too long."""
-    if not PASSWORD_CHARACTERS_MIN <= len(password) <= PASSWORD_CHARACTERS_MAX:
+def hash_password(password: str, chosen: bool = True) -> str:
+    """The hash to keep. Raises BadInput for a password that is too short or too long, where it is `chosen` now."""
+    if chosen and not PASSWORD_CHARACTERS_MIN <= len(password) <= PASSWORD_CHARACTERS_MAX:
         raise BadInput(f"a password has {PASSWORD_CHARACTERS_MIN} to {PASSWORD_CHARACTERS_MAX} characters")
-    return _hasher.hash(password)
+    with _AT_ONCE:
+        return _hasher.hash(password)
+
+
+def is_stale(password_hash: str) -> bool:
+    """Was it made with other parameters than those of today?"""
+    return _hasher.check_needs_rehash(password_hash)
 
 
 def is_password(password: str, password_hash: str | None) -> bool:
-    """Is it this hash's password? With None it takes as long and is not."""
+    """Is it this hash's password? With None, or none kept, it takes as long and is not."""
     try:
         with _AT_ONCE:
             good = _hasher.verify(password_hash or _NOBODY, password)
     except (Argon2Error, InvalidHashError):
         return False
-    return good and password_hash is not None
+    return good and bool(password_hash)
 
 
 def one_time_secret() -> str:
@@ -89,3 +96,24 @@ class Patience:
         if count < self._free:
             return 0.0
         return at + min(WAIT_MAX_S, WAIT_S * 2.0 ** min(count - self._free, 30))
+
+
+class Strangers:
+    """Counts what comes from nobody we know, so that it is told now and then and not each time."""
+
+    def __init__(self, every_s: float = 3600.0, clock: Callable[[], float] = time.monotonic) -> None:
+        self._every_s = every_s
+        self._clock = clock
+        self._count = 0
+        self._told_at = -every_s
+        self._turn = threading.Lock()
+
+    def one_more(self) -> int:
+        """How many since it was told last, when it is time to tell; else 0."""
+        with self._turn:
+            self._count += 1
+            now = self._clock()
+            if now - self._told_at < self._every_s:
+                return 0
+            count, self._count, self._told_at = self._count, 0, now
+            return count

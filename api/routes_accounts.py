@@ -1,4 +1,4 @@
-"""Accounts over HTTP: one's own password, and for admins everybody's account."""
+"""Accounts over HTTP: one's own password and language, and for admins everybody's account."""
 
 from __future__ import annotations
 
@@ -9,10 +9,10 @@ from starlette.responses import Response
 from api.errors import ApiError, not_found
 from api.gatekeeper import person_of, require, session_of
 from api.installation import Installation, installation
-from api.passwords import hash_password, is_password, one_time_secret
-from api.people import HUMAN_ROLES, new_account
-from api.routes_people import begin_account_session, seconds
-from api.schemas import PasswordRequest, PersonChange, PersonRequest
+from api.log_in import begin_account_session, check_patience
+from api.passwords import hash_password, is_password
+from api.people import Refused, Wish, add, change, new_account, said_of
+from api.schemas import LanguageRequest, PasswordRequest, PersonChange, PersonRequest
 from api.store_people import Account
 from api.store_rows import Person
 from api.views import json_response, list_response
@@ -22,13 +22,17 @@ router = APIRouter(tags=["people"])
 
 
 class PersonView(msgspec.Struct, frozen=True):
-    """An account as admins see it."""
+    """An account as admins see it. `directory`: logs in by the plant's own directory, which keeps the password."""
 
     name: str
     role: str
     disabled: bool
     must_change: bool
     made_at: Instant
+    display_name: str
+    group: str
+    language: str
+    directory: bool
 
 
 class SecretAnswer(msgspec.Struct, frozen=True):
@@ -38,14 +42,21 @@ class SecretAnswer(msgspec.Struct, frozen=True):
     one_time_password: str | None
 
 
+def own_account(request: Request, person: Person) -> Account | None:
+    """The account of whoever asks; None for a token."""
+    return installation(request).people.account(person.name) if session_of(request.headers) else None
+
+
 @router.post("/api/account", status_code=204)
 def change_password(request: Request, asked: PasswordRequest) -> Response:
     """Change one's own password. Every other session of the account ends, this one begins anew."""
     person, here = person_of(request), installation(request)
-    account = here.people.account(person.name) if session_of(request.headers) else None
+    account = own_account(request, person)
     if account is None:
         raise ApiError(409, "you came with a token, which has no password: `qcfuse token` makes and revokes tokens")
-    check_patience(here, key := f"name {person.name}")
+    if account.directory_id:
+        raise ApiError(409, "the plant's directory keeps your password: change it there")
+    check_patience(here, here.patience.wait_s(key := f"name {person.name}"))
     here.patience.failed(key)
     if not is_password(asked.password, account.password_hash):
         raise ApiError(403, "that is not your password")
@@ -55,19 +66,20 @@ def change_password(request: Request, asked: PasswordRequest) -> Response:
     here.people.change(person.name, password_hash=hash_password(asked.new_password), must_change=False)
     here.audit(person, "password_changed", person.name)
     answer = Response(status_code=204)
-    begin_account_session(here, account, answer, request.url.scheme == "https")
+    begin_account_session(request, account, answer)
     return answer
 
 
-def check_patience(here: Installation, *keys: str) -> None:
-    """Raises ApiError 429 while one of these must wait."""
-    if wait_s := here.patience.wait_s(*keys):
-        here.metrics.refused.labels(reason="too_many").inc()
-        raise ApiError(429, f"too many attempts: try again in {seconds(wait_s)} s", None, _retry_after(wait_s))
-
-
-def _retry_after(wait_s: float) -> dict[str, str]:
-    return {"Retry-After": str(seconds(wait_s))}
+@router.post("/api/account/language", status_code=204)
+def choose_language(request: Request, asked: LanguageRequest) -> Response:
+    """Choose the language of one's own screens; empty: the browser's own."""
+    person, here = person_of(request), installation(request)
+    if own_account(request, person) is None:
+        raise ApiError(409, "you came with a token, which keeps no language: the browser's is taken")
+    _check_language(here, asked.language)
+    here.people.change(person.name, language=asked.language)
+    here.audit(person, "language_chosen", person.name, asked.language)
+    return Response(status_code=204)
 
 
 @router.get("/api/people")
@@ -78,48 +90,49 @@ def people(request: Request) -> Response:
 
 
 @router.post("/api/people", status_code=201)
-def add(request: Request, asked: PersonRequest) -> Response:
+def add_one(request: Request, asked: PersonRequest) -> Response:
     """A new account. The answer holds its one-time password, which is shown this once."""
     admin, here = require(request, "people"), installation(request)
-    account, secret = new_account(asked.name, asked.role, here.now())
-    if not here.people.add(account):
-        raise ApiError(409, f"there is a {asked.name} already")
-    here.audit(admin, "person_added", account.name, f"role {account.role}")
+    wish = Wish(asked.role, display_name=asked.display_name, group_name=asked.group, language=asked.language)
+    account, secret = new_account(asked.name, here.now(), wish)
+    _check_language(here, wish.language)
+    try:
+        add(here.people, account)
+    except Refused as error:
+        raise ApiError(409, str(error)) from error
+    here.audit(admin, "person_added", account.name, said_of(account))
     return json_response(encode(SecretAnswer(_view(account), secret)), 201)
 
 
 @router.post("/api/people/{name:path}")
-def change(request: Request, name: str, asked: PersonChange) -> Response:
-    """Change an account: role, disabled, or a new one-time password. Its sessions end."""
+def change_one(request: Request, name: str, asked: PersonChange) -> Response:
+    """Change an account: role, disabled, group, names, language, or a new one-time password. With another role, when it
+    is shut, or with a new password its sessions end."""
     admin, here = require(request, "people"), installation(request)
-    if here.people.account(name) is None:
+    account = here.people.account(name)
+    if account is None:
         raise not_found(f"there is no {name}")
-    changes, secret = _changes(admin, name, asked)
-    here.people.change(name, **changes)
-    said = ", ".join(f"{what} {value}" for what, value in changes.items() if what in ("role", "disabled"))
-    here.audit(admin, "person_changed", name, ", ".join(filter(None, (said, "one-time password" if secret else ""))))
+    if name == admin.name and not (asked.role is None and asked.disabled is None):
+        raise ApiError(409, "nobody changes the own role or shuts the own account: ask another admin")
+    wish = Wish(asked.role, asked.disabled, asked.reset, asked.display_name, asked.group, asked.language)
+    _check_language(here, wish.language)
+    try:
+        said, secret = change(here.people, account, wish)
+    except Refused as error:
+        raise ApiError(409, str(error)) from error
+    here.audit(admin, "person_changed", name, said)
     changed = here.people.account(name)
     assert changed is not None
     return json_response(encode(SecretAnswer(_view(changed), secret)))
 
 
-def _changes(admin: Person, name: str, asked: PersonChange) -> tuple[dict[str, object], str | None]:
-    changes: dict[str, object] = {}
-    if asked.role is not None:
-        if asked.role not in HUMAN_ROLES:
-            raise ApiError(422, f"role: no role of a person; there are {', '.join(HUMAN_ROLES)}")
-        changes["role"] = asked.role
-    if asked.disabled is not None:
-        changes["disabled"] = asked.disabled
-    if changes and name == admin.name:
-        raise ApiError(409, "nobody changes the own role or shuts the own account: ask another admin")
-    secret = one_time_secret() if asked.reset else None
-    if secret is not None:
-        changes |= {"password_hash": hash_password(secret), "must_change": True}
-    if not changes:
-        raise ApiError(422, "nothing is to change: give role, disabled or reset")
-    return changes, secret
+def _check_language(here: Installation, language: str | None) -> None:
+    if language and language not in here.languages.spoken:
+        raise ApiError(422, f"language: there are {', '.join(sorted(here.languages.spoken))}")
 
 
 def _view(account: Account) -> PersonView:
-    return PersonView(account.name, account.role, account.disabled, account.must_change, account.made_at)
+    return PersonView(
+        account.name, account.role, account.disabled, account.must_change, account.made_at, account.display_name,
+        account.group_name, account.language, bool(account.directory_id),
+    )  # fmt: skip

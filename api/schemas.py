@@ -47,11 +47,20 @@ class PasswordRequest(Incoming):
     new_password: Secret
 
 
+class LanguageRequest(Incoming):
+    """The language of one's own screens: a tag, or empty for the browser's own."""
+
+    language: Name
+
+
 class PersonRequest(Incoming):
     """A new account."""
 
     name: Name
     role: Name
+    display_name: Name | None = None
+    group: Name | None = None
+    language: Name | None = None
 
 
 class PersonChange(Incoming):
@@ -60,6 +69,9 @@ class PersonChange(Incoming):
     role: Name | None = None
     disabled: bool | None = None
     reset: bool = False
+    display_name: Name | None = None
+    group: Name | None = None
+    language: Name | None = None
 
 
 class MarkBoxRequest(Incoming):

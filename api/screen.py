@@ -14,10 +14,10 @@ from api.curves import draw_curves
 from api.errors import ApiError, not_found
 from api.gatekeeper import person_of, require
 from api.installation import Installation, installation
+from api.log_in import begin_session
 from api.pages import render
 from api.queries import read_time
 from api.road import verdicts_stopped
-from api.routes_people import begin_session
 from api.routes_plant import ModeView, mode_now
 from api.store_exposed import sides_of
 from api.store_rows import Case, PartRecord, Person
@@ -47,11 +47,13 @@ class PromiseLine(msgspec.Struct, frozen=True):
 
 class Overview(msgspec.Struct, frozen=True):
     """What the screen asks every few seconds. `waiting`: keys of the newest open cases, `part|gate|attempt`;
-    `stopped_since`: when the judge gave its last sign of life, where it is silent."""
+    `stopped_since`: when the judge gave its last sign of life, where it is silent; `model_missing`: why it has no model
+    to judge with, where it has none."""
 
     mode: ModeView
     troubles: list[str]
     stopped_since: Instant | None
+    model_missing: str
     notices: list[str]
     open: int
     waiting: list[str]
@@ -74,7 +76,7 @@ def queue(request: Request, token: str = "") -> Response:
     """The queue. With `?token=` a session begins and the token leaves the address line."""
     if token:
         answer = RedirectResponse("/", 303)
-        if begin_session(installation(request), token, answer, request.url.scheme == "https") is None:
+        if begin_session(request, token, answer) is None:
             refused = "This token is not good here. It may have ended or been revoked."
             return HTMLResponse(render("login.html", refused=refused, name="", token_refused=True), 401)
         return answer
@@ -122,6 +124,7 @@ def overview(request: Request) -> Response:
                 mode=mode_now(here),
                 troubles=here.troubles(),
                 stopped_since=verdicts_stopped(here.roles(), here.now()),
+                model_missing=here.model_missing(),
                 notices=here.notices(),
                 open=open_cases,
                 waiting=[f"{case.part_id}|{case.gate_id}|{case.attempt}" for case in waiting],

@@ -11,10 +11,10 @@ from starlette.responses import HTMLResponse, RedirectResponse, Response
 from api.errors import ApiError
 from api.gatekeeper import person_of, require, session_of
 from api.installation import installation
+from api.log_in import log_in
 from api.pages import render
 from api.passwords import PASSWORD_CHARACTERS_MIN
 from api.people import HUMAN_ROLES
-from api.routes_people import log_in
 from api.screen import page_of
 
 router = APIRouter(include_in_schema=False)

@@ -1,4 +1,4 @@
-"""Tokens, sessions, reviews and the audit trail: what people are, what they did. Secrets are kept only as hashes."""
+"""Tokens, reviews and the audit trail: what people are, what they did. Secrets are kept only as hashes."""
 
 from __future__ import annotations
 
@@ -7,8 +7,9 @@ import sqlalchemy as sa
 from api.store import TwoHands, insert_new, reaching_store
 from api.store_cases import settle_cases
 from api.store_marks import add_defects
+from api.store_people import is_account, lock_names
 from api.store_rows import AuditEntry, Harvest, Person, Review
-from api.store_tables import audit, reviews, sessions, tokens
+from api.store_tables import audit, reviews, tokens
 from api.store_write import review_row
 from ingest.messages import Instant
 
@@ -16,9 +17,13 @@ from ingest.messages import Instant
 class Desk(TwoHands):
     """Every method raises StoreUnavailable when the store is away."""
 
-    def add_token(self, token_sha256: str, person: Person, made_at: Instant, ends_at: Instant | None) -> None:
-        """Keep a new token of a person; earlier ones of the same name stay good until they end or are revoked."""
+    def add_token(self, token_sha256: str, person: Person, made_at: Instant, ends_at: Instant | None) -> bool:
+        """Keep a new token of a person; earlier ones of the same name stay good until they end or are revoked. False:
+        an account has this name, and the two would count as one author."""
         with reaching_store(), self._engine.begin() as connection:
+            lock_names(connection)
+            if is_account(connection, person.name):
+                return False
             connection.execute(
                 sa.insert(tokens).values(
                     token_sha256=token_sha256,
@@ -29,6 +34,7 @@ class Desk(TwoHands):
                     revoked=False,
                 )
             )
+        return True
 
     def revoke_tokens(self, name: str) -> int:
         """Make every token of this name worthless, and the sessions begun with them. Returns how many there were."""
@@ -40,34 +46,11 @@ class Desk(TwoHands):
         """Whose token this is, if it is good now."""
         return self._person(sa.select(tokens.c.name, tokens.c.role).where(tokens.c.token_sha256 == token_sha256), now)
 
-    def person_of_session(self, session_sha256: str, now: Instant) -> Person | None:
-        """Whose session this is, if it and the token that began it are good now."""
-        statement = (
-            sa.select(tokens.c.name, tokens.c.role)
-            .join(sessions, sessions.c.token_sha256 == tokens.c.token_sha256)
-            .where(sessions.c.session_sha256 == session_sha256, sessions.c.ends_at > int(now))
-        )
-        return self._person(statement, now)
-
     def _person(self, statement: sa.Select[str, str], now: Instant) -> Person | None:
         unended = sa.or_(tokens.c.ends_at.is_(None), tokens.c.ends_at > int(now))
         with reaching_store(), self._reading.connect() as connection:
             row = connection.execute(statement.where(tokens.c.revoked.is_(False), unended)).first()
         return Person(row[0], row[1]) if row else None
-
-    def begin_session(self, session_sha256: str, token_sha256: str, now: Instant, ends_at: Instant) -> None:
-        """Keep a session, and forget those that have ended."""
-        with reaching_store(), self._engine.begin() as connection:
-            connection.execute(sa.delete(sessions).where(sessions.c.ends_at <= int(now)))
-            connection.execute(
-                sa.insert(sessions).values(
-                    session_sha256=session_sha256, token_sha256=token_sha256, ends_at=int(ends_at)
-                )
-            )
-
-    def end_session(self, session_sha256: str) -> None:
-        with reaching_store(), self._engine.begin() as connection:
-            connection.execute(sa.delete(sessions).where(sessions.c.session_sha256 == session_sha256))
 
     def add_review(self, review: Review) -> None:
         """Show a review at once; the collector finds it again on the log and changes nothing."""

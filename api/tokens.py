@@ -18,22 +18,22 @@ from ingest.messages import Instant
 from ingest.settings import Settings
 
 Role = Literal["inspector", "qa", "engineer", "machine", "admin"]
-Right = Literal["read", "review", "stop", "resume", "promote", "audit", "people"]
+Right = Literal["read", "review", "stop", "resume", "promote", "audit", "people", "quality"]
 
 ROLES: tuple[str, ...] = get_args(Role)
 
 #: Anyone who works at the line may stop the system; starting it again is for those who answer for quality.
 RIGHTS: dict[str, frozenset[Right]] = {
     "inspector": frozenset({"read", "review", "stop"}),
-    "qa": frozenset({"read", "review", "stop", "resume", "audit"}),
+    "qa": frozenset({"read", "review", "stop", "resume", "audit", "quality"}),
     "engineer": frozenset({"read", "stop", "promote", "audit"}),
     "machine": frozenset({"read"}),
-    "admin": frozenset({"read", "review", "stop", "resume", "promote", "audit", "people"}),
+    "admin": frozenset({"read", "review", "stop", "resume", "promote", "audit", "people", "quality"}),
 }
 
 NAME_CHARACTERS_MAX = 80
-SESSION_MS = 12 * 3_600_000  # a shift and its handover
-DAY_MS = 86_400_000
+HOUR_MS = 3_600_000
+DAY_MS = 24 * HOUR_MS
 
 
 def sha256_of(secret: str) -> str:
@@ -58,7 +58,9 @@ def issue_token(settings: Settings, name: str, role: str, by: str = "cli", days:
     desk = Desk(settings.store)
     try:
         ends_at = None if days is None else Instant(now + days * DAY_MS)
-        desk.add_token(sha256_of(token), Person(name, role), now, ends_at)
+        if not desk.add_token(sha256_of(token), Person(name, role), now, ends_at):
+            raise BadInput(f"token: {name} is somebody's account; give the token another name, so that what both do is "
+                           "told apart")  # fmt: skip
         desk.write_audit(AuditEntry(now, by, "", "token_made", name, f"role {role}"))
     finally:
         desk.close()

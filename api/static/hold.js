@@ -16,7 +16,7 @@ const holding = {
   },
 
   letGo() {
-    if (this.mine) fetch("/api/parts/" + pathOf(partId) + "/hold", {method: "DELETE", credentials: "same-origin", keepalive: true}).catch(() => {});
+    if (this.mine) fetch("/api/parts/" + pathOf(partId) + "/hold", {method: "DELETE", credentials: "same-origin", keepalive: true, headers: withToken()}).catch(() => {});
     this.mine = false;
   },
 };
