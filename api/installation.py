@@ -11,6 +11,7 @@ from zoneinfo import ZoneInfo
 
 from starlette.requests import HTTPConnection
 
+from api.blind_draw import Draw
 from api.certificates import capacity_told, certificates_now
 from api.clock import UNIVERSAL
 from api.collect import Collector, wall_clock
@@ -30,7 +31,9 @@ from api.road import (
     troubles_of_roles,
 )
 from api.store_desk import Desk
+from api.store_exercises import ExerciseStore
 from api.store_people import PeopleStore
+from api.store_quality import QualityStore
 from api.store_queue import QueueStore
 from api.store_read import StoreReader
 from api.store_rows import AuditEntry, Person
@@ -59,6 +62,9 @@ class Installation:
     people: PeopleStore
     collector: Collector
     broadcaster: Broadcaster
+    quality: QualityStore
+    exercises: ExerciseStore
+    draw: Draw
     metrics: Metrics
     patience: Patience = field(default_factory=Patience)  # with names
     addresses: Patience = field(default_factory=lambda: Patience(FREE_FAILURES_ADDRESS))

@@ -72,6 +72,10 @@ _environment.filters |= {
     "time": words.say_time,
     "when": _when,
     "decision": words.say_decision,
+    "outcome": words.say_outcome,
+    "found_by": words.say_found_by,
+    "role": words.say_role,
+    "attribute": words.say_attribute,
     "path": _path,
     "figure": _figure,
 }

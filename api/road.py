@@ -12,11 +12,11 @@ from typing import Any
 
 import msgspec
 
+from api.reader import say
 from ingest.messages import Instant, json_decoder
 from ingest.settings import Settings
 
 HEARTBEAT_BYTES_MAX = 65536
-NO_MODEL = "No model is ready: every part goes to a person"  # the judge's only problem
 VERDICTS_COME_FROM = "fusion"
 
 
@@ -65,8 +65,21 @@ def role_health(beats: Iterable[Heartbeat], now: Instant, stale_ms: int) -> list
 
 def notices_of_roles(beats: Iterable[Heartbeat]) -> list[str]:
     """What living roles say is wrong with what they were given (a model that does not open ...), each once."""
-    told = {(beat.role, problem) for beat in beats if isinstance(problem := beat.state.get("problem"), str) and problem}
-    return sorted(f"{NO_MODEL} ({problem})" if role == "fusion" else f"{role}: {problem}" for role, problem in told)
+    return sorted(
+        say("No model is ready: every part goes to a person") + f" ({problem})"
+        if role == VERDICTS_COME_FROM
+        else f"{role}: {problem}"
+        for role, problem in _problems(beats)
+    )
+
+
+def model_missing(beats: Iterable[Heartbeat]) -> str:
+    """Why the judge has no model to judge with, its only problem; empty where it has one."""
+    return next((problem for role, problem in sorted(_problems(beats)) if role == VERDICTS_COME_FROM), "")
+
+
+def _problems(beats: Iterable[Heartbeat]) -> set[tuple[str, str]]:
+    return {(beat.role, problem) for beat in beats if isinstance(problem := beat.state.get("problem"), str) and problem}
 
 
 def incidents_told(beats: Iterable[Heartbeat]) -> list[dict[str, Any]]:
@@ -92,5 +105,9 @@ def verdicts_stopped(roles: Iterable[RoleHealth], now: Instant) -> Instant | Non
 def troubles_of_roles(roles: Iterable[RoleHealth], needed: Iterable[str]) -> list[str]:
     """Sentences about roles that are needed, or were here before, and are silent now."""
     known = {role.role: role for role in roles}
-    silent = [f"{name}: no sign of life" for name in needed if name not in known]
-    return silent + [f"{role.role}: silent for {role.age_ms / 1000:.0f} s" for role in known.values() if not role.fresh]
+    never = [say("{role}: no sign of life", role=name) for name in needed if name not in known]
+    return never + [
+        say("{role}: silent for {seconds} s", role=role.role, seconds=round(role.age_ms / 1000))
+        for role in known.values()
+        if not role.fresh
+    ]

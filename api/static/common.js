@@ -1,9 +1,26 @@
 "use strict";
-// What every screen shares: ages, the state of the road, the mode.
+// What every screen shares: the reader's language, the plant's clock, asking the server. The road's state: road.js.
 
-const ANSWER_MS = 8000; // an answer that takes longer is none: the connection is told as lost
+const spoken = globalThis.language || {code: "en", decimal: ".", months: "Jan Feb Mar Apr May Jun Jul Aug Sep Oct Nov Dec".split(" "), day: "{day} {month}", date: "{day} {month} {year}", texts: {}};
+const plurals = new Intl.PluralRules(spoken.code);
 
-const decisionWords = {pass: "Pass", review: "Review", cannot_tell: "Cannot tell"};
+/** A text of the screen in the reader's language, its {names} filled in; {count} chooses the plural form. */
+function tr(text, values = {}) {
+  let said = spoken.texts[text] || text;
+  if (typeof said !== "string") said = said[plurals.select(Number(values.count) || 0)] || said.other;
+  return said.replace(/\{(\w+)\}/g, (whole, name) => {
+    if (!(name in values)) return whole;
+    const value = values[name];
+    return typeof value === "number" && !Number.isInteger(value) ? decimal(value) : String(value);
+  });
+}
+
+/** A number with the reader's decimal sign; `digits` after it, if given. */
+function decimal(value, digits) {
+  return (digits === undefined ? String(value) : value.toFixed(digits)).replace(".", spoken.decimal);
+}
+
+const decisionWords = {pass: tr("Pass"), review: tr("Review"), cannot_tell: tr("Cannot tell")};
 
 function el(name, attributes, ...children) {
   const node = document.createElement(name);
@@ -65,8 +82,13 @@ function showTimes(root) {
   }
 }
 
-async function ask(path, options) {
-  const answer = await fetch(path, {credentials: "same-origin", ...options});
+/** What every request of a page carries: its session's token, so that no other site can make one in its name. */
+function withToken(headers) {
+  return {...headers, "X-CSRF-Token": document.body.dataset.csrf || ""};
+}
+
+async function ask(path, options = {}) {
+  const answer = await fetch(path, {credentials: "same-origin", ...options, headers: withToken(options.headers)});
   if (answer.status === 401) {
     location.href = "/login";
     throw new Error("logged out");
@@ -85,88 +107,7 @@ function typing(event) {
   return event.target.matches("input:not([type=range]):not([type=checkbox]), select, textarea"); // a slider takes no letters
 }
 
-const road = {
-  lost: false,
-  listeners: [],
-  mode: null,
-
-  setLost(lost) {
-    this.lost = lost;
-    document.getElementById("lost").hidden = !lost;
-    document.body.classList.toggle("is-lost", lost);
-  },
-
-  /** A server that takes the question and does not answer is as lost as one that is not there. */
-  async look() {
-    try {
-      const overview = await ask("/api/overview", {signal: AbortSignal.timeout(ANSWER_MS)});
-      this.setLost(false);
-      this.show(overview);
-      for (const listener of this.listeners) listener(overview);
-    } catch (error) {
-      if (error.message !== "logged out") this.setLost(true);
-    }
-  },
-
-  show(overview) {
-    const sign = document.getElementById("road");
-    const whole = overview.troubles.length === 0;
-    sign.className = "road " + (whole ? "whole" : "broken");
-    sign.querySelector("span").textContent = whole ? "Road works" : "Road broken";
-    const trouble = document.getElementById("trouble");
-    const told = overview.troubles.concat(overview.notices);
-    trouble.hidden = told.length === 0;
-    trouble.className = "banner " + (whole ? "manual" : "trouble");
-    const since = overview.stopped_since;
-    trouble.querySelector("b").textContent = whole ? tr("Take note.") : since
-      ? tr("No new verdicts since {time}.", {time: new Date(since).toLocaleTimeString()})
-      : tr("The road is not whole.");
-    trouble.querySelector("span").textContent = told.join(" · ");
-    this.showMode(overview.mode);
-  },
-
-  showMode(view) {
-    this.mode = view.mode;
-    const stopped = view.lines.filter((line) => line.mode === "manual");
-    const banner = document.getElementById("manual");
-    banner.hidden = stopped.length === 0;
-    if (stopped.length) {
-      const lines = stopped.length === view.lines.length ? "every line" : stopped.map((line) => line.line_id).join(", ");
-      const by = stopped[0].by ? ", ordered by " + stopped[0].by : "";
-      const why = stopped[0].reason ? " (" + stopped[0].reason + ")" : "";
-      banner.querySelector("span").textContent = "on " + lines + by + why + ": every part goes to a person.";
-    }
-    const button = document.getElementById("mode-button");
-    if (!button) return;
-    button.hidden = stopped.length > 0 && document.body.dataset.mayResume !== "1";
-    button.textContent = stopped.length ? "Back to automatic" : "Stop: go manual";
-  },
-
-  async order() {
-    const wanted = this.mode === "manual" ? "auto" : "manual";
-    const question = wanted === "manual"
-      ? "Every part will go to a person until somebody orders automatic again. Why?"
-      : "qcfuse will pass parts by itself again. Why?";
-    const reason = prompt(question, "");
-    if (reason === null) return;
-    try {
-      await ask("/api/control/mode", {
-        method: "POST",
-        headers: {"Content-Type": "application/json"},
-        body: JSON.stringify({mode: wanted, reason: reason.slice(0, 4000)}),
-      });
-      setTimeout(() => this.look(), 400);
-    } catch (error) {
-      alert("The order was not given: " + error.message);
-    }
-  },
-};
-
 document.addEventListener("DOMContentLoaded", () => {
   showTimes(document);
-  const button = document.getElementById("mode-button");
-  if (button) button.addEventListener("click", () => road.order());
-  road.look();
-  setInterval(() => road.look(), 2000);
   setInterval(() => showTimes(document), 5000);
 });

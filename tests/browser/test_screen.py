@@ -224,15 +224,14 @@ def test_manual_mode_is_told_on_every_page(opened: webdriver.Chrome, live: Live)
     opened.get(f"{live.base}/")
     until(lambda: shown(opened, "#mode-button"), "the stop button")
     opened.find_element(By.ID, "mode-button").click()
-    prompt = opened.switch_to.alert
-    prompt.send_keys("drill")
-    prompt.accept()
+    until(lambda: shown(opened, "#mode-dialog"), "the question why")
+    opened.switch_to.active_element.send_keys("drill", Keys.TAB, Keys.TAB, Keys.ENTER)
     until(lambda: shown(opened, "#manual"), "the banner")
     until(lambda: "every line, ordered by anna (drill)" in text_of(opened, "#manual"), "who ordered it")
     opened.get(f"{live.base}/parts/B1")
     until(lambda: shown(opened, "#manual"), "the banner on the part's page")
     opened.find_element(By.ID, "mode-button").click()
-    opened.switch_to.alert.accept()
+    opened.find_element(By.CSS_SELECTOR, "#mode-dialog .primary").click()
     until(lambda: not shown(opened, "#manual"), "the banner to go")
 
 
