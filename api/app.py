@@ -26,9 +26,11 @@ from api import (
     routes_reviews,
     routes_texts,
     routes_verdicts,
+    routes_views,
     screen,
     screen_people,
 )
+from api.blind_draw import Draw
 from api.clock import zone_named
 from api.collect import Collector
 from api.errors import answer_errors
@@ -45,11 +47,15 @@ from api.reader import Reading
 from api.road import heartbeats
 from api.store import migrate
 from api.store_desk import Desk
+from api.store_exercises import ExerciseStore
 from api.store_people import PeopleStore
+from api.store_quality import QualityStore
 from api.store_queue import QueueStore
 from api.store_read import StoreReader
+from api.store_views import ViewStore
 from api.store_write import StoreWriter
 from api.stream import Broadcaster
+from api.urgency import Ranking
 from ingest.blobs import Blobs
 from ingest.errors import BadInput
 from ingest.log import Log
@@ -69,6 +75,7 @@ ROUTERS = (
     routes_marks,
     routes_reviews,
     routes_queue,
+    routes_views,
     routes_parts,
     routes_plant,
     routes_texts,
@@ -91,8 +98,11 @@ def open_installation(
 ) -> tuple[Installation, StoreWriter]:
     """Open the store and all that a route may need. The store must be migrated."""
     reader = StoreReader(settings.store)
-    writer = StoreWriter(settings.store, holder=f"{socket.gethostname()}-{os.getpid()}-{time.time_ns()}")
-    broadcaster = Broadcaster(reader)
+    holder = f"{socket.gethostname()}-{os.getpid()}-{time.time_ns()}"
+    exercises = ExerciseStore(settings.store)
+    draw = Draw(exercises.drawing_key(), plan.reviews)
+    writer = StoreWriter(settings.store, holder, draw, Ranking(plan))
+    broadcaster = Broadcaster(reader, draw)
     collector = Collector(open_the_log, writer, Harvester(settings, plan), broadcaster.wake_from_thread)
     metrics = Metrics()
     metrics.watch(lambda: collector.state, lambda: collector.left_out, lambda: heartbeats(settings))
@@ -104,9 +114,13 @@ def open_installation(
         blobs=Blobs(settings.blobs),
         publisher=Publisher(settings, open_the_log),
         queue=QueueStore(settings.store),
+        views=ViewStore(settings.store),
         people=PeopleStore(settings.store),
         collector=collector,
         broadcaster=broadcaster,
+        quality=QualityStore(settings.store),
+        exercises=exercises,
+        draw=draw,
         metrics=metrics,
         languages=load_languages(settings.home, settings.language),
         zone=zone_named(settings.time_zone),
@@ -131,7 +145,8 @@ def build_app(service: Service, beat: Callable[[], object] = lambda: None) -> Fa
         beating.cancel()
         await here.broadcaster.close()
         await asyncio.gather(collecting, beating, streaming, return_exceptions=True)
-        for opened in (here.publisher, service.writer, here.queue, here.people, here.desk, here.reader):
+        stores = (here.queue, here.views, here.people, here.quality, here.exercises, here.desk, here.reader)
+        for opened in (here.publisher, service.writer, *stores):
             opened.close()
 
     app = FastAPI(

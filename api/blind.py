@@ -4,7 +4,6 @@ two. Left out on the server, until whoever looks has decided.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -14,7 +13,7 @@ from api.blind_draw import CaseKey
 from api.store_rows import Case, Person
 from api.tokens import may
 
-_HIDDEN: Mapping[str, Any] = {
+_HIDDEN: dict[str, Any] = {
     "decision": "review",
     "risk": None,
     "risk_low": None,
@@ -25,8 +24,6 @@ _HIDDEN: Mapping[str, Any] = {
     "causes": [],
     "model": None,
     "audit": False,
-    "evidence_ref": "",
-    "blind": True,
 }
 
 
@@ -41,8 +38,12 @@ class Shown:
 
     @property
     def model(self) -> bool:
-        """Is what the model says shown at all?"""
+        """Is what the model says shown?"""
         return self.risk and self.causes
+
+    def also(self, other: Shown) -> Shown:
+        """What both show."""
+        return Shown(self.risk and other.risk, self.causes and other.causes, self.people and other.people)
 
 
 EVERYTHING = Shown()
@@ -60,10 +61,11 @@ def shown_to(person: Person, case: Case | None, decided: bool) -> Shown:
     return Shown(risk=not case.blind, causes=not case.blind, people=not case.blind and case.people_wanted == 1)
 
 
-def without_the_model(body: bytes) -> bytes:
-    """A verdict's body with nothing of what the model says. Evidence that is missing or late is a fact: it stays."""
+def without_the_model(body: bytes, **more: object) -> bytes:
+    """A verdict's body with nothing of what the model says. Evidence that is missing or late is a fact: it stays.
+    `more`: keys to add, `blind` for the screen."""
     told: dict[str, Any] = msgspec.json.decode(body)
-    return msgspec.json.encode(told | _HIDDEN)
+    return msgspec.json.encode(told | _HIDDEN | more)
 
 
 def key_of(case: Case) -> CaseKey:

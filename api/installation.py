@@ -37,6 +37,7 @@ from api.store_quality import QualityStore
 from api.store_queue import QueueStore
 from api.store_read import StoreReader
 from api.store_rows import AuditEntry, Person
+from api.store_views import ViewStore
 from api.stream import Broadcaster
 from api.words import say_capacity
 from ingest.blobs import Blobs
@@ -59,6 +60,7 @@ class Installation:
     blobs: Blobs
     publisher: Publisher
     queue: QueueStore
+    views: ViewStore
     people: PeopleStore
     collector: Collector
     broadcaster: Broadcaster

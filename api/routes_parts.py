@@ -12,6 +12,7 @@ import msgspec
 from fastapi import APIRouter, Query, Request
 from starlette.responses import Response
 
+from api.blind_views import hides_model, look_at
 from api.cursors import read_stands, write_stands
 from api.errors import ApiError, not_found
 from api.gatekeeper import require
@@ -37,8 +38,10 @@ FRAMES_FOR_S = 3600  # a frame never changes; an hour keeps a shift's worth in t
 @router.get("/api/parts/{part_id:path}/frames/{frame_id:path}/heatmap")
 def heatmap(request: Request, part_id: str, frame_id: str) -> Response:
     """Where vision saw something, as a PNG over the frame."""
-    require(request, "read")
+    person = require(request, "read")
     here = installation(request)
+    if hides_model(here, person, part_id):
+        raise not_found(f"heatmap of frame {frame_id}: shown when you have decided")
     return send_picture(request, _findings(here, part_id, frame_id).heatmap_ref, f"heatmap of frame {frame_id}")
 
 
@@ -77,12 +80,13 @@ def send_picture(request: Request, ref: str, what: str) -> Response:
 @router.get("/api/parts/{part_id:path}")
 def part(request: Request, part_id: str) -> Response:
     """All evidence, verdicts, causes and reviews of one part."""
-    require(request, "read")
+    person = require(request, "read")
     here = installation(request)
     record = here.reader.part(part_id)
     if record is None:
         raise not_found(f"part {part_id} is not known")
-    return json_response(encode(view_part(part_id, record, here.blobs)))
+    look = look_at(here, person, record)
+    return json_response(encode(view_part(part_id, look.record, here.blobs, look.shown)))
 
 
 @router.get("/api/containment")

@@ -8,6 +8,8 @@ from typing import Annotated, Literal
 from fastapi import APIRouter, Header, Query, Request
 from starlette.responses import Response, StreamingResponse
 
+from api.blind import is_audited
+from api.blind_views import bodies_for
 from api.gatekeeper import require
 from api.installation import installation
 from api.queries import read_cursor, read_decisions, read_time
@@ -33,7 +35,7 @@ def verdicts(
 ) -> Response:
     """Bodies of verdicts, newest first. `decision` may name several, separated by commas; `since` compares with
     `decided_at`; with `state` only last revisions, of cases that wait for a person (`open`) or do not (`done`)."""
-    require(request, "read")
+    person = require(request, "read")
     wanted = VerdictFilter(
         decision=read_decisions(decision),
         line_id=line_id,
@@ -45,7 +47,8 @@ def verdicts(
     )
     found = installation(request).reader.verdicts(wanted, limit + 1, read_cursor(cursor))
     following = str(found[limit - 1].row_id) if len(found) > limit else None
-    return list_response([verdict.body for verdict in found[:limit]], following)
+    narrowed = bool(wanted.cause or wanted.decision)
+    return list_response(bodies_for(installation(request), person, found[:limit], narrowed), following)
 
 
 @router.get("/api/verdicts/stream")
@@ -58,9 +61,9 @@ async def stream(
 ) -> Response:
     """Server-sent events, one a verdict record. Goes on after `Last-Event-ID` (or `?after=`), else from now.
     `decision` leaves out others; with `corrections` a revision comes whatever its decision."""
-    require(request, "read")
+    person = require(request, "read")
     here = installation(request)
-    wanted = Wanted(frozenset(read_decisions(decision)), corrections)
+    wanted = Wanted(frozenset(read_decisions(decision)), corrections, blindfold=is_audited(person))
     events = here.broadcaster.events(read_cursor(last_event_id or after), wanted)
 
     async def counted() -> AsyncIterator[bytes]:

@@ -10,6 +10,7 @@ import msgspec
 from fastapi import APIRouter, Query, Request
 from starlette.responses import HTMLResponse, RedirectResponse, Response
 
+from api.blind_views import hides_model, look_at
 from api.curves import draw_curves
 from api.errors import ApiError, not_found
 from api.gatekeeper import person_of, require
@@ -154,6 +155,8 @@ def part_page(request: Request, part_id: str, gate: str = "") -> Response:
     record = here.reader.part(part_id)
     if record is None:
         raise not_found(f"part {part_id} is not known")
+    look = look_at(here, person, record)
+    record = look.record
     case = next((case for case in record.cases if gate in ("", case.gate_id)), None)
     verdicts = [read_verdict(stored) for stored in record.verdicts]
     verdict = _verdict_of(case, record, verdicts)
@@ -167,6 +170,7 @@ def part_page(request: Request, part_id: str, gate: str = "") -> Response:
         part_id=part_id,
         record=record,
         case=case,
+        shown=look.shown,
         verdict=verdict,
         verdicts=verdicts,
         causes=causes,
@@ -234,7 +238,7 @@ def _recorded_marks(record: PartRecord) -> dict[str, list[Mark]]:
 
 def page_of(template: str, person: Person, here: str, **values: object) -> Response:
     """One page for this person. `here`: which of the screens it is."""
-    rights = {f"may_{right}": may(person, right) for right in ("stop", "resume", "people")}
+    rights = {f"may_{right}": may(person, right) for right in ("stop", "resume", "people", "quality")}
     body = render(template, person=person, here=here, **rights, **values)
     return HTMLResponse(body, headers={"Cache-Control": "no-store"})
 
@@ -242,9 +246,11 @@ def page_of(template: str, person: Person, here: str, **values: object) -> Respo
 @router.get("/api/thumbnails/{part_id:path}")
 def thumbnail(request: Request, part_id: str) -> Response:
     """The frame of a part that is worth a look first; 404 when it has none."""
-    require(request, "read")
+    person = require(request, "read")
     here = installation(request)
-    frames = _frames(PartRecord((), (), (), tuple(here.reader.findings(part_id)), (), ()))
+    frames = here.reader.findings(part_id)
+    if not hides_model(here, person, part_id):
+        frames = _frames(PartRecord((), (), (), tuple(frames), (), ()))
     shown = next((seen for seen in frames if seen.frame_ref), None)
     if shown is None:
         raise not_found(f"part {part_id} has no picture")

@@ -16,6 +16,7 @@ from ingest.messages import Instant, encode, json_decoder
 
 KNOWN_MAX = 1000  # what a plant's QA leads can keep in mind; more would be a training set
 _MADE = json_decoder(Made)
+Row = sa.Row[*tuple[Any, ...]]
 
 
 @dataclass(frozen=True, slots=True)
@@ -167,12 +168,12 @@ class ExerciseStore(TwoHands):
             for row in rows
         ]
 
-    def _rows(self, statement: Any) -> list[sa.Row[Any]]:
+    def _rows(self, statement: Any) -> list[Row]:
         with reaching_store(), self._reading.connect() as connection:
             return list(connection.execute(statement).all())
 
 
-def read_answer(row: sa.Row[Any]) -> ExerciseAnswer:
+def read_answer(row: Row) -> ExerciseAnswer:
     """A row of `exercise_answers`."""
     return ExerciseAnswer(
         row.answer_id, _case(row), row.before_part, row.truth, row.outcome, row.defect_code, row.comment,
@@ -180,7 +181,7 @@ def read_answer(row: sa.Row[Any]) -> ExerciseAnswer:
     )  # fmt: skip
 
 
-def _case(row: sa.Row[Any]) -> CaseKey:
+def _case(row: Row) -> CaseKey:
     return row.line_id, row.gate_id, row.part_id, row.attempt
 
 

@@ -16,6 +16,7 @@ from ingest.messages import Instant, json_decoder
 
 CONCLUSIVE = ("defect", "ok")
 _MADE = json_decoder(Made)
+Row = sa.Row[*tuple[Any, ...]]
 _NOT_SAID = Made()
 
 
@@ -110,12 +111,12 @@ class QualityStore(TwoHands):
         """Account -> its group; who comes with a token has none."""
         return {row[0]: row[1] for row in self._rows(sa.select(accounts.c.name, accounts.c.group_name))}
 
-    def _rows(self, statement: Any) -> list[sa.Row[Any]]:
+    def _rows(self, statement: Any) -> list[Row]:
         with reaching_store(), self._reading.connect() as connection:
             return list(connection.execute(statement).all())
 
 
-def _gathered(rows: Iterable[sa.Row[Any]]) -> list[Disagreement]:
+def _gathered(rows: Iterable[Row]) -> list[Disagreement]:
     found: dict[CaseKey, tuple[Instant, tuple[str, ...]]] = {}
     for row in rows:
         since, said = found.get(_case(row), (Instant(row.recorded_at), ()))
@@ -132,5 +133,5 @@ def _key(table: Any) -> tuple[Any, ...]:
     return table.c.line_id, table.c.gate_id, table.c.part_id, table.c.attempt
 
 
-def _case(row: sa.Row[Any]) -> CaseKey:
+def _case(row: Row) -> CaseKey:
     return row.line_id, row.gate_id, row.part_id, row.attempt

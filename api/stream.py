@@ -11,8 +11,11 @@ from collections import deque
 from collections.abc import AsyncIterator
 from dataclasses import dataclass
 
+import msgspec
 from starlette.concurrency import run_in_threadpool
 
+from api.blind import without_the_model
+from api.blind_draw import CaseKey, Draw
 from api.store import StoreUnavailable
 from api.store_read import StoreReader
 from api.store_rows import StoredVerdict
@@ -23,6 +26,7 @@ LOOK_S = 0.25  # when nobody wakes the broadcaster: another process may be the c
 KEEP_ALIVE_S = 10.0
 KEEP_ALIVE = b": still here\n\n"
 RETRY_MS = 1000
+NOTHING_DRAWN = Draw()
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,33 +35,65 @@ class Event:
     decision: str
     revision: int
     encoded: bytes
+    masked: bytes | None = None  # of a blind part: without what the model says
 
 
 @dataclass(frozen=True, slots=True)
 class Wanted:
-    """Which events a client gets: these decisions (empty: all), and, if it keeps a list, corrections of any kind."""
+    """Which events a client gets: these decisions (empty: all), and, if it keeps a list, corrections of any kind.
+    `blindfold`: without what the model says of blind parts."""
 
     decisions: frozenset[str] = frozenset()
     corrections: bool = False
+    blindfold: bool = False
 
     def holds(self, event: Event) -> bool:
         """Is this event one of them?"""
+        if self.blindfold and event.masked is not None:
+            return not self.decisions or "review" in self.decisions  # all that it says of itself
         if not self.decisions or event.decision in self.decisions:
             return True
         return self.corrections and event.revision > 1
 
+    def told(self, event: Event) -> bytes:
+        """The event as this client gets it."""
+        return event.masked if self.blindfold and event.masked is not None else event.encoded
 
-def encode_event(verdict: StoredVerdict) -> Event:
+
+def encode_event(verdict: StoredVerdict, draw: Draw = NOTHING_DRAWN) -> Event:
     """One server-sent event: the id is the row number, the data the verdict's body (JSON has no line breaks)."""
-    body = verdict.body.replace(b"\r", b" ").replace(b"\n", b" ")
-    return Event(verdict.row_id, verdict.decision, verdict.revision, b"id: %d\ndata: %s\n\n" % (verdict.row_id, body))
+    masked = None
+    if draw.shares.blind_share > 0.0 and verdict.decision != "pass" and draw.is_blind(_KEY.decode(verdict.body).case):
+        masked = _encoded(verdict.row_id, without_the_model(verdict.body, blind=True))
+    return Event(verdict.row_id, verdict.decision, verdict.revision, _encoded(verdict.row_id, verdict.body), masked)
+
+
+def _encoded(row_id: int, body: bytes) -> bytes:
+    return b"id: %d\ndata: %s\n\n" % (row_id, body.replace(b"\r", b" ").replace(b"\n", b" "))
+
+
+class _Key(msgspec.Struct, frozen=True):
+    """Of a verdict's body, what names its case."""
+
+    line_id: str
+    gate_id: str
+    part_id: str
+    attempt: int
+
+    @property
+    def case(self) -> CaseKey:
+        return self.line_id, self.gate_id, self.part_id, self.attempt
+
+
+_KEY = msgspec.json.Decoder(_Key)
 
 
 class Broadcaster:
     """Follows the store; `events` is what one client is sent."""
 
-    def __init__(self, reader: StoreReader) -> None:
+    def __init__(self, reader: StoreReader, draw: Draw = NOTHING_DRAWN) -> None:
         self._reader = reader
+        self._draw = draw
         self._ring: deque[Event] = deque(maxlen=RING_EVENTS)
         self._last = 0
         self._woken = asyncio.Event()
@@ -74,7 +110,7 @@ class Broadcaster:
             except StoreUnavailable:
                 fresh = []  # /readyz tells; clients wait and lose nothing
             if fresh:
-                self._ring.extend(encode_event(verdict) for verdict in fresh)
+                self._ring.extend(encode_event(verdict, self._draw) for verdict in fresh)
                 self._last = fresh[-1].row_id
                 await self._tell()
             if len(fresh) < PAGE_EVENTS:
@@ -122,7 +158,7 @@ class Broadcaster:
             batch = await self._after(seen)
             if batch:
                 seen = batch[-1].row_id
-                chunk = b"".join(event.encoded for event in batch if wanted.holds(event))
+                chunk = b"".join(wanted.told(event) for event in batch if wanted.holds(event))
                 if chunk:
                     yield chunk
                 continue
@@ -139,7 +175,7 @@ class Broadcaster:
         except StoreUnavailable:
             await asyncio.sleep(LOOK_S)
             return []
-        return [encode_event(verdict) for verdict in page]
+        return [encode_event(verdict, self._draw) for verdict in page]
 
     async def _wait(self, seen: int) -> bool:
         """False when nothing came for as long as a silent connection is kept."""

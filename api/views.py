@@ -9,6 +9,7 @@ from typing import Any
 import msgspec
 from starlette.responses import Response
 
+from api.blind import EVERYTHING, Shown
 from api.store_rows import Case, PartRecord, Review, StoredVerdict
 from ingest.blobs import BlobGone, Blobs
 from ingest.messages import Defect, Findings, Instant, Mark, Verdict, Visit, encode, json_decoder
@@ -152,8 +153,8 @@ def view_case(case: Case) -> CaseView:
     return CaseView(case.line_id, case.gate_id, case.attempt, case.decision, case.state, case.outcome)
 
 
-def view_part(part_id: str, record: PartRecord, blobs: Blobs) -> PartView:
-    """All evidence, verdicts, causes and reviews of one part."""
+def view_part(part_id: str, record: PartRecord, blobs: Blobs, shown: Shown = EVERYTHING) -> PartView:
+    """All evidence, verdicts, causes and reviews of one part. Its features tell what the eyes saw, as the model does."""
     last = read_verdict(record.verdicts[0]) if record.verdicts else None
     exhibit = read_exhibit(blobs, last.evidence_ref if last else "")
     named: Any = last or (record.visits or record.findings or record.defects)[0]
@@ -171,7 +172,7 @@ def view_part(part_id: str, record: PartRecord, blobs: Blobs) -> PartView:
             visits=list(record.visits),
             frames=[_view_frame(seen) for seen in record.findings],
             curves=exhibit.curves,
-            features=exhibit.features,
+            features=exhibit.features if shown.model else {},
             defects=list(record.defects),
         ),
         reviews=[view_review(review) for review in record.reviews],
