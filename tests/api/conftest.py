@@ -3,10 +3,6 @@
 from __future__ import annotations
 
 import os
-import pwd
-import shutil
-import socket
-import subprocess
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -27,6 +23,7 @@ from ingest.plan_file import load_plan
 from ingest.settings import Settings
 from ingest.topics import create_topics
 from tests.api.factory import settings_at
+from tests.api.postgres import free_port, make_cluster, postgres_programs, served_cluster
 
 WAIT_S = 20.0
 
@@ -37,12 +34,6 @@ def until(condition: Callable[[], object], what: str) -> None:
     while not condition():
         assert time.monotonic() < ends_at, f"waited {WAIT_S} s in vain: {what}"
         time.sleep(0.02)
-
-
-def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
 
 
 @pytest.fixture
@@ -116,51 +107,18 @@ def live(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Live]:
         yield served
 
 
-def _postgres_programs() -> Path | None:
-    found = sorted(Path("/usr/lib/postgresql").glob("*/bin/initdb"))
-    on_path = shutil.which("initdb")
-    return found[-1].parent if found else Path(on_path).parent if on_path else None
-
-
 @pytest.fixture(scope="session")
 def postgres(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     """URL of a real PostgreSQL, started for these tests on loopback."""
-    if _postgres_programs() is None:
+    programs = postgres_programs()
+    if programs is None:
         missing = "NOT TESTED: no PostgreSQL here (apt-get install postgresql), the store was tried on SQLite only"
         if os.environ.get("CI"):
             pytest.fail(missing)
         pytest.skip(missing)
-    with running_postgres(Path(tmp_path_factory.mktemp("postgres"))) as url:
+    base = make_cluster(programs, Path(tmp_path_factory.mktemp("postgres")))
+    with served_cluster(programs, base) as url:
         yield url
-
-
-@contextmanager
-def running_postgres(folder: Path) -> Iterator[str]:
-    """A PostgreSQL of its own in this folder, as long as the context; its URL, without a database."""
-    programs = _postgres_programs()
-    assert programs is not None
-    folder.mkdir(exist_ok=True)
-    user = None
-    if os.geteuid() == 0:  # PostgreSQL refuses to run as root
-        user = "postgres"
-        account = pwd.getpwnam(user)
-        os.chown(folder, account.pw_uid, account.pw_gid)
-        for parent in (folder.parent, *folder.parent.parents):
-            if parent.stat().st_uid == 0 and parent != Path("/"):
-                parent.chmod(parent.stat().st_mode | 0o011)
-    base = folder / "base"
-    make = [programs / "initdb", "-D", base, "-U", "qcfuse", "-A", "trust", "-E", "UTF8", "--no-sync", "--locale=C"]
-    subprocess.run(make, user=user, check=True, capture_output=True, cwd="/")
-    port = free_port()
-    start = [programs / "postgres", "-D", base, "-p", str(port), "-h", "127.0.0.1", "-k", folder, "-c", "fsync=off"]
-    running = subprocess.Popen(start, user=user, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, cwd="/")
-    try:
-        ready = [programs / "pg_isready", "-h", "127.0.0.1", "-p", str(port), "-q"]
-        until(lambda: subprocess.run(ready, check=False).returncode == 0, "PostgreSQL to start")
-        yield f"postgresql+psycopg://qcfuse@127.0.0.1:{port}"
-    finally:
-        running.terminate()
-        running.wait(WAIT_S)
 
 
 @pytest.fixture(params=["sqlite", "postgresql"])
