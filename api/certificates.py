@@ -10,6 +10,7 @@ from typing import Any
 
 import msgspec
 
+from api.reader import say
 from api.road import Heartbeat, heartbeats
 from api.words import say_certificate
 from ingest.messages import Instant, Verdict
@@ -32,7 +33,7 @@ def certificates_told(beats: Iterable[Heartbeat]) -> dict[tuple[str, str], dict[
 def certificates_now(beats: Iterable[Heartbeat], plan: Plan) -> list[dict[str, Any]]:
     """How every gate's escape certificate stands; one that no judge at work speaks for is void. `beats`: fresh ones."""
     told = certificates_told(beats)
-    silent = {"standing": "void", "promise": None, "why": "no judge at work speaks for it", "since": None}
+    silent = {"standing": "void", "promise": None, "why": say("no judge at work speaks for it"), "since": None}
     return [
         told.get((line.line_id, gate.gate_id)) or {"line_id": line.line_id, "gate_id": gate.gate_id, **silent}
         for line in plan.lines
@@ -105,12 +106,15 @@ def _voids(verdicts: Sequence[Verdict], told: Mapping[str, Any]) -> Iterator[str
         since = Instant.parse(str(span["since"]))
         until = Instant.parse(str(span["until"])) if span.get("until") else None
         if since <= last and (until is None or until >= first):
-            to = f" to {until.isoformat()}" if until is not None else ""
-            yield f"void from {since.isoformat()}{to} ({span.get('why', '')})"
+            values = {"since": since.isoformat(), "why": span.get("why", "")}
+            if until is None:
+                yield say("void from {since} ({why})", **values)
+            else:
+                yield say("void from {since} to {until} ({why})", until=until.isoformat(), **values)
     if told.get("voids_cut") and spans and first < Instant.parse(str(spans[0]["since"])):
-        yield "judged before what is remembered of this certificate"
+        yield say("judged before what is remembered of this certificate")
     if told.get("standing") == "void" and not spans:
-        yield f"void now ({told.get('why', '')}), and nobody knows since when"
+        yield say("void now ({why}), and nobody knows since when", why=told.get("why", ""))
 
 
 def _here(verdicts: Sequence[Verdict], told: Mapping[str, Any]) -> str:
@@ -118,9 +122,9 @@ def _here(verdicts: Sequence[Verdict], told: Mapping[str, Any]) -> str:
     does."""
     doubts = list(_voids(verdicts, told))
     if manual := sum(verdict.mode == "manual" for verdict in verdicts):
-        doubts.append(f"{manual} of its verdicts in manual mode")
+        doubts.append(say("{number} of its verdicts in manual mode", number=manual))
     if len(models := {verdict.model.sha256 for verdict in verdicts if verdict.model}) > 1:
-        doubts.append(f"judged by {len(models)} models")
+        doubts.append(say("judged by {number} models", number=len(models)))
     if len(plans := {verdict.plan_sha256 for verdict in verdicts}) > 1:
-        doubts.append(f"judged by {len(plans)} plans")
+        doubts.append(say("judged by {number} plans", number=len(plans)))
     return "; ".join(doubts)

@@ -75,9 +75,6 @@ class Language:
         return format(value, form).replace(".", self.decimal)
 
 
-ENGLISH = Language(ENGLISH_CODE, {})
-
-
 @dataclass(frozen=True, slots=True)
 class Languages:
     """The languages of an installation, by their tag in lower case. `usual`: where a reader asks for none of them."""
@@ -92,9 +89,6 @@ class Languages:
                 if known in self.spoken:
                     return self.spoken[known]
         return self.spoken[self.usual]
-
-
-SPEAKS_ENGLISH = Languages(MappingProxyType({ENGLISH_CODE: ENGLISH}))
 
 
 def _wanted(accepted: str) -> list[str]:
@@ -184,3 +178,8 @@ def _trouble_of_manner(key: str, text: Any) -> str:
     if unknown := set(_PLACE.findall(text)) - {"day", "month", "year"}:
         return f"there is no {{{min(unknown)}}}; a date has day, month and year"
     return ""
+
+
+#: What is spoken before anything is loaded: the keys themselves, and the plurals of English.
+ENGLISH = _language(ENGLISH_CODE, read_language(PRODUCT / "en.json"))
+SPEAKS_ENGLISH = Languages(MappingProxyType({ENGLISH_CODE: ENGLISH}))

@@ -14,8 +14,9 @@ from starlette.datastructures import Headers
 from starlette.requests import HTTPConnection
 from starlette.types import ASGIApp, Receive, Scope, Send
 
-from api.clock import UNIVERSAL
-from api.languages import ENGLISH, Language
+from api.clock import UNIVERSAL, zone_named
+from api.languages import ENGLISH, Language, load_languages
+from ingest.settings import Settings
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,6 +49,12 @@ def reading(who: Reader) -> Iterator[None]:
         yield
     finally:
         _reader.reset(token)
+
+
+def usual_reader(settings: Settings) -> Reader:
+    """For what is said outside of a request: a command's report. Raises BadInput: no such language or zone."""
+    languages = load_languages(settings.home, settings.language)
+    return Reader(languages.spoken[languages.usual], zone_named(settings.time_zone))
 
 
 class Reading:

@@ -13,6 +13,7 @@ import msgspec
 
 from api.certificates import NO_STANDINGS, Promise, Standings, promises_of, standings_now
 from api.pages import render
+from api.reader import reading, say, usual_reader
 from api.store import migrate
 from api.store_read import StoreReader
 from api.store_rows import Case, Review
@@ -101,15 +102,16 @@ class _Found:
 def render_batch(settings: Settings, batch_id: str, report_format: str) -> bytes:
     """The report of one batch as html, json or csv. Raises BadInput when no such batch is known."""
     migrate(settings.store)
-    reader = StoreReader(settings.store)
+    store = StoreReader(settings.store)
     try:
-        now = Instant(time.time() * 1000)
-        report = report_batch(reader, batch_id, now, standings_now(settings, now))
+        with reading(usual_reader(settings)):
+            now = Instant(time.time() * 1000)
+            report = report_batch(store, batch_id, now, standings_now(settings, now))
+            if report is None:
+                raise BadInput(f"{batch_id}: no part of such a batch has been collected in {settings.store}")
+            return format_report(report, report_format)
     finally:
-        reader.close()
-    if report is None:
-        raise BadInput(f"{batch_id}: no part of such a batch has been collected in {settings.store}")
-    return format_report(report, report_format)
+        store.close()
 
 
 def format_report(report: BatchReport, report_format: str) -> bytes:
@@ -180,7 +182,7 @@ def _count(names: Iterable[str]) -> list[Counted]:
 
 def _name_model(verdict: Verdict) -> str:
     model = verdict.model
-    return f"{model.name} {model.version} ({model.sha256})" if model else "no model spoke"
+    return f"{model.name} {model.version} ({model.sha256})" if model else say("no model spoke")
 
 
 def _escapes(found: _Found) -> list[Escape]:
@@ -197,12 +199,12 @@ def _escapes(found: _Found) -> list[Escape]:
 def _open_points(unjudged: int, open_cases: int, escapes: int, found: _Found) -> list[str]:
     unsure = sum(review.defect.outcome == "unsure" for review in found.reviews)
     points = (
-        (unjudged, "parts were booked but have no verdict"),
-        (open_cases, "flagged parts wait for an inspector"),
-        (escapes, "parts passed and were found defective afterwards"),
-        (unsure, "reviews ended unsure"),
+        (unjudged, say("{count} parts were booked but have no verdict", count=unjudged)),
+        (open_cases, say("{count} flagged parts wait for an inspector", count=open_cases)),
+        (escapes, say("{count} parts passed and were found defective afterwards", count=escapes)),
+        (unsure, say("{count} reviews ended unsure", count=unsure)),
     )
-    return [f"{count} {what}" for count, what in points if count]
+    return [sentence for count, sentence in points if count]
 
 
 def _line(case: Case, verdict: Verdict) -> PartLine:

@@ -107,7 +107,7 @@ def exposed_page(
             raise ApiError(403, f"the plan does not allow {attribute} as a cause")
     begun = read_time("since", since)
     visits = here.reader.exposed(cause, begun, EXPOSED_SHOWN + 1)
-    return page_of("exposed.html", person, "queue", plant=here.plan.plant, cause=cause, since=since,
+    return page_of("exposed.html", person, "queue", plant=here.plan.plant, cause=cause, since=since, begun=begun,
                    parts=here.reader.count_exposed(cause, begun), visits=visits[:EXPOSED_SHOWN],
                    more=len(visits) > EXPOSED_SHOWN)  # fmt: skip
 

@@ -79,9 +79,9 @@ def test_an_escape_is_a_part_that_passed_and_was_found_defective(batch: Settings
 
 def test_what_stands_against_shipping_is_said_in_sentences(batch: Settings) -> None:
     assert report_of(batch)["open_points"] == [
-        "1 parts were booked but have no verdict",
-        "1 flagged parts wait for an inspector",
-        "1 parts passed and were found defective afterwards",
+        "1 part was booked but has no verdict",
+        "1 flagged part waits for an inspector",
+        "1 part passed and was found defective afterwards",
     ]
     assert report_of(batch, "B78")["open_points"] == []
 

@@ -1,0 +1,109 @@
+"""Every text of the screens: what templates, scripts and the server's own sentences say, and what goes past `_` and `tr`."""
+
+from __future__ import annotations
+
+import ast
+import json
+import re
+from collections.abc import Iterator
+from functools import cache
+from html.parser import HTMLParser
+from pathlib import Path
+
+from jinja2 import Environment, nodes
+
+from api import words
+
+API = Path(words.__file__).parent
+TEMPLATES = sorted((API / "templates").glob("*.html"))
+SCRIPTS = sorted((API / "static").glob("*.js"))
+
+_LITERAL = r'"((?:[^"\\\n]|\\.)*)"'
+#: A text that a script says by `tr(table[...])` stands in a table: after a key of the keyboard, or as a value of one
+#: whose name ends in Words.
+_TABLE = re.compile(r"const \w+Words = \{(.*?)\};", re.DOTALL)
+_KEY_LABEL = re.compile(r'\["[^"]{1,12}", ' + _LITERAL + r"\]")
+_SAID = re.compile(r"\btr\(\s*" + _LITERAL)
+_COMMENT = re.compile(r"//[^\n]*|/\*.*?\*/", re.DOTALL)
+_SENTENCE = re.compile(r"[A-Z][a-z]+(?: [\w'’]+)+|[a-z]+(?: [a-z'’]+){2,}|[A-Z][a-z]{2,}")
+_ATTRIBUTES = ("title", "aria-label", "placeholder", "alt", "aria-description")
+
+
+@cache
+def keys() -> frozenset[str]:
+    """Every text by its key."""
+    return frozenset({*_of_templates(), *_of_scripts(), *_of_python()})
+
+
+def _of_templates() -> Iterator[str]:
+    for path in TEMPLATES:
+        for call in Environment().parse(path.read_text("utf-8")).find_all(nodes.Call):
+            if isinstance(call.node, nodes.Name) and call.node.name == "_" and isinstance(call.args[0], nodes.Const):
+                yield call.args[0].value
+
+
+def _of_scripts() -> Iterator[str]:
+    for path in SCRIPTS:
+        source = path.read_text("utf-8")
+        for found in (*_SAID.findall(source), *_KEY_LABEL.findall(source)):
+            yield json.loads(f'"{found}"')
+        for table in _TABLE.findall(source):
+            yield from (json.loads(f'"{found}"') for found in re.findall(r": " + _LITERAL, table))
+
+
+def _of_python() -> Iterator[str]:
+    for table in words.TABLES:
+        yield from table.values()
+    for path in sorted(API.glob("*.py")):
+        for node in ast.walk(ast.parse(path.read_text("utf-8"))):
+            if isinstance(node, ast.Call) and getattr(node.func, "id", "") == "say" and node.args:
+                said = node.args[0]
+                if isinstance(said, ast.Constant) and isinstance(said.value, str):
+                    yield said.value
+
+
+def unsaid() -> list[str]:
+    """Texts that no reader of another language would understand: `file: text`."""
+    return [*_unsaid_in_templates(), *_unsaid_in_scripts()]
+
+
+class _Texts(HTMLParser):
+    """What a template shows as it stands."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.found: list[str] = []
+        self._within: list[str] = []
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        if tag in ("script", "style", "code", "kbd"):
+            self._within.append(tag)
+        self.found += [text for name, text in attrs if name in _ATTRIBUTES and text]
+
+    def handle_endtag(self, tag: str) -> None:
+        if self._within and self._within[-1] == tag:
+            self._within.pop()
+
+    def handle_data(self, data: str) -> None:
+        if not self._within:
+            self.found.append(data)
+
+
+def _unsaid_in_templates() -> Iterator[str]:
+    for path in TEMPLATES:
+        source = re.sub(r"\{#.*?#\}|\{%.*?%\}", "", path.read_text("utf-8"), flags=re.DOTALL)
+        texts = _Texts()
+        texts.feed(re.sub(r"\{\{.*?\}\}", " ", source, flags=re.DOTALL))
+        for text in texts.found:
+            if re.search(r"[A-Za-zÀ-ÿ]{2,}", text):
+                yield f"{path.name}: {' '.join(text.split())}"
+
+
+def _unsaid_in_scripts() -> Iterator[str]:
+    for path in SCRIPTS:
+        source = _COMMENT.sub("", path.read_text("utf-8"))
+        said = set(_of_scripts())
+        for found in re.findall(_LITERAL, source):
+            text = json.loads(f'"{found}"')
+            if text not in said and _SENTENCE.fullmatch(text.strip(" .,:…!?()")):
+                yield f"{path.name}: {text}"
