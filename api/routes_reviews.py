@@ -14,13 +14,18 @@ import msgspec
 from fastapi import APIRouter, Header, Request
 from starlette.responses import Response
 
+from api.blind import Shown
+from api.blind_views import look_at
 from api.errors import ApiError, not_found
+from api.exercises import Told, answer, next_part_for, tell_blind, tell_known
 from api.gatekeeper import require
 from api.installation import Installation, installation
 from api.routes_marks import read_marks
 from api.routes_queue import Filter
 from api.schemas import ReviewRequest
-from api.store_rows import Case, Made, Person, Review
+from api.store_exercises import Exercise, ExerciseAnswer
+from api.store_rows import Case, Made, PartRecord, Person, Review
+from api.tokens import may
 from api.views import ReviewView, json_response, read_verdict, view_review
 from ingest.messages import Defect, Verdict, encode
 
@@ -34,10 +39,12 @@ Key = Annotated[str, Header(alias="Idempotency-Key", max_length=KEY_CHARACTERS_M
 
 
 class ReviewAnswer(msgspec.Struct, frozen=True):
-    """The review as it was recorded, and the part that waits next within the filter, held for its author."""
+    """The review as it was recorded, and the part that waits next within the filter, held for its author. `told`: what
+    was not shown before, of a part that was blind or an exercise."""
 
     review: ReviewView
     next: str | None
+    told: Told | None = None
 
 
 @router.post("/api/parts/{part_id:path}/reviews", status_code=201)
@@ -47,21 +54,75 @@ def review(request: Request, part_id: str, asked: ReviewRequest, wanted: Filter,
     With an `Idempotency-Key` the same request gives the same answer again; another with that key is refused (409)."""
     person = require(request, "review")
     here = installation(request)
-    case, verdict = _case_of(here, part_id, asked.gate_id)
+    record = here.reader.part(part_id)
+    if record is None:
+        raise not_found(f"part {part_id} is not known")
     review_id = _review_id(person, key)
     with here.one_decision:
         known = here.reader.review(review_id)
-        recorded = known or _record(here, review_id, person, case, verdict, asked)
-        if known is None:
-            marked = f", {len(asked.marks)} marks" if asked.marks else ""
-            said = f"{asked.outcome} at {case.gate_id}, attempt {case.attempt}{marked}"
-            _publish(here, person, recorded, "review", said)
-            here.metrics.reviews.labels(outcome=asked.outcome).inc()
-        elif not _is_repeat(known, part_id, asked):
-            raise ApiError(409, "this Idempotency-Key was used for another decision", {"review_id": review_id})
+        look = look_at(here, person, record)
+        done = here.exercises.answered(review_id)
+        if known is None and (look.exercise is not None or done is not None):
+            recorded, told = _exercise(here, person, record, look.exercise, done, review_id, asked)
+        else:
+            recorded, told = _decision(here, person, record, look.shown, known, review_id, asked)
     here.queue.release(part_id, person.name)
-    following = here.queue.next_for(person.name, wanted, here.now(), [part_id])
-    return json_response(encode(ReviewAnswer(view_review(recorded), following.part_id if following else None)), 201)
+    following = next_part_for(here, person, wanted, [part_id])
+    return json_response(encode(ReviewAnswer(recorded, following.part_id if following else None, told)), 201)
+
+
+def _decision(
+    here: Installation, person: Person, record: PartRecord, shown: Shown, known: Review | None, review_id: str,
+    asked: ReviewRequest,
+) -> tuple[ReviewView, Told | None]:  # fmt: skip
+    """Of a part: recorded and published, unless that has been done already."""
+    case, verdict = _case_of(record, asked.gate_id)
+    made = known.made if known else _made(here, person, record, verdict, shown, asked)
+    recorded = known or _record(here, review_id, person, case, verdict, asked, made)
+    if known is None:
+        marked = f", {len(asked.marks)} marks" if asked.marks else ""
+        _publish(here, person, recorded, "review", f"{asked.outcome} at {case.gate_id}, attempt {case.attempt}{marked}")
+        here.metrics.reviews.labels(outcome=asked.outcome).inc()
+    elif not _is_repeat(known, case.part_id, asked):
+        raise _used(review_id)
+    return view_review(recorded), tell_blind(case.part_id, recorded.defect.outcome, verdict, made)
+
+
+def _exercise(
+    here: Installation, person: Person, record: PartRecord, exercise: Exercise | None, done: ExerciseAnswer | None,
+    review_id: str, asked: ReviewRequest,
+) -> tuple[ReviewView, Told | None]:  # fmt: skip
+    """On a part whose truth is known: kept as such, published nowhere."""
+    gate_id = done.case[1] if done else exercise.case[1] if exercise else ""
+    _, verdict = _case_of(record, gate_id)
+    if done is None:
+        assert exercise is not None
+        shown = Shown(risk=not exercise.blind, causes=not exercise.blind)
+        made = msgspec.structs.replace(_made(here, person, record, verdict, shown, asked), seeded=True)
+        done = answer(here, person, exercise, review_id, asked, made)
+    elif (done.case[2], done.outcome) != (verdict.part_id, _said(asked)[0]):
+        raise _used(review_id)
+    return _view_exercise(done), tell_known(here, done, verdict)
+
+
+def _view_exercise(done: ExerciseAnswer) -> ReviewView:
+    return ReviewView(
+        review_id=done.answer_id,
+        gate_id=done.case[1],
+        attempt=done.case[3],
+        outcome=done.outcome,
+        defect_code=done.defect_code,
+        cause_code="",
+        comment=done.comment,
+        source="challenge",
+        recorded_by=done.recorded_by,
+        recorded_at=done.recorded_at,
+        marks=[],
+    )
+
+
+def _used(review_id: str) -> ApiError:
+    return ApiError(409, "this Idempotency-Key was used for another decision", {"review_id": review_id})
 
 
 @router.post("/api/reviews/{review_id}/undo", status_code=201)
@@ -117,20 +178,17 @@ def _said(asked: ReviewRequest) -> tuple[str, str]:
     return "unsure", ": ".join(filter(None, (WRONG_PART, asked.comment)))
 
 
-def _case_of(here: Installation, part_id: str, gate_id: str) -> tuple[Case, Verdict]:
+def _case_of(record: PartRecord, gate_id: str) -> tuple[Case, Verdict]:
     """The newest attempt of the part at this gate (or at any), with its last verdict."""
-    record = here.reader.part(part_id)
-    if record is None:
-        raise not_found(f"part {part_id} is not known")
     for case in sorted(record.cases, key=lambda case: (case.row_id, case.attempt), reverse=True):
         if gate_id in ("", case.gate_id):
             stored = next(stored for stored in record.verdicts if stored.row_id == case.row_id)
             return case, read_verdict(stored)
-    raise not_found(f"part {part_id} has no verdict at gate {gate_id}")
+    raise not_found(f"this part has no verdict at gate {gate_id}")
 
 
 def _record(
-    here: Installation, review_id: str, person: Person, case: Case, verdict: Verdict, asked: ReviewRequest
+    here: Installation, review_id: str, person: Person, case: Case, verdict: Verdict, asked: ReviewRequest, made: Made
 ) -> Review:
     if asked.marks and asked.outcome != "defect":
         raise ApiError(422, f"marks: they show where a defect is; this review says {asked.outcome}")
@@ -149,21 +207,28 @@ def _record(
         marks=marks or msgspec.UNSET,
         record_id=review_id,
     )
-    return Review(review_id, case.gate_id, case.attempt, defect, _made(here, verdict, asked))
+    return Review(review_id, case.gate_id, case.attempt, defect, made)
 
 
-def _made(here: Installation, last: Verdict, asked: ReviewRequest) -> Made:
-    """Of the revision that was on the screen, which need not be the last one any more."""
+def _made(
+    here: Installation, person: Person, record: PartRecord, last: Verdict, seen: Shown, asked: ReviewRequest
+) -> Made:
+    """Of the revision that was on the screen, which need not be the last one any more. What the server left out was not
+    shown, whatever the screen says."""
     shown, verdict = asked.shown, last
-    if shown is not None and shown.verdict_id != last.verdict_id and (record := here.reader.part(last.part_id)):
+    if shown is not None and shown.verdict_id != last.verdict_id:
         revisions = (read_verdict(stored) for stored in record.verdicts)
         verdict = next((one for one in revisions if one.verdict_id == shown.verdict_id), last)
     return Made(
         verdict_id=shown.verdict_id if shown else "",
         model=f"{verdict.model.name} {verdict.model.version}" if verdict.model else "",
         threshold=verdict.threshold,
-        risk_shown=shown.risk_shown if shown else None,
+        risk_shown=(shown.risk_shown if shown else None) if seen.model else False,
         took_ms=asked.took_ms,
+        risk=verdict.risk,
+        plan_sha256=here.plan.sha256,
+        blind=not seen.model,
+        final=may(person, "quality"),
     )
 
 

@@ -22,7 +22,7 @@ _NOT_SAID = Made()
 
 @dataclass(frozen=True, slots=True)
 class Decided:
-    """What one person said of one case, and not taken back. `truth`: where it is known beside this decision, else ""."""
+    """What one person said of one case and did not take back. `truth`: of a known part, else ""."""
 
     case: CaseKey
     by: str
@@ -74,10 +74,8 @@ class QualityStore(TwoHands):
         columns = (*_key(table), table.c.recorded_by, table.c.recorded_at, table.c.outcome, table.c.made, truth)
         meant = [table.c.recorded_at >= int(since), table.c.recorded_at < int(until), table.c.outcome.in_(CONCLUSIVE)]
         meant += [table.c.line_id == line_id] if line_id else []
-        return [
-            Decided(tuple(row[:4]), row[4], Instant(row[5]), row[6], _MADE.decode(row[7]) if row[7] else _NOT_SAID, row[8])
-            for row in self._rows(sa.select(*columns).where(*meant, *more))
-        ]  # fmt: skip
+        rows = self._rows(sa.select(*columns).where(*meant, *more))
+        return [Decided(tuple(row[:4]), row[4], Instant(row[5]), row[6], _made(row[7]), row[8]) for row in rows]
 
     def truths(self, since: Instant, until: Instant) -> dict[str, tuple[Instant, str]]:
         """Part -> when it was said, and what: by the latest record about a part decided in [since, until) that came
@@ -86,11 +84,10 @@ class QualityStore(TwoHands):
             reviews.c.recorded_at >= int(since), reviews.c.recorded_at < int(until)
         )
         own = sa.exists().where(reviews.c.part_id == defects.c.part_id, reviews.c.body == defects.c.body)
-        rows = self._rows(
-            sa.select(defects.c.part_id, defects.c.recorded_at, defects.c.outcome)
-            .where(defects.c.part_id.in_(decided), defects.c.outcome.in_(CONCLUSIVE), defects.c.source != "history", ~own)
-            .order_by(defects.c.recorded_at)
-        )  # fmt: skip
+        told = sa.select(defects.c.part_id, defects.c.recorded_at, defects.c.outcome).where(
+            defects.c.part_id.in_(decided), defects.c.outcome.in_(CONCLUSIVE), defects.c.source != "history", ~own
+        )
+        rows = self._rows(told.order_by(defects.c.recorded_at))
         return {row[0]: (Instant(row[1]), row[2]) for row in rows}
 
     def disagreements(self, limit: int) -> list[Disagreement]:
@@ -122,6 +119,10 @@ def _gathered(rows: Iterable[Row]) -> list[Disagreement]:
         since, said = found.get(_case(row), (Instant(row.recorded_at), ()))
         found[_case(row)] = (since, (*said, row.outcome))
     return [Disagreement(case, since, said) for case, (since, said) in found.items()]
+
+
+def _made(text: str) -> Made:
+    return _MADE.decode(text) if text else _NOT_SAID
 
 
 def _has_said(name: str) -> sa.ColumnElement[bool]:

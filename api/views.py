@@ -154,7 +154,7 @@ def view_case(case: Case) -> CaseView:
 
 
 def view_part(part_id: str, record: PartRecord, blobs: Blobs, shown: Shown = EVERYTHING) -> PartView:
-    """All evidence, verdicts, causes and reviews of one part. Its features tell what the eyes saw, as the model does."""
+    """All evidence, verdicts, causes and reviews of one part. Features tell what the eyes said: hidden with it."""
     last = read_verdict(record.verdicts[0]) if record.verdicts else None
     exhibit = read_exhibit(blobs, last.evidence_ref if last else "")
     named: Any = last or (record.visits or record.findings or record.defects)[0]

@@ -41,7 +41,9 @@ const decision = {
       const answer = await this.send(this.body(outcome), this.newKey());
       marks.sent = true;
       this.pending = false;
-      undo.remember({review_id: answer.review.review_id, part: partId, outcome});
+      if (answer.told) told.remember(answer.told);
+      if (answer.told?.kind === "known") undo.forget(); // an exercise is over: there is nothing to take back
+      else undo.remember({review_id: answer.review.review_id, part: partId, outcome});
       this.said(tr("Recorded."));
       location.href = answer.next ? "/parts/" + pathOf(answer.next) : "/?" + this.filter();
     } catch (error) {

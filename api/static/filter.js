@@ -21,8 +21,8 @@ const filter = {
     const query = this.query();
     const cause = query.get("cause");
     return ["line_id", "product", "batch_id"].every((name) => !query.get(name) || verdict[name] === query.get(name))
-      && (!query.get("decision") || query.get("decision").split(",").includes(verdict.decision))
-      && (!cause || verdict.causes.some((one) => one.cause === cause));
+      && (verdict.blind || !query.get("decision") || query.get("decision").split(",").includes(verdict.decision))
+      && (verdict.blind || !cause || verdict.causes.some((one) => one.cause === cause));
   },
 
   /** Mean this from now on; `text` is what stands behind the `?`. */

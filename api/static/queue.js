@@ -33,6 +33,7 @@ function causeWords(cause) {
 }
 
 function riskBar(verdict) {
+  if (verdict.blind) return el("div", {class: "mini-risk none"}, el("small", {}, tr("risk shown after you decide")));
   if (verdict.risk === null) return el("div", {class: "mini-risk none"}, el("b", {}, "–"), el("small", {}, "no risk known"));
   const low = verdict.risk_low ?? verdict.risk;
   const high = verdict.risk_high ?? verdict.risk;
@@ -82,7 +83,7 @@ function rowOf(verdict, heldBy) {
       el("small", {}, [verdict.line_id, verdict.gate_id, verdict.product].filter(Boolean).join(" · ")
         + (verdict.attempt > 1 ? " · attempt " + verdict.attempt : "")),
       heldSign(heldBy)),
-    el("div", {class: "row-why"}, el("span", {class: "pill " + verdict.decision}, decisionWords[verdict.decision]),
+    el("div", {class: "row-why"}, el("span", {class: "pill " + (verdict.blind ? "blind" : verdict.decision)}, verdict.blind ? tr("Your own eyes first") : decisionWords[verdict.decision]),
       el("small", {}, verdict.reasons.map((reason) => reasonWords[reason] || reason.replaceAll("_", " ")).join(", "))),
     riskBar(verdict),
     causeList(verdict),
