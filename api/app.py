@@ -19,6 +19,7 @@ from api import (
     routes_accounts,
     routes_health,
     routes_marks,
+    routes_oidc,
     routes_parts,
     routes_people,
     routes_plant,
@@ -32,7 +33,7 @@ from api import (
 )
 from api.blind_draw import Draw
 from api.clock import zone_named
-from api.collect import Collector
+from api.collect import Collector, wall_clock
 from api.errors import answer_errors
 from api.gatekeeper import Gatekeeper
 from api.harvest import Harvester
@@ -40,6 +41,7 @@ from api.installation import Installation
 from api.languages import load_languages
 from api.limits import Limits
 from api.metrics import Measured, Metrics
+from api.oidc import open_directory
 from api.pages import STATIC
 from api.people import FIRST_ADMIN, first_admin
 from api.publish import Publisher
@@ -73,6 +75,7 @@ ROUTERS = (
     routes_accounts,
     routes_verdicts,
     routes_marks,
+    routes_oidc,
     routes_reviews,
     routes_queue,
     routes_views,
@@ -122,6 +125,7 @@ def open_installation(
         exercises=exercises,
         draw=draw,
         metrics=metrics,
+        directory=open_directory(settings, wall_clock),
         languages=load_languages(settings.home, settings.language),
         zone=zone_named(settings.time_zone),
     )
@@ -148,6 +152,8 @@ def build_app(service: Service, beat: Callable[[], object] = lambda: None) -> Fa
         stores = (here.queue, here.views, here.people, here.quality, here.exercises, here.desk, here.reader)
         for opened in (here.publisher, service.writer, *stores):
             opened.close()
+        if here.directory:
+            here.directory.close()
 
     app = FastAPI(
         title="qcfuse", version="1", lifespan=life, openapi_url="/api/openapi.json", docs_url=None, redoc_url=None

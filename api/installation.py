@@ -17,6 +17,7 @@ from api.clock import UNIVERSAL
 from api.collect import Collector, wall_clock
 from api.languages import SPEAKS_ENGLISH, Languages
 from api.metrics import Metrics
+from api.oidc import Directory
 from api.passwords import FREE_FAILURES_ADDRESS, Patience, Strangers
 from api.publish import Publisher
 from api.reader import say
@@ -71,6 +72,7 @@ class Installation:
     patience: Patience = field(default_factory=Patience)  # with names
     addresses: Patience = field(default_factory=lambda: Patience(FREE_FAILURES_ADDRESS))
     strangers: Strangers = field(default_factory=Strangers)
+    directory: Directory | None = None
     languages: Languages = SPEAKS_ENGLISH
     zone: ZoneInfo = UNIVERSAL
     one_decision: threading.Lock = field(default_factory=threading.Lock)  # looked up and recorded, one at a time

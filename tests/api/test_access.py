@@ -9,6 +9,8 @@ import pytest
 from fastapi.routing import APIRoute
 
 from api.app import ROUTERS
+from api.csrf import csrf_token
+from api.gatekeeper import COOKIE
 from api.store_desk import Desk
 from api.tokens import RIGHTS, ROLES, issue_token
 from ingest.errors import BadInput
@@ -16,10 +18,12 @@ from ingest.settings import Settings
 from tests.api.conftest import Live
 from tests.api.factory import make_verdict, publish
 
-OPEN = {("GET", "/healthz"), ("GET", "/readyz"), ("POST", "/api/login"), ("GET", "/login"), ("POST", "/login")}
+OPEN = {("GET", "/healthz"), ("GET", "/readyz"), ("POST", "/api/login"), ("GET", "/login"), ("POST", "/login"),
+        ("GET", "/oidc/login"), ("GET", "/oidc/callback")}  # fmt: skip
 #: What anybody with a token or a session may do; of the stream, which has no end, test_stream.py asks.
 ANYBODY = {
     ("POST", "/api/logout"), ("GET", "/api/me"), ("POST", "/api/account"), ("GET", "/account"),
+    ("POST", "/api/account/language"),
     ("GET", "/api/verdicts/stream"), ("GET", "/texts/en.js"),
 }  # fmt: skip
 #: Rights that depend on what is asked: `test_each_role_has_exactly_its_rights` asks for both modes.
@@ -42,6 +46,8 @@ GUARDED = {
     ("GET", "/api/next"): "review",
     ("POST", "/api/parts/P1/hold"): "review",
     ("DELETE", "/api/parts/P1/hold"): "review",
+    ("GET", "/api/queue/standing?part_id=P1"): "read",
+    ("POST", "/api/queue/begin"): "read",
     ("GET", "/api/views"): "read",
     ("POST", "/api/views"): "read",
     ("DELETE", "/api/views/x"): "read",
@@ -65,6 +71,7 @@ GUARDED = {
 BODIES: dict[str, dict[str, object]] = {
     "/api/parts/P1/reviews": {"outcome": "unsure"},
     "/api/views": {"name": "x", "query": ""},
+    "/api/queue/begin": {"query": None},
     "/api/people": {"name": "zoe", "role": "qa"},
     "/api/people/x": {"reset": True},
 }
@@ -178,8 +185,9 @@ def test_another_sites_page_cannot_use_a_session(one_part: Live) -> None:
             "/api/control/mode", json={"mode": "manual"}, headers={"Origin": "https://elsewhere.example"}
         )
         assert answer.status_code == 403
-        same = client.post("/api/control/mode", json={"mode": "auto"}, headers={"Origin": one_part.base})
-        assert same.status_code == 202
+        csrf = csrf_token(client.cookies[COOKIE])
+        own = {"Origin": one_part.base, "X-CSRF-Token": csrf}
+        assert client.post("/api/control/mode", json={"mode": "auto"}, headers=own).status_code == 202
 
 
 def test_a_revoked_or_ended_token_opens_nothing(one_part: Live) -> None:
