@@ -27,7 +27,7 @@ class CameraMemory(msgspec.Struct):
     """One camera. `eyes`: hash of each eye that looks, by name; `fresh`: parts in a row with a picture of their own.
 
     `late`: frames in a row older than all recent ones; `looks`: parts the eye looked at; `tally`: what the latest test
-    of its promise saw."""
+    of its promise saw; `doubted`: a label was withdrawn since."""
 
     recent: list[Seen] = []
     eyes: dict[str, str] = {}
@@ -38,6 +38,7 @@ class CameraMemory(msgspec.Struct):
     late: int = 0
     looks: int = 0
     tally: Tally | None = None
+    doubted: bool = False
     incidents: dict[str, Incident] = {}
 
     def repeat(self, findings: Findings) -> Seen | None:

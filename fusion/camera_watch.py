@@ -18,8 +18,9 @@ from fusion.camera_state import RECENT, CameraBook, CameraMemory, Seen
 from fusion.false_alarms import LOOK_PARTS
 from fusion.incidents import Incident, IncidentKind
 from fusion.incidents_words import say_dirt, say_false_alarms, say_frozen, say_moved
+from fusion.labels import PartLabel
 from ingest.changelog import SEPARATOR
-from ingest.messages import Defect, Findings, ModelName
+from ingest.messages import Findings, ModelName
 from ingest.plan import Plan
 
 FROZEN: Final = "frozen"
@@ -67,13 +68,11 @@ class CameraWatch:
         memory.recent = [*memory.recent, seen][-RECENT:]
         return self._amend(findings, problems)
 
-    def label(self, defect: Defect) -> None:
-        """A person said what a part is."""
-        if defect.outcome == "unsure":
-            return
+    def label(self, told: PartLabel) -> None:
+        """A person said what a part is, or took it back."""
         for (line_id, _), book in self._books.items():
-            if line_id == defect.line_id:
-                book.ledger.label(defect.part_id, defect.outcome)
+            if line_id == told.line_id and book.ledger.label(told.part_id, told.outcome):
+                book.memory.doubted = book.changed = True
 
     def incidents(self) -> list[Incident]:
         """What is open now, by line, camera and kind."""
@@ -181,6 +180,9 @@ class CameraWatch:
         memory.looks += first
         if first and memory.looks % LOOK_PARTS == 0:
             memory.tally = book.ledger.tally(memory.promised)
+            if memory.doubted and not memory.tally.broken:  # what a withdrawn label opened, no other label keeps open
+                self._settle(memory, FALSE_ALARMS, None)
+            memory.doubted = False
         tally = memory.tally
         known = memory.incidents.get(FALSE_ALARMS)
         if tally is None or (known is None and not tally.broken) or tally.kept:

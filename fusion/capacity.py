@@ -13,9 +13,9 @@ from collections import Counter
 import msgspec
 
 from fusion.incidents import Incident
+from fusion.labels import PartLabel
 from fusion.waiting_room import BLOCK_MS
 from fusion.watch import Judged
-from ingest.messages import Defect
 from ingest.plan import Capacity, Plan
 
 HOUR_MS = 3_600_000
@@ -135,7 +135,7 @@ class CapacityWatch:
             for line_id, book in sorted(self._books.items())
         ]
 
-    def label(self, defect: Defect, logged_at: int) -> None:
+    def label(self, told: PartLabel) -> None:
         """Labels fill no bucket: how fast inspectors are is the plan's word."""
 
     def incidents(self) -> list[Incident]:

@@ -6,8 +6,9 @@ import msgspec
 
 from fusion.certificate_standing import Standing
 from fusion.incidents import Incident
+from fusion.labels import PartLabel
 from fusion.watch import Judged
-from ingest.messages import Defect, Instant
+from ingest.messages import Instant
 
 SPANS_KEPT = 8  # of a gate: a heartbeat carries them, and must stay small
 WHY_MAX = 80  # characters
@@ -60,7 +61,7 @@ class VoidJournal:
     def judged(self, judged: Judged) -> None:
         """Verdicts are looked at by others."""
 
-    def label(self, defect: Defect, logged_at: int) -> None:
+    def label(self, told: PartLabel) -> None:
         """So are labels."""
 
     def incidents(self) -> list[Incident]:

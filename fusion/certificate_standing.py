@@ -13,8 +13,9 @@ from fusion.certificate import Certificate, plan_mark, say_rate
 from fusion.gate import GateJudge
 from fusion.incidents import Incident
 from fusion.judge import Judge
+from fusion.labels import PartLabel
 from fusion.watch import Judged
-from ingest.messages import Defect, Instant
+from ingest.messages import Instant
 from ingest.plan import Plan
 
 GONE_AT = math.log(1e5)  # of the cumulated log-likelihood ratio: at most one false alarm in 100 000 parts (Lorden 1971)
@@ -116,7 +117,7 @@ class SourceWatch:
             if (line, gate) == (line_id, gate_id) and one.gone
         ]
 
-    def label(self, defect: Defect, logged_at: int) -> None:
+    def label(self, told: PartLabel) -> None:
         """Labels say nothing of sources."""
 
     def incidents(self) -> list[Incident]:

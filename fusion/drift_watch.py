@@ -9,9 +9,9 @@ from __future__ import annotations
 from fusion.drift_book import DriftBook
 from fusion.drift_looks import Looks
 from fusion.incidents import Incident
+from fusion.labels import PartLabel
 from fusion.watch import Judged
 from ingest.changelog import SEPARATOR
-from ingest.messages import Defect
 
 
 class DriftWatch:
@@ -42,7 +42,7 @@ class DriftWatch:
         looks.enter(reading, residuals, product)
         looks.look(book, int(evidence.event_at))
 
-    def label(self, defect: Defect, logged_at: int) -> None:
+    def label(self, told: PartLabel) -> None:
         """Labels are the calibration's (`fusion/recalibrate_watch.py`)."""
 
     def incidents(self) -> list[Incident]:

@@ -1,6 +1,6 @@
 """`qcfuse evaluate`: final verdicts against what is known of the parts (CONTRACT section 4).
 
-Known is `truth.csv` where there is one, else the defect records: a part's latest that is sure.
+Known is `truth.csv` where there is one, else the defect records: a part's latest that is sure and was not taken back.
 """
 
 from __future__ import annotations
@@ -16,6 +16,7 @@ import numpy.typing as npt
 from sklearn.metrics import average_precision_score, roc_auc_score, roc_curve
 
 from fusion.calibrate import expected_calibration_error
+from fusion.labels import standing
 from fusion.origins import PAIR
 from ingest.errors import BadInput
 from ingest.folder import Folder
@@ -142,7 +143,7 @@ def final_verdicts(verdicts: Iterable[Verdict], plan: Plan) -> dict[PartKey, Ver
 
 
 def known_outcomes(folder: Folder) -> dict[PartKey, Outcome]:
-    """What is known of each part: the truth of a simulated plant, else the latest sure record."""
+    """What is known of each part: the truth of a simulated plant, else the latest sure record that stands."""
     truth = folder.truth()
     if truth is not None:
         return {
@@ -150,8 +151,8 @@ def known_outcomes(folder: Folder) -> dict[PartKey, Outcome]:
             for told in truth.values()
         }
     latest: dict[PartKey, Defect] = {}
-    for row in folder.defects():
-        record = row.defect
+    rows = sorted(folder.defects(), key=lambda row: row.received_at)
+    for record in standing((row.defect for row in rows), lambda record: record):
         part = (record.line_id, record.part_id)
         if record.outcome != "unsure" and (part not in latest or record.recorded_at >= latest[part].recorded_at):
             latest[part] = record

@@ -12,7 +12,6 @@ Without any label it is every flagged part, and only from UNLABELLED_LEAST parts
 from __future__ import annotations
 
 from collections import OrderedDict
-from typing import Literal
 
 import msgspec
 from scipy.special import bdtrc, betaincinv
@@ -21,14 +20,13 @@ WINDOW_PARTS = 1000
 LOOK_PARTS = 100
 LEVEL = 1e-3
 UNLABELLED_LEAST = 200
-Label = Literal["", "ok", "defect"]
 
 
 class LookedAt(msgspec.Struct, array_like=True, frozen=True):
-    """One part a camera looked at by a fit frame: was it flagged, and what did a person say of it."""
+    """One part a camera looked at by a fit frame: was it flagged, and what did a person say of it (`ok`, `defect`)."""
 
     flagged: bool
-    label: Label = ""
+    label: str = ""
 
 
 class Tally(msgspec.Struct, frozen=True, kw_only=True):
@@ -76,11 +74,14 @@ class Ledger:
             old, _ = self.parts.popitem(last=False)
             self._changed[old] = None
 
-    def label(self, part_id: str, label: Label) -> None:
+    def label(self, part_id: str, label: str) -> bool:
+        """What is said of a part from now on, "" nothing any more. Was something else said before?"""
         known = self.parts.get(part_id)
-        if known is not None and known.label != label:
-            self.parts[part_id] = LookedAt(known.flagged, label)
-            self._changed[part_id] = None
+        if known is None or known.label == label:
+            return False
+        self.parts[part_id] = LookedAt(known.flagged, label)
+        self._changed[part_id] = None
+        return known.label != ""
 
     def forget(self) -> None:
         """Another eye looks from now on."""

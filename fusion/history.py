@@ -2,13 +2,14 @@
 
 Two means per entity: the *base risk* (risk without history among its inputs, known at once, no inspection needed) and
 the *released defect rate* (labels, counted when they are released and not before). Both decay per part of the line and
-are shrunk towards the line's own mean. A part enters once, with its first verdict.
+are shrunk towards the line's own mean. A part enters once, with its first verdict. A label that is taken back takes
+with it what is left of it by then, and a record that counts again weighs what it would weigh by now.
 """
 
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import TypeVar
 
@@ -16,12 +17,12 @@ import msgspec
 
 from fusion.recalibrate import Recalibration
 from ingest.evidence import Evidence
-from ingest.messages import Defect
 from ingest.plan import Plan
 
 HALF_LIFE_PARTS = 3000.0  # best of 1000/3000/10000 measured on simulated plants with transient tool problems
 SHRINK_PARTS = 20.0  # weight of the line's mean in an entity's; 0 to 20 measured alike
 ENTITIES_MAX = 4000  # a plant with more live attribute values than this books serial numbers as attributes
+NOTHING = 1e-9  # a sum of decayed labels below it is what rounding left of labels taken back
 PARTS_MAX = 20_000  # labels that come later than this many parts teach nothing any more (half-life 3000)
 LOG_RATIO_MAX = 4.0  # exp(4): an entity 55 times worse than its line says no more than this
 
@@ -73,11 +74,15 @@ class _Tally(msgspec.Struct, array_like=True, gc=False):
 
 
 class _Remembered(msgspec.Struct, array_like=True, gc=False):
-    """A part whose label may still come: the tallies it is counted in. `label`: 1 defect, 0 ok, -1 none yet."""
+    """A part whose label may still come: the tallies it is counted in. `label`: 1 defect, 0 ok, -1 none. Places are
+    parts of the line entered by then: `counted`, the label's, -1 not known; `places`, each record's that stands, by the
+    time it was recorded."""
 
     at: int
     entities: list[str]
     label: int = -1
+    counted: int = -1
+    places: dict[int, int] = {}
 
 
 @dataclass(frozen=True, slots=True)
@@ -156,29 +161,23 @@ class History:
         self._touch(_KEYS.line, _KEYS.part + part_id, *(_KEYS.entity + e for e in entities))
         self._forget_oldest()
 
-    def label(self, defect: Defect) -> None:
-        """Count a released label. `unsure` says nothing; a later record of the same part corrects the earlier one."""
-        if defect.outcome != "unsure" and defect.line_id == self.line_id:
-            self.label_part(defect.part_id, defect.outcome)
-
-    def label_part(self, part_id: str, outcome: str) -> None:
-        """`label`, by what it says: `defect` or `ok`."""
+    def label(self, part_id: str, outcome: str, said: Sequence[int], since: int) -> None:
+        """What is said of a part from now on: `defect`, `ok`, or "" where nothing is any more. `said`: the times of the
+        records that stand, `since`: of the first that says so."""
         part = self._parts.get(part_id)
         if part is None:
-            self.labels_unmatched += 1
+            self.labels_unmatched += outcome != ""
             return
-        label = int(outcome == "defect")
-        if part.label == label:
+        now, label = self._line.at, {"defect": 1, "ok": 0}.get(outcome, -1)
+        places = {at: part.places.get(at, now) for at in said}
+        counted = places.get(since, -1)
+        if (label, counted) == (part.label, part.counted) and places == part.places:
             return
-        step_defects = float(label) if part.label < 0 else float(label - part.label)
-        step_labels = 1.0 if part.label < 0 else 0.0
-        self._parts[part_id] = _Remembered(at=part.at, entities=part.entities, label=label)
-        self._line.defects = max(0.0, self._line.defects + step_defects)
-        self._line.labels += step_labels
-        for entity in part.entities:
-            tally = self._tally(entity, self._line.at)
-            tally.defects = max(0.0, tally.defects + step_defects)
-            tally.labels += step_labels
+        self._parts[part_id] = _Remembered(part.at, part.entities, label, counted, places)
+        before, after = _weight(part.label, part.counted, now), _weight(label, counted, now)
+        for tally in (self._line, *(self._tally(entity, now) for entity in part.entities)):
+            tally.defects = _summed(tally.defects, max(label, 0) * after - max(part.label, 0) * before)
+            tally.labels = _summed(tally.labels, after - before)
         self._touch(_KEYS.line, _KEYS.part + part_id, *(_KEYS.entity + e for e in part.entities))
 
     def changes(self) -> list[tuple[str, bytes | None]]:
@@ -248,12 +247,6 @@ class History:
         return None if held is None else _PACK.encode(held)
 
 
-def release(history: History, defects: Iterable[Defect]) -> None:
-    """Count several labels in the order in which they were released."""
-    for defect in defects:
-        history.label(defect)
-
-
 def _advance(tally: _Tally, clock: int) -> None:
     fade = math.exp2(-(clock - tally.at) / HALF_LIFE_PARTS)
     tally.at = clock
@@ -261,6 +254,17 @@ def _advance(tally: _Tally, clock: int) -> None:
     tally.parts *= fade
     tally.defects *= fade
     tally.labels *= fade
+
+
+def _weight(label: int, counted: int, now: int) -> float:
+    """What is left by now of a label."""
+    faded = math.exp2(-(now - counted) / HALF_LIFE_PARTS) if counted >= 0 else 1.0
+    return faded if label >= 0 else 0.0
+
+
+def _summed(total: float, step: float) -> float:
+    total += step
+    return total if total > NOTHING else 0.0
 
 
 def _counted(tally: _Tally, fade: float, line_rate: float) -> Counted:

@@ -12,20 +12,26 @@ from collections.abc import Mapping
 import msgspec
 
 from fusion.history import History, HistoryView, entities_of
+from fusion.labels import CONCLUSIVE, PartLabel
 from fusion.waiting_room import WaitingRoom, block_before
 from ingest.evidence import Evidence
-from ingest.messages import Defect, Instant
+from ingest.messages import Instant
 from ingest.plan import Plan
+
+_OUTCOMES = ("ok", "defect", "")  # of a label that waits, by its number
 
 
 class _Waiting(msgspec.Struct, array_like=True, order=True, gc=False):
-    """A part (`label` -1) or a label that is not counted yet; ordered by time, a part before its label."""
+    """A part (`label` -1) or a label (0, 1, or 2: none any more) that is not counted yet; ordered by time, a part
+    before its label. `said`, `since`: as of `History.label`."""
 
     at: int
     label: int
     part_id: str
     entities: list[str] = []
     base_risk: float | None = None
+    said: list[int] = []
+    since: int = 0
 
 
 class PacedHistory:
@@ -46,10 +52,10 @@ class PacedHistory:
         entities = entities_of(evidence, self._plan)
         self._wait(_Waiting(int(evidence.event_at), -1, evidence.part_id, entities, base_risk))
 
-    def label(self, defect: Defect) -> None:
-        """A label was released. `unsure` says nothing."""
-        if defect.outcome != "unsure" and defect.line_id == self._history.line_id:
-            self._wait(_Waiting(int(defect.recorded_at), int(defect.outcome == "defect"), defect.part_id))
+    def label(self, told: PartLabel) -> None:
+        """A label was released, or taken back."""
+        said = [one.at for one in told.said]
+        self._wait(_Waiting(told.at, _OUTCOMES.index(told.outcome), told.part_id, said=said, since=told.since))
 
     def _wait(self, entry: _Waiting) -> None:
         for crowded_out in self._room.wait(entry):
@@ -64,8 +70,8 @@ class PacedHistory:
         if entry.label < 0:
             self._history.count(entry.part_id, entry.entities, entry.base_risk)
         else:
-            outcome = "defect" if entry.label else "ok"
-            self._history.label_part(entry.part_id, outcome)
+            said = entry.said or ([entry.at] if entry.label < len(CONCLUSIVE) else [])  # [] of older state
+            self._history.label(entry.part_id, _OUTCOMES[entry.label], said, entry.since or entry.at)
 
     def seed(self, snapshot: Mapping[str, bytes]) -> None:
         """Begin with what training saw (`History.seed`)."""

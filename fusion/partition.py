@@ -19,6 +19,7 @@ from fusion.drift_watch import DriftWatch
 from fusion.history import HistoryView
 from fusion.incidents import Incident
 from fusion.judge import Judge, Judgement
+from fusion.labels import LabelBook
 from fusion.paced_history import PacedHistory
 from fusion.promises import Promises
 from fusion.recalibrate_watch import RecalibrationWatch
@@ -61,6 +62,7 @@ class Partition:
         self.join = Assembler(plan, settings, live)
         self.sequences: dict[tuple[str, str], int] = {}
         self.histories: dict[str, PacedHistory] = {}
+        self.labels = LabelBook()
         self.cameras = CameraWatch(plan, Promises(Path(settings.shelf)).of)
         self.late: Counter[str] = Counter()  # line -> verdicts later than the plan allows after their gate closed
         self.sources, self.capacity, self.voids = SourceWatch(), CapacityWatch(plan), VoidJournal()
@@ -79,14 +81,20 @@ class Partition:
         """One message in the order of the log; the verdicts that follow from it."""
         if isinstance(message, Defect):
             rulings = self.advance(logged_at - 1)
-            self.history(message.line_id).label(message)
-            self.cameras.label(message)
-            for watch in self.watches.values():
-                watch.label(message, logged_at)
+            self._label(message, logged_at)
             return rulings
         if isinstance(message, Findings):
             message = self.cameras.take(message, self._earlier_problems(message))
         return self._rule_all(self.join.take(message, logged_at, read_at))
+
+    def _label(self, defect: Defect, logged_at: int) -> None:
+        told = self.labels.take(defect, logged_at)
+        if told is None:
+            return
+        self.history(told.line_id).label(told)
+        self.cameras.label(told)
+        for watch in self.watches.values():
+            watch.label(told)
 
     def _earlier_problems(self, findings: Findings) -> list[str] | None:
         """What was held against the same frame when it came before: a repeat is as unfit as it was. None: no repeat."""
@@ -210,6 +218,7 @@ class Partition:
         out = changes(self.join)
         for line_id, history in self.histories.items():
             out += [(state_key(line_id, "history", key), body) for key, body in history.changes()]
+        out += [(state_key(line_id, "label", part_id), body) for line_id, part_id, body in self.labels.changes()]
         out += [(state_key(line_id, "camera", rest), body) for line_id, rest, body in self.cameras.changes()]
         for kind, watch in self.watches.items():
             out += [(state_key(line_id, kind, rest), body) for line_id, rest, body in watch.changes()]
@@ -226,6 +235,8 @@ class Partition:
             line_id, kind, rest = key.split(SEPARATOR, 2)
             if kind == "history":
                 self.histories.setdefault(line_id, PacedHistory(self.plan, line_id)).restore(rest, body)
+            elif kind == "label":
+                self.labels.restore(line_id, rest, body)
             elif kind == "camera":
                 self.cameras.restore(line_id, rest, body)
             elif kind in self.watches:

@@ -80,6 +80,8 @@ class LotLabels(msgspec.Struct, array_like=True, gc=False):
         """Count labels of one bin, or take them back."""
         before = self.bins.get(place, (0, 0))
         self.bins[place] = (before[0] + parts, before[1] + defects)
+        if not self.bins[place][0]:
+            del self.bins[place]
 
 
 def bin_of(own: float) -> int:

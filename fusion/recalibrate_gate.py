@@ -14,12 +14,14 @@ from ingest.messages import Instant
 
 CORRECTIONS_MAX = 32  # the latest are kept: a part that is judged late uses the one of its own time
 LOTS_MAX = 120  # twice as many as an onset is looked for among
+MOVES_MAX = 16  # onsets come some weeks apart; a label is taken back within minutes
 STEP = 0.05  # logits: a correction that changes by less is not worth another record
 
 
 class GateMemory(msgspec.Struct):
     """State of one gate and model. `begun`: event time of its first part; `start`: lots that began before it are not
-    asked any more; `since`: where the incident began, None while none is open. Times in ms since 1970."""
+    asked any more; `since`: where the incident began, None while none is open; `moves`: when `start` or `since` were
+    set, and what they had been. Times in ms since 1970."""
 
     model: str
     spread: LotSpread
@@ -28,6 +30,7 @@ class GateMemory(msgspec.Struct):
     since: int | None = None
     corrections: list[Recalibration] = []
     incident: Incident | None = None
+    moves: list[tuple[int, int, int | None]] = []
 
     def at(self, until: int) -> Recalibration | None:
         """The correction that rests on labels released before `until`; None: risks stand as they are."""
@@ -44,22 +47,47 @@ def step(memory: GateMemory, lots: Mapping[str, LotLabels], until: int, line_id:
     """Labels released before `until` were counted: open, follow or close the incident, and correct anew."""
     counts = Counts.of(lots, memory.start)
     if not counts.at:
+        if memory.since is not None:
+            _move(memory, until, memory.start, None)
+        _fall_silent(memory, until)
         return
     begins = onset(counts, memory.current, memory.spread)
     if begins is not None:
         counts = counts.since(begins)
-        memory.start = counts.at[0]
-        memory.since = memory.start if memory.since is None else memory.since
+        start = counts.at[0]
+        _move(memory, until, start, start if memory.since is None else memory.since)
     if memory.since is None:
+        _fall_silent(memory, until)
         return
     if begins is None and not rejected(counts, memory.spread):
-        memory.since = memory.incident = None
-        _record(memory, Recalibration(model=memory.model, since=until))
+        _move(memory, until, memory.start, None)
+        _fall_silent(memory, until)
         return
     correction = fit_recalibration(counts, memory.spread, memory.model, until)
     if begins is not None or _differs(memory.current, correction):
         _record(memory, correction)
     memory.incident = _incident(memory, counts, line_id, gate_id)
+
+
+def withdraw(memory: GateMemory, since: int) -> None:
+    """A label that counted from the block on that ended at `since` does not stand: what was concluded since then about
+    onsets is forgotten, for the next step to find it again in the labels that stand."""
+    undone = [move for move in memory.moves if move[0] >= since]
+    if undone:
+        _, memory.start, memory.since = undone[0]
+        memory.moves = memory.moves[: -len(undone)]
+
+
+def _move(memory: GateMemory, until: int, start: int, since: int | None) -> None:
+    memory.moves = [*memory.moves, (until, memory.start, memory.since)][-MOVES_MAX:]
+    memory.start, memory.since = start, since
+
+
+def _fall_silent(memory: GateMemory, until: int) -> None:
+    """No incident is open: from now on risks stand as they are."""
+    memory.incident = None
+    if memory.corrections and memory.corrections[-1].labels:
+        _record(memory, Recalibration(model=memory.model, since=until))
 
 
 def _record(memory: GateMemory, correction: Recalibration) -> None:

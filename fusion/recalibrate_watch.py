@@ -14,22 +14,24 @@ import msgspec
 
 from fusion.history import PARTS_MAX
 from fusion.incidents import Incident
+from fusion.labels import PartLabel
 from fusion.recalibrate import LotLabels, Recalibration, bin_of
-from fusion.recalibrate_gate import LOTS_MAX, GateMemory, step
+from fusion.recalibrate_gate import LOTS_MAX, GateMemory, step, withdraw
 from fusion.train_cases import booked_values, outcome_at_gate
 from fusion.waiting_room import BLOCK_MS, WAITING_MAX, block_before
 from fusion.watch import Judged
 from ingest.changelog import SEPARATOR
-from ingest.messages import Defect
 from ingest.plan import Plan
 
 SOURCES = ("inspector", "audit", "history")  # of labels that somebody other than the outcome chose to give
 SHIFT_MS = 28_800_000  # a batch that lasts longer than eight hours counts as several lots
+NEVER = 1 << 60
 MODELS_MAX = 2  # of one gate: the one before is remembered while its parts may still be judged
 
 
 class _Part(msgspec.Struct, array_like=True, gc=False):
-    """A judged part whose label may come. `booked`: its attribute values, where the gate is not its line's last."""
+    """A judged part whose label may come. `booked`: its attribute values, where the gate is not its line's last;
+    `counted`: end of the block in which its label was counted."""
 
     at: int
     model: str
@@ -37,14 +39,15 @@ class _Part(msgspec.Struct, array_like=True, gc=False):
     place: int
     booked: list[str] = []
     label: int = -1
+    counted: int = 0
 
 
 class _Waiting(msgspec.Struct, array_like=True, gc=False):
-    """A label that is not counted yet."""
+    """What is said of a part, not counted yet. `outcome` "": nothing any more."""
 
     at: int
     part_id: str
-    outcome: str
+    outcome: str = ""
     causes: list[str] = []
 
 
@@ -104,13 +107,16 @@ class _Line:
             for _, key in oldest:
                 self._put("p", key, None)
 
-    def wait(self, defect: Defect, logged_at: int) -> None:
-        """A label was released."""
-        waiting = _Waiting(logged_at, defect.part_id, defect.outcome, list(defect.causes))
-        self._put("w", (str(logged_at), defect.part_id, defect.outcome), waiting)
+    def wait(self, told: PartLabel) -> None:
+        """A label was released, or taken back."""
+        last, at = told.last(SOURCES), told.released_at
+        if last is None and not told.taken_back:
+            return
+        waiting = _Waiting(at, told.part_id, last.outcome, list(last.causes)) if last else _Waiting(at, told.part_id)
+        self._put("w", (str(at), told.part_id, waiting.outcome), waiting)
         if len(self.waiting) > WAITING_MAX:
             oldest = sorted(self.waiting, key=lambda key: (int(key[0]), key))[: WAITING_MAX // 10]
-            self._settle_block(oldest, logged_at)  # a tenth at once, because it sorts
+            self._settle_block(oldest, at)  # a tenth at once, because it sorts
 
     def settle(self, until: int) -> None:
         """Count the labels released before `until`, block after block: how often somebody asks changes nothing."""
@@ -125,12 +131,18 @@ class _Line:
             self._settle_block(keys, (block + 1) * BLOCK_MS)
 
     def _settle_block(self, keys: list[tuple[str, ...]], until: int) -> None:
-        told: set[tuple[str, ...]] = set()
+        """Of several labels of a part in a block the last counts: what was taken back at once was never there."""
+        latest = {self.waiting[key].part_id: self.waiting[key] for key in keys}
         for key in keys:
-            label = self.waiting[key]
             self._put("w", key, None)
-            told.update(own for gate_id in self._gates if (own := self._count(label, gate_id)) is not None)
-        for own in sorted(told):
+        told: dict[tuple[str, ...], int] = {}  # gate and model -> since when a label counted that does not stand
+        for label in latest.values():
+            for gate_id in self._gates:
+                if (counted := self._count(label, gate_id, until)) is not None:
+                    own, since = counted
+                    told[own] = min(since, told.get(own, since))
+        for own, since in sorted(told.items()):
+            withdraw(self.gates[own], since)
             lots = {key[2]: lot for key, lot in self.lots.items() if key[:2] == own}
             for _, name in sorted((lot.at, name) for name, lot in lots.items())[: max(0, len(lots) - LOTS_MAX)]:
                 del lots[name]
@@ -138,23 +150,33 @@ class _Line:
             step(self.gates[own], lots, until, self._line_id, own[0])
             self.changed["g", own] = None
 
-    def _count(self, label: _Waiting, gate_id: str) -> tuple[str, ...] | None:
-        """Count a label at one gate; the gate and model whose counts it changed. A later record corrects an earlier."""
+    def _count(self, label: _Waiting, gate_id: str, until: int) -> tuple[tuple[str, ...], int] | None:
+        """Count a label at one gate. Gate and model whose counts it changed, and since when another one counted there
+        in its place (NEVER: none did)."""
         part = self.parts.get((gate_id, label.part_id))
         own = (gate_id, part.model) if part is not None else ()
         if part is None or own not in self.gates:
             return None
         bad, _ = outcome_at_gate(label.outcome, label.causes, self._line_id, gate_id, part.booked, self._plan)
-        if part.label == int(bad):
+        now = int(bad) if label.outcome else -1
+        if part.label == now:
             return None
-        key = (*own, part.lot)
-        lot = self.lots.get(key) or LotLabels(part.at)
-        lot.at = min(lot.at, part.at)
-        lot.count(part.place, int(part.label < 0), int(bad) - max(part.label, 0))
-        part.label = int(bad)
-        self._put("l", key, lot)
+        since = part.counted if part.label >= 0 else NEVER
+        lot = self.lots.get((*own, part.lot)) or LotLabels(part.at)
+        lot.count(part.place, int(now >= 0) - int(part.label >= 0), max(now, 0) - max(part.label, 0))
+        part.label, part.counted = now, until
         self._put("p", (gate_id, label.part_id), part)
-        return own
+        if now >= 0:
+            lot.at = min(lot.at, part.at)
+        elif lot.bins and lot.at == part.at:
+            lot.at = self._began(own, part)
+        self._put("l", (*own, part.lot), lot if lot.bins else None)
+        return own, since
+
+    def _began(self, own: tuple[str, ...], gone: _Part) -> int:
+        """When a lot's first labelled part came, now that one has lost its label."""
+        of_lot = (part for key, part in self.parts.items() if key[0] == own[0] and part.lot == gone.lot)
+        return min((part.at for part in of_lot if part.label >= 0 and part.model == own[1]), default=gone.at)
 
     def _put(self, kind: str, key: tuple[str, ...], value: Any) -> None:
         self.changed[kind, key] = None
@@ -185,10 +207,9 @@ class RecalibrationWatch:
         if judged.first:
             self._line(judged.evidence.line_id).remember(judged)
 
-    def label(self, defect: Defect, logged_at: int) -> None:
-        """A label was released."""
-        if defect.outcome != "unsure" and defect.source in SOURCES:
-            self._line(defect.line_id).wait(defect, logged_at)
+    def label(self, told: PartLabel) -> None:
+        """A label was released, or taken back."""
+        self._line(told.line_id).wait(told)
 
     def incidents(self) -> list[Incident]:
         """One for each gate whose model's own calibration is rejected."""

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+import math
+from collections.abc import Callable, Collection, Mapping
 
 import msgspec
 import numpy as np
@@ -10,6 +11,7 @@ import numpy.typing as npt
 
 from fusion.incidents import PARTS_NAMED, Incident
 from fusion.scan_glr import Rows, natural_variance, overdispersion
+from fusion.scan_memory import ScanPart
 from fusion.scan_rates import RATE_MAX
 from fusion.scan_search import Excess, Sides
 from fusion.scan_signals import Explanation, Signal
@@ -46,7 +48,8 @@ class Onset(msgspec.Struct, frozen=True):
 
 class OpenExcess(msgspec.Struct, array_like=True):
     """One open incident. `since`: position of its onset, `at` its time; `counts` per signal; `exposed`: parts since the
-    onset that carry the cause, of positions before `counted_to`, the latest named in `parts`."""
+    onset that carry the cause, of positions before `counted_to`, the latest named in `parts`; `doubted`: defects that
+    showed it and were taken back since."""
 
     cause: list[str]
     since: int
@@ -56,6 +59,28 @@ class OpenExcess(msgspec.Struct, array_like=True):
     exposed: int = 0
     counted_to: int = 0
     parts: list[str] = []
+    doubted: int = 0
+
+    def doubt(self, position: int, part: ScanPart) -> bool:
+        """A defect was taken back or corrected, of the part at this position. Was it one of those that show this?"""
+        if "defects" not in self.counts or position < self.since or not set(self.cause) <= set(part.levels):
+            return False
+        self.doubted += 1
+        return True
+
+    def stands(self, found: Collection[Signal]) -> bool:
+        """Would it be open without the defects taken back? Either a look finds it in the labels that are left, or it
+        stood out by more than these: a defect adds log(ratio) nats at most."""
+        shows = self.counts.get("defects")
+        if shows is not None and self.doubted:
+            if "defects" in found:
+                del self.counts["defects"]  # to be counted anew
+                self.doubted = 0
+                return True
+            if shows.height - self.doubted * math.log(max(shows.ratio, 1.0)) < shows.limit:
+                del self.counts["defects"]
+                self.doubted = 0
+        return bool(self.counts)
 
     def shown(self, signal: Signal, excess: Excess, onset: Onset) -> None:
         """A look found it (again). The onset is that of the signal in which it stands out most, and stays when it is

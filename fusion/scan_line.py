@@ -16,12 +16,14 @@ from fusion.waiting_room import BLOCK_MS, WaitingRoom, block_before
 
 LOOK_PARTS = 128  # from one look to the next: some 50 us a part of a look's 6 ms
 BLAMED_KEPT = 16  # latest changes of what is open, for parts that are judged late
+NONE_ANY_MORE = 2  # in the place of a label that was taken back
 Blamed = tuple[str, float, int]  # cause, how many times the natural rate, since when
 _BOOK = "book"
 
 
 class _Waiting(msgspec.Struct, array_like=True, order=True, gc=False):
-    """A part (`label` -1) or a label that is not counted yet; ordered by time, a part before its label."""
+    """A part (`label` -1) or a label (0, 1, NONE_ANY_MORE) that is not counted yet; ordered by time, a part before its
+    label."""
 
     at: int
     label: int
@@ -59,7 +61,7 @@ class ScanLine:
         self._wait(_Waiting(part.at, -1, part.part_id, part.levels, part.risk, part.flag))
 
     def label(self, part_id: str, label: int, at: int) -> None:
-        """A label was released: 1 defect, 0 good."""
+        """A label was released: 1 defect, 0 good, NONE_ANY_MORE: taken back."""
         self._wait(_Waiting(at, label, part_id))
 
     def incidents(self) -> list[Incident]:
@@ -82,13 +84,21 @@ class ScanLine:
 
     def _count(self, entry: _Waiting) -> None:
         if entry.label >= 0:
-            self.memory.label(entry.part_id, entry.label)
+            self._label(entry.part_id, -1 if entry.label == NONE_ANY_MORE else entry.label)
         elif not self.memory.knows(entry.part_id):
             self.memory.enter(ScanPart(entry.at, entry.part_id, entry.levels, entry.risk, entry.flag))
             self._book.counted += 1
             self._book_changed = True
             if self._book.counted % LOOK_PARTS == 0:
                 self._look(entry.at)
+
+    def _label(self, part_id: str, label: int) -> None:
+        looks = self._book.counted // LOOK_PARTS
+        changed = self.memory.label(part_id, label, looks)
+        if changed is None or changed[1].label != 1 or changed[1].looks == looks:
+            return  # no look has seen a defect there
+        for one in self._book.scan.open:
+            self._book_changed |= one.doubt(*changed)
 
     def _look(self, at: int) -> None:
         if not Look(self.memory, self._book.scan, self.notes).take():

@@ -87,6 +87,7 @@ class Look:
     # -- the book ------------------------------------------------------------------------------------------------------
 
     def _settle(self, found: dict[tuple[str, ...], dict[Signal, Excess]]) -> None:
+        self._book.open = [one for one in self._book.open if one.stands(found.get(tuple(one.cause), {}))]
         known = {tuple(one.cause): one for one in self._book.open}
         for cause, shown in found.items():
             one = known.get(cause) or self._renamed(cause, set(found))
@@ -110,7 +111,7 @@ class Look:
                 continue
             row = max(0, one.since - self._seen.start)
             if overlap(self._everything, sides, its, row) >= OVERLAP_RENAMED:
-                one.cause, one.counts, one.since = list(cause), {}, self._memory.end
+                one.cause, one.counts, one.since, one.doubted = list(cause), {}, self._memory.end, 0
                 return one
         return None
 

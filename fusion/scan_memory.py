@@ -24,7 +24,8 @@ Ints = npt.NDArray[np.int64]
 
 
 class ScanPart(msgspec.Struct, array_like=True, frozen=True, gc=False):
-    """One part. `risk`: base risk in millionths, -1 without; `flag`, `label`: 1, 0, -1 not known."""
+    """One part. `risk`: base risk in millionths, -1 without; `flag`, `label`: 1, 0, -1 not known; `looks`: how many the
+    scan had taken when it got its label."""
 
     at: int
     part_id: str
@@ -32,6 +33,7 @@ class ScanPart(msgspec.Struct, array_like=True, frozen=True, gc=False):
     risk: int = -1
     flag: int = -1
     label: int = -1
+    looks: int = -1
 
 
 _PACK = msgspec.msgpack.Encoder()
@@ -95,15 +97,18 @@ class ScanMemory:
             del self._places[self._parts.pop(gone).part_id]
             self._changed[gone] = None
 
-    def label(self, part_id: str, label: int) -> None:
-        """A label; of a part not remembered (any more), nothing. A later one corrects an earlier one."""
+    def label(self, part_id: str, label: int, looks: int = 0) -> tuple[int, ScanPart] | None:
+        """The label of a part from now on, -1 none any more; the position of the part and what it was, where that
+        changes it."""
         position = self._places.get(part_id)
         if position is None or self._parts[position].label == label:
-            return
-        self._parts[position] = msgspec.structs.replace(self._parts[position], label=label)
+            return None
+        before = self._parts[position]
+        self._parts[position] = msgspec.structs.replace(before, label=label, looks=looks)
         if self._laid_out:
             self._state[position - self._base, 2] = label
         self._changed[position] = None
+        return position, before
 
     def remembered(self) -> Remembered:
         """Views of the arrays, valid until the next `enter`."""

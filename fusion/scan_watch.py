@@ -9,12 +9,13 @@ from __future__ import annotations
 from collections.abc import Iterable
 
 from fusion.incidents import Incident
+from fusion.labels import PartLabel
 from fusion.scan_levels import counted_gates, levels_of
-from fusion.scan_line import Blamed, ScanLine
+from fusion.scan_line import NONE_ANY_MORE, Blamed, ScanLine
 from fusion.scan_memory import ScanPart
 from fusion.waiting_room import block_before
 from fusion.watch import Judged
-from ingest.messages import Defect, Instant
+from ingest.messages import Instant
 from ingest.plan import Plan
 
 _MICRO = 1_000_000  # a risk is kept as whole millionths
@@ -41,11 +42,9 @@ class ScanWatch:
         micro = -1 if risk is None else round(risk * _MICRO)
         line.enter(ScanPart(int(evidence.event_at), evidence.part_id, levels_of(evidence, self._plan), micro, flag))
 
-    def label(self, defect: Defect, logged_at: int) -> None:
-        """`unsure` says nothing."""
-        if defect.outcome != "unsure":
-            label = int(defect.outcome == "defect")
-            self._line(defect.line_id).label(defect.part_id, label, int(defect.recorded_at))
+    def label(self, told: PartLabel) -> None:
+        label = {"defect": 1, "ok": 0}.get(told.outcome, NONE_ANY_MORE)
+        self._line(told.line_id).label(told.part_id, label, told.at)
 
     def incidents(self) -> list[Incident]:
         return [one for _, line in sorted(self._lines.items()) for one in line.incidents()]

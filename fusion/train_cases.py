@@ -6,6 +6,7 @@ from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 from fusion.history import HistoryView
+from fusion.labels import CONCLUSIVE, LabelBook, standing
 from fusion.origins import PAIR
 from fusion.paced_history import PacedHistory
 from ingest.evidence import Evidence
@@ -42,11 +43,12 @@ class Released:
 
 
 def released_labels(rows: Iterable[DefectRow], labels_until: Instant | None) -> list[Released]:
-    """Labels in the order of release; only those that had come by `labels_until`."""
+    """Labels in the order of release; only those that had come by `labels_until`, and had not been taken back by then:
+    a taken back one teaches as if it had never been."""
     kept = [
         Released(row.received_at, row.defect) for row in rows if labels_until is None or row.received_at < labels_until
     ]
-    return sorted(kept, key=lambda released: released.at)
+    return standing(sorted(kept, key=lambda released: released.at), lambda released: released.defect)
 
 
 def collect_cases(closings: Iterable[Closing], labels: Sequence[Released], plan: Plan) -> list[Case]:
@@ -115,18 +117,12 @@ def _lies_behind(cause: str, line_id: str, gate_id: str, booked: Collection[str]
 
 def label_of(defects: Sequence[Defect], closed_at: int, next_closed_at: int | None) -> Defect | None:
     """The record that labels an attempt: the latest of those between its gate and that of the next attempt, or of all
-    when there is none between. `unsure` is no label; it takes back what the same person said before."""
-    doubts = [defect for defect in defects if defect.outcome == "unsure" and defect.recorded_by]
-    sure = [defect for defect in defects if defect.outcome != "unsure" and not _taken_back(defect, doubts)]
+    when there is none between. `unsure` is no label, and takes none back."""
+    sure = [defect for defect in defects if defect.outcome in CONCLUSIVE]
     between = [
         d for d in sure if d.recorded_at >= closed_at and (next_closed_at is None or d.recorded_at < next_closed_at)
     ]
     return max(between or sure, key=lambda defect: defect.recorded_at, default=None)
-
-
-def _taken_back(defect: Defect, doubts: Sequence[Defect]) -> bool:
-    said = (defect.recorded_by, defect.source)
-    return any((d.recorded_by, d.source) == said and d.recorded_at >= defect.recorded_at for d in doubts)
 
 
 def history_views(
@@ -140,13 +136,14 @@ def history_views(
 
     `base_risks` are out of fold; labels count from the moment they were released, as they will in service.
     """
-    history = PacedHistory(plan, line_id)
+    history, book = PacedHistory(plan, line_id), LabelBook()
     views: dict[CaseKey, HistoryView] = {}
     waiting = iter([released for released in labels if released.defect.line_id == line_id])
     following = next(waiting, None)
     for case in sorted((c for c in cases if c.evidence.line_id == line_id), key=lambda c: c.closed_at):
         while following is not None and following.at < case.closed_at:
-            history.label(following.defect)
+            if (told := book.take(following.defect, following.at)) is not None:
+                history.label(told)
             following = next(waiting, None)
         views[case.key] = history.view(case.first)
         history.enter(case.first, base_risks.get(case.key))

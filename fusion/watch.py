@@ -12,8 +12,9 @@ from typing import Protocol
 from fusion.gate import GateJudge
 from fusion.incidents import Incident
 from fusion.judge import Judgement
+from fusion.labels import PartLabel
 from ingest.evidence import Evidence
-from ingest.messages import Defect, Instant
+from ingest.messages import Instant
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,8 +35,8 @@ class Watch(Protocol):
     def judged(self, judged: Judged) -> None:
         """A verdict was given."""
 
-    def label(self, defect: Defect, logged_at: int) -> None:
-        """A label was released, at the log's time `logged_at` (ms since 1970)."""
+    def label(self, told: PartLabel) -> None:
+        """Something else is said of a part now: a label was released, or taken back."""
 
     def incidents(self) -> list[Incident]:
         """What is open now."""

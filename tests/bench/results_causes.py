@@ -40,6 +40,7 @@ from readme_table import MarkersMissing, machine, markdown_table, write_table  #
 from scipy.stats import beta, chi2  # noqa: E402
 
 from fusion.incidents import Incident  # noqa: E402
+from fusion.labels import PartLabel  # noqa: E402
 from fusion.scan_line import LOOK_PARTS  # noqa: E402
 from fusion.scan_watch import ScanWatch  # noqa: E402
 from ingest.messages import Defect, Instant  # noqa: E402
@@ -93,7 +94,7 @@ def follow(stream: Stream, trouble: Trouble, gate: object, until: int) -> Outcom
     watch, outcome, judged = ScanWatch(make_plan(forbidden_causes=())), Outcome(), 0
     for event in events(stream, gate):  # type: ignore[arg-type]
         if isinstance(event, Defect):
-            watch.label(event, int(event.recorded_at))
+            watch.label(PartLabel.of(event, int(event.recorded_at)))
             continue
         watch.judged(event)
         judged += 1
@@ -186,7 +187,7 @@ def in_control(usual: Usual, lines: int, rng: np.random.Generator) -> Quiet:
         for event in events(draw(NULL_PARTS, usual.lot_sd, rng, None, FIRST_LOT, **how), gate):
             began = time.process_time()
             if isinstance(event, Defect):
-                watch.label(event, int(event.recorded_at))
+                watch.label(PartLabel.of(event, int(event.recorded_at)))
             else:
                 watch.judged(event)
                 quiet.parts += 1

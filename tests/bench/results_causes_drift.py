@@ -38,6 +38,7 @@ from fusion.drift_watch import DriftWatch
 from fusion.gate import GateJudge
 from fusion.incidents import Incident
 from fusion.judge import Judge
+from fusion.labels import PartLabel
 from fusion.recalibrate_watch import RecalibrationWatch
 from fusion.train import fit_gates, save_fusion
 from ingest.messages import Defect
@@ -206,7 +207,7 @@ def _follow_labels(line: Line, plant: Plant, shift: Shift) -> int | None:
             now = int(part.evidence.event_at)
             while waiting and waiting[0].recorded_at <= now:
                 label = waiting.popleft()
-                watch.label(label, int(label.recorded_at))
+                watch.label(PartLabel.of(label, int(label.recorded_at)))
             watch.at("L1", "EOL", line.gate.model, now)
             watch.judged(part)
             waiting.append(defect_record(parts, i))

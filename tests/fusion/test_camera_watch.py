@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 from fusion.camera_state import RECENT
 from fusion.camera_watch import CameraWatch
 from fusion.incidents import PARTS_NAMED, Incident
+from fusion.labels import PartLabel
 from fusion.lens_dirt import ABSENT_PARTS
 from ingest.messages import Box, Defect, Findings, Fitness, Instant, ModelName
 from ingest.plan import Plan
@@ -230,7 +231,7 @@ def flagged_now_and_then(watch: CameraWatch, parts: int, share: float, labelled:
         watch.take(seen(number, *((box,) if hit else ())))
         flagged += hit
         if labelled and hit:
-            watch.label(label(number, "ok"))
+            watch.label(PartLabel.of(label(number, "ok"), 0))
     return flagged
 
 
@@ -258,7 +259,7 @@ def test_flagged_parts_that_were_defects_are_no_false_alarms(watch: CameraWatch)
         bad = number % 10 == 0
         watch.take(seen(number, *((Box(x=x, y=y, width=20, height=20, score=1.0),) if bad else ())))
         if bad:
-            watch.label(label(number, "defect"))
+            watch.label(PartLabel.of(label(number, "defect"), 0))
     assert watch.counts["incidents_opened"] == 0
 
 
@@ -328,7 +329,7 @@ def fold(watch: CameraWatch, told: list[Findings | Defect]) -> list[Findings]:
     out = []
     for message in told:
         if isinstance(message, Defect):
-            watch.label(message)
+            watch.label(PartLabel.of(message, 0))
         else:
             out.append(watch.take(message))
     return out

@@ -11,17 +11,13 @@ from hypothesis import strategies as st
 
 from fusion.history import HALF_LIFE_PARTS, History, HistoryView, entities_of
 from ingest.evidence import Evidence
-from ingest.messages import Defect, Instant
 from ingest.plan import Plan
 
 Make = Callable[..., Evidence]
 
 
-def defect(number: int, outcome: str = "defect") -> Defect:
-    return Defect(
-        part_id=f"P{number}", line_id="L1", recorded_at=Instant(1), source="audit",
-        outcome=outcome,  # type: ignore[arg-type]
-    )  # fmt: skip
+def label(history: History, number: int, outcome: str = "defect") -> None:
+    history.label(f"P{number}", outcome, [1], 1)
 
 
 def test_a_part_enters_once(plan: Plan, make: Make) -> None:
@@ -66,9 +62,9 @@ def test_a_label_counts_when_it_is_released_and_once(plan: Plan, make: Make) -> 
         history.enter(make(number, tool=f"T{number % 2}", lot="S"), 0.1)
     assert set(history.view(make(99, tool="T0")).rate.values()) == {0.0}
     for number in range(40):
-        history.label(defect(number, "defect" if number % 4 == 0 else "ok"))
+        label(history, number, "defect" if number % 4 == 0 else "ok")
     once = history.view(make(99, tool="T0"))
-    history.label(defect(0))
+    label(history, 0)
     assert history.view(make(99, tool="T0")) == once
     assert once.rate["tool_id=T0"] > 0.2
 
@@ -77,7 +73,7 @@ def test_a_view_says_what_its_means_rest_on(plan: Plan, make: Make) -> None:
     history = History(plan, "L1")
     for number in range(80):
         history.enter(make(number, tool=f"T{number % 2}", lot="S"), 0.1 if number % 2 else 0.02)
-        history.label(defect(number, "defect" if number % 8 == 0 else "ok"))
+        label(history, number, "defect" if number % 8 == 0 else "ok")
     counted = history.view(make(99, tool="T0", lot="S")).counts["tool_id=T0"]
     assert counted.parts == pytest.approx(40, rel=0.02)
     assert counted.risk == pytest.approx(0.8, rel=0.02)
@@ -91,19 +87,18 @@ def test_a_corrected_label_takes_the_first_one_back(plan: Plan, make: Make) -> N
     for history in (wrong, right):
         for number in range(10):
             history.enter(make(number), 0.1)
-            history.label(defect(number, "defect" if number == 3 else "ok"))
-    wrong.label(defect(5))
+            label(history, number, "defect" if number == 3 else "ok")
+    label(wrong, 5)
     assert wrong.view(make(99)) != right.view(make(99)) or wrong.changes() != right.changes()
-    wrong.label(defect(5, "ok"))
+    label(wrong, 5, "ok")
     assert wrong.view(make(99)) == right.view(make(99))
 
 
-def test_unsure_and_unknown_parts_teach_nothing(plan: Plan, make: Make) -> None:
+def test_unknown_parts_teach_nothing(plan: Plan, make: Make) -> None:
     history = History(plan, "L1")
     history.enter(make(1), 0.1)
     before = history.view(make(2))
-    history.label(defect(1, "unsure"))
-    history.label(defect(77))
+    label(history, 77)
     assert history.view(make(2)) == before
     assert history.labels_unmatched == 1
 
@@ -137,7 +132,7 @@ def apply(history: History, step: tuple[str, int, float], make: Make) -> None:
     if what == "enter":
         history.enter(make(number, tool=f"T{number % 3}", lot=f"S{number % 4}"), value)
     elif what == "label":
-        history.label(defect(number, "defect" if value else "ok"))
+        label(history, number, "defect" if value else "ok")
 
 
 @given(before=STEPS, after=STEPS)

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Callable
+from typing import Literal
 
-import msgspec
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from fusion.labels import PartLabel
 from fusion.paced_history import PacedHistory
 from fusion.waiting_room import BLOCK_MS
 from ingest.evidence import Evidence
@@ -23,8 +24,9 @@ def at(evidence: Evidence, ms: int) -> Evidence:
     return dataclasses.replace(evidence, event_at=Instant(T0 + ms))
 
 
-def label(number: int, ms: int) -> Defect:
-    return Defect(part_id=f"P{number}", line_id="L1", recorded_at=Instant(T0 + ms), source="audit", outcome="defect")
+def label(number: int, ms: int, outcome: Literal["defect", "ok"] = "defect") -> PartLabel:
+    at = Instant(T0 + ms)
+    return PartLabel.of(Defect(part_id=f"P{number}", line_id="L1", recorded_at=at, source="audit", outcome=outcome), at)
 
 
 def test_a_part_sees_blocks_before_the_one_before_its_own_and_nothing_younger(plan: Plan, make: Make) -> None:
@@ -38,7 +40,7 @@ def test_a_part_sees_blocks_before_the_one_before_its_own_and_nothing_younger(pl
 def test_a_label_that_comes_before_its_part_was_judged_is_not_lost(plan: Plan, make: Make) -> None:
     history = PacedHistory(plan, "L1")
     history.label(label(1, 500))
-    history.label(msgspec.structs.replace(label(2, 600), outcome="ok"))
+    history.label(label(2, 600, "ok"))
     for number in (1, 2):
         history.enter(at(make(number, tool=f"T{number}"), number), 0.1)
     assert history.view(at(make(9, tool="T1"), 3 * BLOCK_MS)).rate["tool_id=T1"] > 0

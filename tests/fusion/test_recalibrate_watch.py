@@ -14,6 +14,7 @@ from hypothesis import strategies as st
 from fusion.gate import GateJudge
 from fusion.history import HistoryView
 from fusion.judge import Judge
+from fusion.labels import PartLabel
 from fusion.partition import Partition
 from fusion.recalibrate import Recalibration
 from fusion.recalibrate_watch import RecalibrationWatch
@@ -70,7 +71,7 @@ def played(plan: Plan, gate: GateJudge, steps: Sequence[Step], restarts: Sequenc
             said[int(step.evidence.event_at)] = told(watch, gate, int(step.evidence.event_at))
             watch.judged(step)
         else:
-            watch.label(step, at)
+            watch.label(PartLabel.of(step, at))
         if number in restarts:
             kept.update({(line_id, key): body for line_id, key, body in watch.changes()})
             watch = RecalibrationWatch(plan)
@@ -139,7 +140,7 @@ def test_a_correction_is_of_one_model_and_another_begins_anew(plan: Plan, gate: 
         if isinstance(step, Judged):
             watch.judged(step)
         else:
-            watch.label(step, at)
+            watch.label(PartLabel.of(step, at))
     assert told(watch, gate, T0 + 10_000_000) is not None
     assert watch.at("L1", "EOL", "another model", T0 + 10_000_000) is None
 

@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 
 from fusion.history import HistoryView
 from fusion.judge import Judge, Judgement
+from fusion.labels import PartLabel
 from fusion.scan_incidents import Counts, OpenExcess
 from fusion.scan_line import _PACK, ScanLine, _Book
 from fusion.scan_looks import ScanBook
@@ -139,7 +140,7 @@ def test_a_forbidden_cause_is_never_blamed() -> None:
             evidence = part(number, operator_id=f"o{number % 3}", shift=f"N{number % 2}")
             watch.judged(Judged(evidence, unjudged(evidence), None, True, evidence.event_at))
             outcome = "defect" if (bad and number % 2) or number % 50 == 0 else "ok"
-            watch.label(label(f"P{number}", int(evidence.event_at) + 1000, outcome), 0)
+            watch.label(PartLabel.of(label(f"P{number}", int(evidence.event_at) + 1000, outcome), 0))
         causes[forbidden] = [one.cause for one in watch.incidents()]
         words = " ".join(one.what for one in watch.incidents())
         assert ("operator" in words) is (not forbidden)
