@@ -41,6 +41,7 @@ from api.installation import Installation
 from api.languages import load_languages
 from api.limits import Limits
 from api.metrics import Measured, Metrics
+from api.openapi import describe
 from api.oidc import open_directory
 from api.pages import STATIC
 from api.people import FIRST_ADMIN, first_admin
@@ -162,6 +163,7 @@ def build_app(service: Service, beat: Callable[[], object] = lambda: None) -> Fa
     answer_errors(app)
     for module in ROUTERS:
         app.include_router(module.router)
+    describe(app)
     app.mount("/static", StaticFiles(directory=STATIC), name="static")
     app.add_middleware(Reading)
     app.add_middleware(Gatekeeper, limits=Limits(here.settings))

@@ -1,4 +1,4 @@
-"""The queue over HTTP: what waits, the next part for me, holds, and the views that people named."""
+"""The queue over HTTP: what waits, the next part for me, and holds."""
 
 from __future__ import annotations
 
@@ -6,33 +6,50 @@ from typing import Annotated
 
 import msgspec
 from fastapi import APIRouter, Depends, Query, Request
-from pydantic import StringConstraints
 from starlette.responses import Response
 
-from api.errors import ApiError, not_found
-from api.gatekeeper import require
+from api.blind import is_audited, without_the_model
+from api.blind_views import exercise_on
+from api.clock import day_start
+from api.errors import not_found
+from api.exercises import next_part_for
+from api.gatekeeper import person_of, require
 from api.installation import Installation, installation
-from api.queries import read_decisions, read_place, write_place
-from api.schemas import Incoming
-from api.store_queue import VIEWS_MAX, QueueFilter, View, Waiting
+from api.queries import read_age, read_decisions, read_place, write_place
+from api.store_queue import HOLD_MS, QueueFilter, Standing, Waiting
+from api.urgency import escape_cost
 from api.views import json_response, list_response
 from ingest.messages import Instant, encode
+from ingest.plan import Plan
 
 router = APIRouter(tags=["queue"])
 
-SHIFT_MS = 12 * 3_600_000  # decisions of the last twelve hours are told: a shift and its handover
+STANDING_MAX = 200  # more than a screen holds
+
+
+class Why(msgspec.Struct, frozen=True):
+    """What a part's place in the queue is made of, beside its risk. `moves_on_at`: when it leaves its gate;
+    `known_from`: `plan` (stated), `line` (the line's own pace), `seen` (behind the gate), or "" when nobody knows."""
+
+    escape_cost: float
+    currency: str
+    moves_on_at: Instant | None
+    known_from: str
 
 
 class QueueItem(msgspec.Struct, frozen=True):
-    """A verdict's body as it stands on `qc.verdicts`, and who holds the part."""
+    """A verdict's body as it stands on `qc.verdicts` (of a blind part without what the model says), who holds the part,
+    and why it stands where it does. `disagree`: two people said different things of it, a QA lead's word settles it."""
 
     verdict: msgspec.Raw
     held_by: str
     held_since: Instant | None
+    why: Why
+    disagree: bool = False
 
 
 class QueueCounts(msgspec.Struct, frozen=True):
-    """Parts that wait within the filter; parts decided in the last twelve hours by me and by all."""
+    """Parts that wait within the filter; parts decided on the plant's day by me and by all."""
 
     waiting: int
     done_by_me: int
@@ -63,25 +80,35 @@ class HoldAnswer(msgspec.Struct, frozen=True):
     mine: bool
 
 
-class ViewAnswer(msgspec.Struct, frozen=True):
-    """A named filter of the queue."""
+class StandingAnswer(msgspec.Struct, frozen=True):
+    """How one case stands now."""
 
-    name: str
-    query: str
-
-
-class ViewRequest(Incoming):
-    """`query`: what stands behind the `?` of the queue's address."""
-
-    name: Annotated[str, StringConstraints(min_length=1, max_length=80, strip_whitespace=True)]
-    query: Annotated[str, StringConstraints(max_length=1000)]
+    part_id: str
+    gate_id: str
+    attempt: int
+    state: str
+    outcome: str | None
+    held_by: str
 
 
 def read_filter(
-    line_id: str = "", product: str = "", batch_id: str = "", decision: str = "", cause: str = ""
+    request: Request,
+    line_id: str = "",
+    product: str = "",
+    batch_id: str = "",
+    decision: str = "",
+    cause: str = "",
+    camera: str = "",
+    age: str = "",
 ) -> QueueFilter:
-    """Which waiting parts are meant. `decision` may name several, separated by commas."""
-    return QueueFilter(line_id, product, batch_id, read_decisions(decision), cause)
+    """Which waiting parts are meant. `decision` may name several, separated by commas; `age`: `under:60` or `over:60`,
+    minutes since the part was at its gate."""
+    since, until = read_age(age, installation(request).now())
+    person = person_of(request)
+    return QueueFilter(
+        line_id, product, batch_id, read_decisions(decision), cause, camera, since, until,
+        inspector=person.name if is_audited(person) else "",
+    )  # fmt: skip
 
 
 Filter = Annotated[QueueFilter, Depends(read_filter)]
@@ -91,18 +118,48 @@ Filter = Annotated[QueueFilter, Depends(read_filter)]
 def queue(
     request: Request, wanted: Filter, limit: Annotated[int, Query(ge=1, le=1000)] = 100, cursor: str = ""
 ) -> Response:
-    """What waits for a person, the most urgent first: by the expected loss of letting it go."""
+    """What waits for a person, the most urgent first: by the expected loss of letting it go and the time left to stop
+    it. A cursor goes on in the queue as it stood when the first page was asked for."""
     person = require(request, "read")
     here = installation(request)
     found = here.queue.page(wanted, here.now(), limit + 1, read_place(cursor))
     following = write_place(found[limit - 1].place) if len(found) > limit else None
-    mine, every = here.queue.decided(person.name, Instant(here.now() - SHIFT_MS))
+    mine, every = here.queue.decided(person.name, Instant(day_start(here.now(), here.zone)))
     counts = QueueCounts(here.queue.count(wanted), mine, every)
-    return json_response(encode(QueuePage([_item(one) for one in found[:limit]], following, counts)))
+    return json_response(encode(QueuePage([_item(here.plan, one, wanted) for one in found[:limit]], following, counts)))
 
 
-def _item(waiting: Waiting) -> QueueItem:
-    return QueueItem(msgspec.Raw(waiting.body), waiting.held_by, waiting.held_since)
+def _item(plan: Plan, waiting: Waiting, wanted: QueueFilter) -> QueueItem:
+    hidden = waiting.blind and bool(wanted.inspector)
+    body = without_the_model(waiting.body, blind=True) if hidden else waiting.body
+    disagree = waiting.people_said > 1 and not wanted.inspector
+    return QueueItem(msgspec.Raw(body), waiting.held_by, waiting.held_since, _why(plan, waiting), disagree)
+
+
+def _why(plan: Plan, waiting: Waiting) -> Why:
+    line_id, gate_id = waiting.case[:2]
+    gate = plan.gate(line_id, gate_id)
+    if waiting.moves_on_at is None:
+        known_from = ""
+    elif not waiting.expected:
+        known_from = "seen"
+    else:
+        known_from = "line" if gate is None or gate.moves_on_ms is None else "plan"
+    cost = escape_cost(plan, line_id, gate_id, waiting.product)
+    return Why(cost, plan.objective.currency, waiting.moves_on_at, known_from)
+
+
+@router.get("/api/queue/standing")
+def standing(request: Request, part_id: Annotated[list[str], Query(max_length=STANDING_MAX)]) -> Response:
+    """How the cases of some parts stand now: what waits no longer, and who holds what."""
+    require(request, "read")
+    here = installation(request)
+    found = here.queue.standing(part_id, here.now())
+    return list_response([encode(StandingAnswer(*_fields(one))) for one in found], None)
+
+
+def _fields(one: Standing) -> tuple[str, str, int, str, str | None, str]:
+    return one.part_id, one.gate_id, one.attempt, one.state, one.outcome, one.held_by
 
 
 @router.get("/api/next")
@@ -110,7 +167,7 @@ def next_part(request: Request, wanted: Filter, behind: str = "") -> Response:
     """The next part for me, held for me: the most urgent that nobody else holds, not the one of `behind`."""
     person = require(request, "review")
     here = installation(request)
-    found = here.queue.next_for(person.name, wanted, here.now(), [behind] if behind else [])
+    found = next_part_for(here, person, wanted, [behind] if behind else [])
     answer = NextAnswer(found.part_id, found.gate_id) if found else NextAnswer(None, None)
     return json_response(encode(answer))
 
@@ -121,6 +178,9 @@ def hold(request: Request, part_id: str, take: bool = False) -> Response:
     person = require(request, "review")
     here = installation(request)
     _known(here, part_id)
+    if exercise_on(here, person, part_id):  # holds nothing that another may need
+        at = here.now()
+        return json_response(encode(HoldAnswer(person.name, at, Instant(at + HOLD_MS), mine=True)))
     before = here.queue.hold(part_id, person.name, here.now(), take)
     if take:
         here.audit(person, "take over", part_id)
@@ -140,28 +200,3 @@ def release(request: Request, part_id: str) -> Response:
 def _known(here: Installation, part_id: str) -> None:
     if here.reader.part(part_id) is None:
         raise not_found(f"part {part_id} is not known")
-
-
-@router.get("/api/views")
-def views(request: Request) -> Response:
-    """The views I named."""
-    person = require(request, "read")
-    kept = installation(request).queue.views(person.name)
-    return list_response([encode(ViewAnswer(one.name, one.query)) for one in kept], None)
-
-
-@router.post("/api/views", status_code=201)
-def keep_view(request: Request, asked: ViewRequest) -> Response:
-    """Keep a filter of the queue under a name, in place of an earlier one of that name."""
-    person = require(request, "read")
-    if not installation(request).queue.keep_view(person.name, View(asked.name, asked.query)):
-        raise ApiError(409, f"you have {VIEWS_MAX} views already: forget one first")
-    return json_response(encode(ViewAnswer(asked.name, asked.query)), 201)
-
-
-@router.delete("/api/views/{name:path}", status_code=204)
-def drop_view(request: Request, name: str) -> Response:
-    """Forget a view."""
-    person = require(request, "read")
-    installation(request).queue.drop_view(person.name, name)
-    return Response(status_code=204)

@@ -31,9 +31,7 @@ LEASE_MS = 5000  # a dead collector's place is taken after this long
 class StoreWriter:
     """One collector's connection to the store."""
 
-    def __init__(
-        self, url: str, holder: str, draw: Draw = NOTHING_DRAWN, ranking: Ranking | None = None
-    ) -> None:
+    def __init__(self, url: str, holder: str, draw: Draw = NOTHING_DRAWN, ranking: Ranking | None = None) -> None:
         self._engine = open_engine(url, writing=True)
         self._holder = holder
         self._draw = draw

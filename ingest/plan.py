@@ -77,12 +77,27 @@ class Camera(PlanStruct, frozen=True, kw_only=True):
 
 
 class Gate(PlanStruct, frozen=True, kw_only=True):
+    """`moves_on_ms`: how long a part stays at the gate before it moves on, where the plant knows it better than what
+    its own visits tell; `escape_cost`: of a defect that gets past this gate; `kinds`: of defect, found here."""
+
     gate_id: str
     after: str
     deadline_ms: float
     needs: tuple[str, ...] = ()
     booking_ms: float = 5000.0
     late_ms: float = 120_000.0
+    moves_on_ms: float | None = None
+    escape_cost: float | None = None
+    kinds: tuple[str, ...] = ()
+
+
+class Product(PlanStruct, frozen=True, kw_only=True):
+    """What is particular to a product: what an escape of it costs, and the kinds of defect it is known to have. Both
+    are for people's queue; the limits of risk come from the objective."""
+
+    product: str
+    escape_cost: float | None = None
+    kinds: tuple[str, ...] = ()
 
 
 class Capacity(PlanStruct, frozen=True, kw_only=True):
@@ -118,11 +133,19 @@ class Plan(PlanStruct, frozen=True, kw_only=True):
     grants: Grants
     audit: Audit
     lines: tuple[Line, ...]
+    products: tuple[Product, ...] = ()
     reviews: Reviews = Reviews()
     sha256: str = ""
 
     def line(self, line_id: str) -> Line | None:
         return next((line for line in self.lines if line.line_id == line_id), None)
+
+    def gate(self, line_id: str, gate_id: str) -> Gate | None:
+        line = self.line(line_id)
+        return next((gate for gate in line.gates if gate.gate_id == gate_id), None) if line else None
+
+    def product(self, product: str) -> Product | None:
+        return next((one for one in self.products if one.product == product), None)
 
     def may_read(self, topic: str) -> bool:
         """Is this stream of the plant granted (`grants.topics`)? `topic` without prefix: `frames`, `sensors` ..."""

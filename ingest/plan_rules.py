@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
 
-from ingest.plan import Camera, Capacity, Gate, Line, Plan, Station
+from ingest.plan import Camera, Capacity, Gate, Line, Plan, Product, Station
 
 Steps = tuple[str | int, ...]
 Problem = tuple[Steps, str]
@@ -22,6 +22,9 @@ def contradictions(plan: Plan) -> Iterator[Problem]:
     if not plan.lines:
         yield ("lines",), "the plan has no line"
     yield from _names(("lines",), "line_id", "line", [line.line_id for line in plan.lines])
+    yield from _names(("products",), "product", "product", [one.product for one in plan.products])
+    for place, product in enumerate(plan.products):
+        yield from _for_people(("products", place), product, f"product '{product.product}'")
     for place, line in enumerate(plan.lines):
         yield from _line(("lines", place), line, plan)
 
@@ -138,6 +141,10 @@ def _gate(steps: Steps, gate: Gate, line: Line, plan: Plan) -> Iterator[Problem]
     for key, limit in (("deadline_ms", gate.deadline_ms), ("booking_ms", gate.booking_ms)):
         if limit <= 0:
             yield (*steps, key), f"{key} of gate '{gate.gate_id}' must be greater than 0, not {limit:g}"
+    if gate.moves_on_ms is not None and gate.moves_on_ms <= 0:
+        told = f"moves_on_ms of gate '{gate.gate_id}' must be greater than 0, not {gate.moves_on_ms:g}"
+        yield (*steps, "moves_on_ms"), told
+    yield from _for_people(steps, gate, f"gate '{gate.gate_id}'")
     if gate.late_ms < 0:
         yield (*steps, "late_ms"), f"late_ms of gate '{gate.gate_id}' must not be below 0"
     for place, need in enumerate(gate.needs):
@@ -145,6 +152,13 @@ def _gate(steps: Steps, gate: Gate, line: Line, plan: Plan) -> Iterator[Problem]
         if need in gate.needs[:place]:
             yield here, f"gate '{gate.gate_id}' needs '{need}' twice"
         yield from _need(here, need, gate, line, plan)
+
+
+def _for_people(steps: Steps, told: Gate | Product, whose: str) -> Iterator[Problem]:
+    if told.escape_cost is not None and told.escape_cost <= 0:
+        yield (*steps, "escape_cost"), f"escape_cost of {whose} must be greater than 0, not {told.escape_cost:g}"
+    if any(not kind.strip() for kind in told.kinds):
+        yield (*steps, "kinds"), f"a kind of defect of {whose} is empty"
 
 
 def _need(steps: Steps, need: str, gate: Gate, line: Line, plan: Plan) -> Iterator[Problem]:

@@ -15,8 +15,9 @@ from hypothesis import strategies as st
 from api.errors import ApiError
 from api.queries import read_place, write_place
 from api.store import migrate
-from api.store_queue import HOLD_MS, VIEWS_MAX, Place, QueueFilter, QueueStore, View
+from api.store_queue import HOLD_MS, Mark, Place, QueueFilter, QueueStore
 from api.store_rows import Harvest, Review
+from api.store_views import VIEWS_MAX, View, ViewStore
 from api.store_write import StoreWriter
 from ingest.messages import Instant, Verdict, encode
 from tests.api.conftest import Live, serve
@@ -32,6 +33,7 @@ class Filled:
         migrate(url)
         self.writer = StoreWriter(url, holder="one")
         self.queue = QueueStore(url)
+        self.views = ViewStore(url)
 
     def take(self, *verdicts: Verdict, reviews: tuple[Review, ...] = ()) -> None:
         collected = tuple((verdict, encode(verdict).decode()) for verdict in verdicts)
@@ -46,6 +48,7 @@ def filled(store_url: str) -> Iterator[Filled]:
     opened = Filled(store_url)
     yield opened
     opened.queue.close()
+    opened.views.close()
     opened.writer.close()
 
 
@@ -72,6 +75,10 @@ def test_filters_narrow_the_queue_and_its_count(filled: Filled) -> None:
         (QueueFilter(decision=("cannot_tell",)), ["D"]),
         (QueueFilter(cause="tool_id=T7"), ["D", "C", "B", "A"]),
         (QueueFilter(cause="tool_id=T8"), []),
+        (QueueFilter(camera="top"), ["D", "C", "B", "A"]),
+        (QueueFilter(camera="to_"), []),
+        (QueueFilter(since=Instant(now() - 60_000)), ["D", "C", "B", "A"]),
+        (QueueFilter(until=Instant(now() - 60_000)), []),
     ):
         assert filled.order(wanted) == found
         assert filled.queue.count(wanted) == len(found)
@@ -91,16 +98,23 @@ def test_paging_gives_each_part_once_while_others_come_and_go(filled: Filled) ->
     assert before <= set(seen)
 
 
-@given(st.floats(0, 1), st.integers(0, 10**17))
-def test_a_cursor_is_read_to_the_last_bit(urgency: float, row_id: int) -> None:
-    assert read_place(write_place(Place(urgency, row_id))) == Place(urgency, row_id)
+marks = st.none() | st.tuples(st.floats(allow_nan=False, allow_infinity=False), st.integers(0, 10**17))
+
+
+@given(st.integers(0, 10**14), marks, marks)
+def test_a_cursor_is_read_to_the_last_bit_and_needs_no_escaping(
+    as_of: int, one: Mark | None, other: Mark | None
+) -> None:
+    place = Place(Instant(as_of), one, other)
+    assert read_place(write_place(place)) == place
+    assert set(write_place(place)) <= set("0123456789abcdefx._-p")
 
 
 @given(st.text(max_size=30))
 def test_any_other_cursor_is_refused_or_a_place(text: str) -> None:
     with suppress(ApiError):
         place = read_place(text)
-        assert place is None or 0 <= place.urgency <= 1
+        assert place is None or place.as_of >= 0
 
 
 def test_a_part_is_held_by_one_until_it_is_let_go_taken_or_forgotten(filled: Filled) -> None:
@@ -158,15 +172,25 @@ def test_decisions_are_counted_by_person_and_by_part(filled: Filled) -> None:
 
 
 def test_views_are_kept_by_name_and_their_number_is_limited(filled: Filled) -> None:
-    queue = filled.queue
-    assert queue.keep_view("anna", View("night", "line_id=L1"))
-    assert queue.keep_view("anna", View("night", "line_id=L2"))
-    assert (queue.views("anna"), queue.views("bo")) == ([View("night", "line_id=L2")], [])
-    assert all(queue.keep_view("anna", View(f"v{n}", "")) for n in range(VIEWS_MAX - 1))
-    assert not queue.keep_view("anna", View("one more", ""))
-    assert queue.keep_view("anna", View("night", "")), "an earlier one can still be changed"
-    queue.drop_view("anna", "night")
-    assert len(queue.views("anna")) == VIEWS_MAX - 1
+    store = filled.views
+    assert store.keep_view("anna", View("night", "line_id=L1"))
+    assert store.keep_view("anna", View("night", "line_id=L2"))
+    assert (store.views("anna"), store.views("bo")) == ([View("night", "line_id=L2", "anna")], [])
+    assert all(store.keep_view("anna", View(f"v{n}", "")) for n in range(VIEWS_MAX - 1))
+    assert not store.keep_view("anna", View("one more", ""))
+    assert store.keep_view("anna", View("night", "")), "an earlier one can still be changed"
+    store.drop_view("anna", "night")
+    assert len(store.views("anna")) == VIEWS_MAX - 1
+
+
+def test_a_shared_view_is_everybodys_and_what_one_begins_with_is_ones_own(filled: Filled) -> None:
+    store = filled.views
+    store.keep_view("lead", View("burrs", "cause=tool_id=T7", shared=True))
+    store.keep_view("anna", View("", "line_id=L1"))
+    assert store.views("anna") == store.views("lead") == [View("burrs", "cause=tool_id=T7", "lead", True)]
+    assert (store.begins_with("anna"), store.begins_with("lead")) == ("line_id=L1", None)
+    store.keep_view("lead", View("burrs", "cause=tool_id=T7"))
+    assert store.views("anna") == [], "no longer shared"
 
 
 @pytest.fixture(scope="module")
@@ -207,17 +231,46 @@ def test_a_hold_is_told_taken_and_let_go_over_http(live: Live) -> None:
         assert machine.post("/api/parts/Q/2/hold").status_code == 403
 
 
-def test_views_over_http_are_ones_own(live: Live) -> None:
+def test_views_over_http_are_ones_own_with_how_many_wait_in_each(live: Live) -> None:
     with live.client("inspector") as anna, live.client("qa") as bo:
-        assert anna.post("/api/views", json={"name": " night ", "query": "line_id=L1"}).status_code == 201
-        assert anna.get("/api/views").json()["items"] == [{"name": "night", "query": "line_id=L1"}]
+        kept = anna.post("/api/views", json={"name": " night ", "query": "line_id=L1"})
+        assert kept.status_code == 201
+        waiting = anna.get("/api/queue?line_id=L1").json()["counts"]["waiting"]
+        view = {"name": "night", "query": "line_id=L1", "owner": "test-inspector", "shared": False, "mine": True,
+                "begins": False, "waiting": waiting}  # fmt: skip
+        assert anna.get("/api/views").json()["items"] == [view]
         assert bo.get("/api/views").json()["items"] == []
         assert anna.post("/api/views", json={"name": "", "query": ""}).status_code == 422
+        anna.post("/api/queue/begin", json={"query": "line_id=L1"})
+        assert anna.get("/api/views").json()["items"] == [view | {"begins": True}]
+        anna.post("/api/queue/begin", json={"query": None})
         assert anna.delete("/api/views/night").status_code == 204
         assert anna.get("/api/views").json()["items"] == []
 
 
-@pytest.mark.parametrize("query", ["cursor=x", "cursor=0x1p5-3", "limit=0", "decision=scrap"])
+def test_only_a_qa_lead_shares_a_view_and_withdraws_one(live: Live) -> None:
+    shared = {"name": "second line", "query": "line_id=L2&age=under:60", "shared": True}
+    with live.client("inspector") as anna, live.client("qa") as bo:
+        assert anna.post("/api/views", json=shared).status_code == 403
+        assert bo.post("/api/views", json=shared).status_code == 201
+        (seen,) = anna.get("/api/views").json()["items"]
+        assert (seen["owner"], seen["mine"], seen["waiting"]) == ("test-qa", False, 0)
+        assert anna.delete("/api/views/second line?owner=test-qa").status_code == 403
+        assert bo.delete("/api/views/second line?owner=test-qa").status_code == 204
+        assert anna.get("/api/views").json()["items"] == []
+
+
+def test_it_is_told_what_of_a_screen_waits_no_longer_and_who_holds_what(live: Live) -> None:
+    with live.client("inspector") as anna:
+        anna.post("/api/parts/Q/1/hold")
+        asked = [("part_id", part) for part in ("Q/1", "Q/5", "unknown")]
+        told = {one["part_id"]: one for one in anna.get("/api/queue/standing", params=asked).json()["items"]}
+        assert (told["Q/1"]["state"], told["Q/1"]["held_by"]) == ("open", "test-inspector")
+        assert (told["Q/5"]["state"], told["Q/5"]["outcome"]) == ("done", "ok")
+        assert "unknown" not in told
+
+
+@pytest.mark.parametrize("query", ["cursor=x", "cursor=1_inf_3__", "limit=0", "decision=scrap", "age=60", "age=over:x"])
 def test_a_question_that_cannot_be_meant_is_refused(live: Live, query: str) -> None:
     with live.client("inspector") as client:
         assert client.get(f"/api/queue?{query}").status_code == 422

@@ -98,7 +98,7 @@ def test_migrations_go_back_and_forward_again_and_keep_the_record(store: Store) 
     assert again.last_row_id() == 2
     again.close()
     queue = QueueStore(store.url)
-    assert [(one.part_id, one.place.urgency) for one in queue.page(QueueFilter(), now(), 10)] == [("P2", 0.8731)]
+    assert [(one.part_id, one.place.elsewhere) for one in queue.page(QueueFilter(), now(), 10)] == [("P2", (0.8731, 2))]
     queue.close()
 
 
