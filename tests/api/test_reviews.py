@@ -118,8 +118,11 @@ def test_what_the_screen_showed_and_how_long_it_took_stays_with_the_decision(lin
     until(lambda: line.service.here.collector.state.lag_records == 0, "the collector")
     kept = line.service.here.reader.review(review_id)
     assert kept is not None
-    assert kept.made == Made("L1/EOL/P6/1/1", kept.made.model, kept.made.threshold, False, 4200)
-    assert kept.made.model
+    verdict, plan = make_verdict("P6"), line.service.here.plan
+    assert kept.made == Made(
+        "L1/EOL/P6/1/1", "fusion 3", verdict.threshold, False, 4200, risk=verdict.risk, plan_sha256=plan.sha256
+    )
+    assert kept.made.model_said() == "defect"
     (record, _), *_ = published(line, "P6")
     assert '"took_ms":4200' in str(record.header("review"))
 
