@@ -10,19 +10,20 @@ from fastapi import FastAPI
 from fastapi.exceptions import RequestValidationError
 from starlette.exceptions import HTTPException
 from starlette.requests import Request
-from starlette.responses import HTMLResponse, Response
+from starlette.responses import Response
 
-from api.pages import render
+from api.error_pages import error_page, new_number, wants_page
 from api.store import StoreUnavailable
 from ingest.errors import BadInput, LogUnavailable, ModelRefused
 
-_CODES = {
+CODES = {
     400: "bad_request",
     401: "unauthorized",
     403: "forbidden",
     404: "not_found",
     405: "method_not_allowed",
     409: "conflict",
+    410: "gone",
     413: "too_large",
     415: "unsupported_media_type",
     422: "invalid",
@@ -35,7 +36,7 @@ _logger = logging.getLogger("qcfuse.api")
 
 def error_body(status: int, message: str, detail: Any = None) -> bytes:
     """The body of an error answer."""
-    return orjson.dumps({"error": {"code": _CODES.get(status, "error"), "message": message, "detail": detail}})
+    return orjson.dumps({"error": {"code": CODES.get(status, "error"), "message": message, "detail": detail}})
 
 
 def error_response(status: int, message: str, detail: Any = None, headers: dict[str, str] | None = None) -> Response:
@@ -63,24 +64,22 @@ def answer_errors(app: FastAPI) -> None:
 
     @app.exception_handler(ApiError)
     async def api_error(request: Request, error: ApiError) -> Response:
-        if not request.url.path.startswith("/api/") and "text/html" in request.headers.get("accept", ""):
-            return HTMLResponse(render("error.html", message=error.message), error.status, error.headers)
-        return error_response(error.status, error.message, error.detail, error.headers)
+        return _answer(request, error.status, error.message, error.detail, error.headers)
 
     @app.exception_handler(HTTPException)
     async def http_error(request: Request, error: HTTPException) -> Response:
         message = f"{request.method} {request.url.path}: {error.detail}"
-        return error_response(error.status_code, message, headers=dict(error.headers or {}))
+        return _answer(request, error.status_code, message, headers=dict(error.headers or {}))
 
     @app.exception_handler(RequestValidationError)
-    async def invalid(_request: Request, error: RequestValidationError) -> Response:
+    async def invalid(request: Request, error: RequestValidationError) -> Response:
         wrong = [{"where": ".".join(map(str, one["loc"])), "what": one["msg"]} for one in error.errors()]
         first = f"{wrong[0]['where']}: {wrong[0]['what']}" if wrong else "the request is not understood"
-        return error_response(422, first, wrong)
+        return _answer(request, 422, first, wrong)
 
     @app.exception_handler(BadInput)
-    async def bad_input(_request: Request, error: BadInput) -> Response:
-        return error_response(422, str(error))
+    async def bad_input(request: Request, error: BadInput) -> Response:
+        return _answer(request, 422, str(error))
 
     @app.exception_handler(ModelRefused)
     async def refused(_request: Request, error: ModelRefused) -> Response:
@@ -88,10 +87,20 @@ def answer_errors(app: FastAPI) -> None:
 
     @app.exception_handler(StoreUnavailable)
     @app.exception_handler(LogUnavailable)
-    async def unavailable(_request: Request, error: Exception) -> Response:
-        return error_response(503, str(error), headers={"Retry-After": "2"})
+    async def unavailable(request: Request, error: Exception) -> Response:
+        return _answer(request, 503, str(error), headers={"Retry-After": "2"})
 
     @app.exception_handler(Exception)
     async def our_bug(request: Request, error: Exception) -> Response:
-        _logger.error("%s %s: our bug", request.method, request.url.path, exc_info=error)
-        return error_response(500, "qcfuse made a mistake; its log has the details")
+        number = new_number()
+        _logger.error("%s %s: our bug %s", request.method, request.url.path, number, exc_info=error)
+        return _answer(request, 500, f"qcfuse made a mistake; its log has the details under {number}", number)
+
+
+def _answer(
+    request: Request, status: int, message: str, detail: Any = None, headers: dict[str, str] | None = None
+) -> Response:
+    """An error answer: a page for a person, the one JSON shape for everybody else."""
+    if wants_page(request):
+        return error_page(request, status, message, detail, headers)
+    return error_response(status, message, detail, headers)

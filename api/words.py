@@ -67,6 +67,17 @@ ROLES = {
     "admin": "Admin",
 }
 
+RIGHTS = {
+    "read": "look at the screens",
+    "review": "decide on parts",
+    "stop": "stop the system",
+    "resume": "go automatic again",
+    "promote": "make a model live",
+    "audit": "read who did what",
+    "people": "look after accounts",
+    "quality": "see how well parts are judged",
+}
+
 ATTRIBUTES = {
     "tool_id": "tool id",
     "fixture_id": "fixture id",
@@ -82,7 +93,7 @@ ATTRIBUTES = {
 }
 
 #: Every text that is said by its key from one of these tables.
-TABLES = (DECISIONS, REASONS, FITNESS, SCORERS, OUTCOMES, SOURCES, ROLES, ATTRIBUTES)
+TABLES = (DECISIONS, REASONS, FITNESS, SCORERS, OUTCOMES, SOURCES, ROLES, RIGHTS, ATTRIBUTES)
 
 
 def _said(table: Mapping[str, str], word: str) -> str:
@@ -113,6 +124,11 @@ def say_attribute(name: str) -> str:
 def say_role(role: str) -> str:
     """What a person is here."""
     return _said(ROLES, role)
+
+
+def say_right(right: str) -> str:
+    """What a role may do, after "the right to"."""
+    return _said(RIGHTS, right)
 
 
 def say_scorer(scorer: str) -> str:

@@ -1,4 +1,4 @@
-"""Every text of the screens: what templates, scripts and the server's own sentences say, and what goes past `_` and `tr`."""
+"""Every text of the screens: what templates, scripts and the server say, and what goes past `_` and `tr`."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from pathlib import Path
 
 from jinja2 import Environment, nodes
 
-from api import words
+from api import error_pages, words
 
 API = Path(words.__file__).parent
 TEMPLATES = sorted((API / "templates").glob("*.html"))
@@ -52,6 +52,7 @@ def _of_scripts() -> Iterator[str]:
 
 
 def _of_python() -> Iterator[str]:
+    yield from error_pages.SENTENCES
     for table in words.TABLES:
         yield from table.values()
     for path in sorted(API.glob("*.py")):
