@@ -11,7 +11,7 @@ from collections.abc import Sequence
 
 import click
 
-from api import cli_batch, cli_folder, cli_look, cli_marks, cli_plant, cli_roles
+from api import cli_batch, cli_folder, cli_look, cli_marks, cli_person, cli_plant, cli_roles
 from ingest.errors import BadInput, QcfuseError
 
 EXIT_FAILURE = 1
@@ -40,6 +40,7 @@ for _commands in (
     cli_folder.COMMANDS,
     cli_roles.ROLES,
     cli_plant.COMMANDS,
+    cli_person.COMMANDS,
     cli_batch.COMMANDS,
     cli_marks.COMMANDS,
     cli_look.COMMANDS,

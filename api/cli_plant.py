@@ -138,17 +138,4 @@ def token(settings: Settings, name: str, role: str | None, days: float | None, r
         click.echo(issue_token(settings, name, role, by=by, days=days))
 
 
-@click.command()
-@click.argument("name")
-@click.option(
-    "--role", required=True, type=click.Choice(["inspector", "qa", "engineer", "admin"]), help="What it may do."
-)
-@with_settings
-def person(settings: Settings, name: str, role: str) -> None:
-    """Add somebody who logs in with a password, and print a one-time password: this is the one time it can be read."""
-    from api.people import add_person
-
-    click.echo(add_person(settings, name, role, by=f"cli:{getpass.getuser()}"))
-
-
-COMMANDS = (show_settings, topics, tail, mode, token, person)
+COMMANDS = (show_settings, topics, tail, mode, token)
