@@ -229,6 +229,7 @@ def _made(
         plan_sha256=here.plan.sha256,
         blind=not seen.model,
         final=may(person, "quality"),
+        unaware=not seen.people,
     )
 
 

@@ -13,7 +13,8 @@ class Made(msgspec.Struct, frozen=True, forbid_unknown_fields=True, omit_default
     """How a decision was made. `verdict_id`: the revision on the screen, with its `model`, `risk` and `threshold`;
     `risk_shown`: were risk and causes on the screen too; `took_ms`: from the page's appearance to the key. None: not
     known. `plan_sha256`: of the plan whose shares held; `blind`: risk and causes were left out by the draw; `final`: of
-    somebody whose word settles what two others disagree about; `seeded`: an exercise on a part whose truth is known."""
+    somebody whose word settles what two others disagree about; `unaware`: what others had found was not shown;
+    `seeded`: an exercise on a part whose truth is known."""
 
     verdict_id: str = ""
     model: str = ""
@@ -24,6 +25,7 @@ class Made(msgspec.Struct, frozen=True, forbid_unknown_fields=True, omit_default
     plan_sha256: str = ""
     blind: bool = False
     final: bool = False
+    unaware: bool = False
     seeded: bool = False
 
     def model_said(self) -> str:
