@@ -36,6 +36,22 @@ function fitBoxes(photo) {
   marks.ready(photo);
 }
 
+/** A picture may have failed before this script ran. */
+function whenBroken(image, then) {
+  if (image.complete && !image.naturalWidth) then();
+  else image.addEventListener("error", then);
+}
+
+/** Why there is no picture: retention took it, or it is of a kind that browsers do not show. */
+async function sayGone(photo) {
+  const answer = await fetch(photo.src, {credentials: "same-origin"}).catch(() => null);
+  const why = answer && answer.status === 404
+    ? tr("This picture is no longer kept. What was found in it stays in the record.")
+    : tr("This browser cannot show the picture.");
+  photo.parentElement.querySelector(".boxes").remove();
+  photo.replaceWith(el("p", {class: "no-picture"}, why));
+}
+
 function choose(frame) {
   for (const tab of document.querySelectorAll(".cameras [data-frame]")) tab.setAttribute("aria-selected", tab.dataset.frame === frame);
   const all = document.querySelector(".look").classList.contains("side-by-side");
@@ -55,11 +71,9 @@ document.addEventListener("DOMContentLoaded", () => {
   for (const photo of document.querySelectorAll("img.photo")) {
     if (photo.complete) fitBoxes(photo);
     photo.addEventListener("load", () => fitBoxes(photo));
-    photo.addEventListener("error", () => {
-      photo.replaceWith(el("p", {class: "no-picture"}, "this browser cannot show the picture, or it is no longer kept"));
-    });
+    whenBroken(photo, () => sayGone(photo));
   }
-  for (const image of document.querySelectorAll("img.heat")) image.addEventListener("error", () => image.remove());
+  for (const image of document.querySelectorAll("img.heat")) whenBroken(image, () => image.remove());
   for (const tab of document.querySelectorAll(".cameras [data-frame]")) tab.addEventListener("click", () => choose(tab.dataset.frame));
   document.addEventListener("keydown", (event) => {
     if (event.key !== "Escape" || document.querySelector("dialog[open]")) return;
