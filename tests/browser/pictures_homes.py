@@ -11,7 +11,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from ingest.settings import Settings
-from tests.api.conftest import running_postgres, until
+from tests.api.conftest import until
 from tests.api.factory import (
     keep_evidence,
     make_findings,
@@ -22,6 +22,7 @@ from tests.api.factory import (
     publish,
     settings_at,
 )
+from tests.api.postgres import make_cluster, postgres_programs, served_cluster
 from tests.browser.pictures_plant import Line, Plant, at_work
 
 ROLES = ("api", "fusion", "vision")
@@ -71,7 +72,10 @@ def untrained(folder: Path, _demo: Path | None) -> Iterator[Plant]:
 @contextmanager
 def store(folder: Path, _demo: Path | None) -> Iterator[Plant]:
     """The store is a PostgreSQL at the end of a line."""
-    with running_postgres(folder / "postgres") as url:
+    programs = postgres_programs()
+    assert programs is not None, "no PostgreSQL here (apt-get install postgresql)"
+    (folder / "postgres").mkdir()
+    with served_cluster(programs, make_cluster(programs, folder / "postgres")) as url:
         line = Line(int(url.rpartition(":")[2]))
         settings = settings_at(folder / "home", store=f"postgresql+psycopg://qcfuse@127.0.0.1:{line.port}/postgres")
         with at_work(settings, *ROLES, line=line) as plant:
@@ -95,7 +99,7 @@ def fill(plant: Plant) -> None:
 
 def until_waiting(plant: Plant, parts: int) -> None:
     with plant.asked_by("watch", "machine") as asking:
-        until(lambda: asking.get("/api/overview").json()["open"] == parts, f"{parts} parts that wait")
+        until(lambda: asking.get("/api/overview").json().get("open") == parts, f"{parts} parts that wait")
 
 
 def until_whole(plant: Plant) -> None:

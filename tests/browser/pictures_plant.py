@@ -22,7 +22,8 @@ from api.up import environment, prepare
 from ingest.log import Log
 from ingest.log_open import open_log
 from ingest.settings import Settings
-from tests.api.conftest import WAIT_S, free_port, until
+from tests.api.conftest import WAIT_S, until
+from tests.api.postgres import free_port
 
 STOP_S = 10.0
 

@@ -149,7 +149,7 @@ def part_held(scene: Scene) -> Iterator[None]:
     address = scene.first_part()
     part = address.removeprefix("/parts/").partition("?")[0]
     with scene.plant.asked_by("bo", "inspector") as other:
-        assert other.post(f"/api/parts/{part}/hold").json()["mine"]
+        assert other.post(f"/api/parts/{part}/hold?take=1").json()["mine"]
         try:
             scene.open(address)
             yield
@@ -200,9 +200,9 @@ STATES: dict[str, State] = {
     "queue-nothing-fits": State(at("/?product=none"), ("Nothing that waits fits this filter", "Clear the filter")),
     "queue-loading": State(loading, ("Loading",)),
     "queue-held": State(held_in_the_list, ("held by bo",), size=TABLET),
-    "stream-stopped": State(stream_stopped, ("Stopped since", "fusion: silent for")),
+    "stream-stopped": State(stream_stopped, ("No new verdicts since", "fusion: silent for")),
     "stream-stopped-tablet-dark": State(
-        stream_stopped, ("Stopped since", "fusion: silent for"), size=TABLET, dark=True
+        stream_stopped, ("No new verdicts since", "fusion: silent for"), size=TABLET, dark=True
     ),
     "model-not-ready": State(at("/"), ("No model is ready", "every part goes to a person"), "untrained"),
     "manual-mode": State(manual_mode, ("Manual mode", "every line, ordered by bo (light of the camera flickers)")),
