@@ -17,6 +17,7 @@ from starlette.staticfiles import StaticFiles
 
 from api import (
     routes_accounts,
+    routes_docs,
     routes_health,
     routes_marks,
     routes_oidc,
@@ -82,6 +83,7 @@ ROUTERS = (
     routes_views,
     routes_parts,
     routes_plant,
+    routes_docs,
     routes_texts,
     screen,
     screen_people,
