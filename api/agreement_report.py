@@ -101,8 +101,8 @@ def report(decided: Sequence[Decided], truths: Truths, groups: Mapping[str, str]
 
 
 def by_group(decided: Iterable[Decided], groups: Mapping[str, str]) -> list[tuple[str, set[str]]]:
-    """Groups with their people, of PEOPLE_MIN at least: everybody first, then the large ones, then a pool of all smaller
-    ones. A pool that is too small takes the smallest large group with it, or it would stand in the difference."""
+    """Groups with their people, of PEOPLE_MIN at least: everybody first, then the large ones, then a pool of all the
+    smaller. A pool that is too small takes the smallest large group with it, or it would stand in the difference."""
     members: dict[str, set[str]] = defaultdict(set)
     for one in decided:
         members[groups.get(one.by, "") or UNGROUPED].add(one.by)

@@ -24,13 +24,16 @@ from api import (
     routes_parts,
     routes_people,
     routes_plant,
+    routes_quality,
     routes_queue,
     routes_reviews,
     routes_texts,
     routes_verdicts,
     routes_views,
     screen,
+    screen_audit,
     screen_people,
+    screen_quality,
 )
 from api.blind_draw import Draw
 from api.clock import zone_named
@@ -86,7 +89,10 @@ ROUTERS = (
     routes_docs,
     routes_texts,
     screen,
+    screen_audit,
     screen_people,
+    screen_quality,
+    routes_quality,
 )
 
 

@@ -83,8 +83,13 @@ def queue(request: Request, token: str = "") -> Response:
         return answer
     person = person_of(request)
     here = installation(request)
+    begins = here.views.begins_with(person.name)
+    if begins and not request.url.query:
+        return RedirectResponse(f"/?{begins}", 303)
+    cameras = dict.fromkeys(camera.camera_id for line in here.plan.lines for camera in line.cameras)
     lines = [line.line_id for line in here.plan.lines]
-    return page_of("queue.html", person, "queue", plant=here.plan.plant, lines=lines)
+    return page_of("queue.html", person, "queue", plant=here.plan.plant, lines=lines, cameras=list(cameras),
+                   begins=begins, may_share=may(person, "audit"))  # fmt: skip
 
 
 @router.get("/batches")
@@ -238,7 +243,7 @@ def _recorded_marks(record: PartRecord) -> dict[str, list[Mark]]:
 
 def page_of(template: str, person: Person, here: str, **values: object) -> Response:
     """One page for this person. `here`: which of the screens it is."""
-    rights = {f"may_{right}": may(person, right) for right in ("stop", "resume", "people", "quality")}
+    rights = {f"may_{right}": may(person, right) for right in ("stop", "resume", "people", "quality", "audit")}
     body = render(template, person=person, here=here, **rights, **values)
     return HTMLResponse(body, headers={"Cache-Control": "no-store"})
 
