@@ -74,6 +74,7 @@ _environment.filters |= {
     "decision": words.say_decision,
     "outcome": words.say_outcome,
     "found_by": words.say_found_by,
+    "action": words.say_action,
     "role": words.say_role,
     "attribute": words.say_attribute,
     "path": _path,

@@ -231,13 +231,14 @@ def _as_csv(report: BatchReport) -> bytes:
     table.writerow(("batch_id", *PartLine.__struct_fields__))
     for line in report.lines:
         cells = [getattr(line, name) for name in PartLine.__struct_fields__]
-        table.writerow([_cell(cell) for cell in (report.batch_id, *cells)])
+        table.writerow([cell(cell) for cell in (report.batch_id, *cells)])
     for part_id in report.parts_without_verdict:
-        table.writerow([_cell(report.batch_id), _cell(part_id), *[""] * (len(PartLine.__struct_fields__) - 1)])
+        table.writerow([cell(report.batch_id), cell(part_id), *[""] * (len(PartLine.__struct_fields__) - 1)])
     return out.getvalue().encode()
 
 
-def _cell(value: object) -> str:
+def cell(value: object) -> str:
+    """A value as a cell of a CSV file."""
     if value is None:
         return ""
     if isinstance(value, Instant):

@@ -12,8 +12,9 @@ from api.errors import ApiError
 from api.gatekeeper import person_of, require
 from api.installation import installation
 from api.log_in import begin_session, end_session, log_in
-from api.queries import read_cursor
+from api.queries import read_cursor, read_time
 from api.schemas import LoginRequest
+from api.store_audit import AuditWanted
 from api.store_rows import Person
 from api.tokens import RIGHTS
 from api.views import json_response, list_response
@@ -58,11 +59,19 @@ def me(request: Request) -> Response:
 
 
 @router.get("/api/audit", tags=["people"])
-def audit(request: Request, limit: Annotated[int, Query(ge=1, le=1000)] = 100, cursor: str = "") -> Response:
-    """Who did what, newest first."""
+def audit(
+    request: Request,
+    limit: Annotated[int, Query(ge=1, le=1000)] = 100,
+    cursor: str = "",
+    by: Annotated[str, Query(max_length=200)] = "",
+    action: Annotated[str, Query(max_length=200)] = "",
+    since: str = "",
+    until: str = "",
+) -> Response:
+    """Who did what, newest first; of one person, of one kind of action, of a time."""
     require(request, "audit")
-    before = read_cursor(cursor)
-    entries = installation(request).reader.audit(limit + 1, before)
+    wanted = AuditWanted(by, action, read_time("since", since), read_time("until", until))
+    entries = installation(request).reader.audit(limit + 1, read_cursor(cursor), wanted)
     following = str(entries[limit - 1].audit_id) if len(entries) > limit else None
     return list_response(
         [

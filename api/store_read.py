@@ -9,6 +9,7 @@ import msgspec
 import sqlalchemy as sa
 
 from api.store import open_engine, reaching_store
+from api.store_audit import ANY_LINE, AuditWanted, audit_lines
 from api.store_batches import counted_cases, counted_visits, newest_batches, read_batch
 from api.store_examples import good_frames
 from api.store_exposed import VisitPlace, exposed_visits, holding
@@ -27,7 +28,7 @@ from api.store_rows import (
     StoredVerdict,
     VerdictFilter,
 )
-from api.store_tables import audit, cases, causes, defects, findings, orders, reviews, verdicts, visits
+from api.store_tables import cases, causes, defects, findings, orders, reviews, verdicts, visits
 from ingest.messages import Defect, Findings, Instant, Order, Visit, json_decoder
 
 CAUSE_PARTS = 20  # what a person can picture
@@ -218,11 +219,9 @@ class StoreReader:
             )
         return newest
 
-    def audit(self, limit: int, before: int | None = None) -> list[AuditEntry]:
+    def audit(self, limit: int, before: int | None = None, wanted: AuditWanted = ANY_LINE) -> list[AuditEntry]:
         """The audit trail, newest first."""
-        statement = sa.select(audit).order_by(audit.c.audit_id.desc()).limit(limit)
-        if before is not None:
-            statement = statement.where(audit.c.audit_id < before)
+        statement = audit_lines(wanted, before).limit(limit)
         return [
             AuditEntry(Instant(row.at), row.by, row.role, row.action, row.subject, row.detail, row.audit_id)
             for row in self._rows(statement)

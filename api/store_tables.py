@@ -262,6 +262,9 @@ audit = Table(
     Column("action", Text, nullable=False),
     Column("subject", Text, nullable=False),
     Column("detail", Text, nullable=False),
+    Index("audit_by", "by", "audit_id"),
+    Index("audit_action", "action", "audit_id"),
+    Index("audit_at", "at"),
 )
 
 #: What is drawn by a keyed hash is drawn with these.

@@ -78,6 +78,27 @@ RIGHTS = {
     "quality": "see how well parts are judged",
 }
 
+ACTIONS = {
+    "exercise": "exercise decided",
+    "language_chosen": "language chosen",
+    "login": "logged in",
+    "login_refused": "log-in refused",
+    "logout": "logged out",
+    "mode_auto": "ordered automatic",
+    "mode_manual": "ordered manual",
+    "password_changed": "password changed",
+    "person_added": "person added",
+    "person_changed": "person changed",
+    "promote": "model made live",
+    "review": "part decided",
+    "share view": "view shared",
+    "take over": "part taken over",
+    "token_made": "token made",
+    "token_revoked": "token revoked",
+    "undo": "decision taken back",
+    "withdraw view": "shared view withdrawn",
+}
+
 ATTRIBUTES = {
     "tool_id": "tool id",
     "fixture_id": "fixture id",
@@ -93,7 +114,7 @@ ATTRIBUTES = {
 }
 
 #: Every text that is said by its key from one of these tables.
-TABLES = (DECISIONS, REASONS, FITNESS, SCORERS, OUTCOMES, SOURCES, ROLES, RIGHTS, ATTRIBUTES)
+TABLES = (DECISIONS, REASONS, FITNESS, SCORERS, OUTCOMES, SOURCES, ROLES, RIGHTS, ACTIONS, ATTRIBUTES)
 
 
 def _said(table: Mapping[str, str], word: str) -> str:
@@ -124,6 +145,11 @@ def say_attribute(name: str) -> str:
 def say_role(role: str) -> str:
     """What a person is here."""
     return _said(ROLES, role)
+
+
+def say_action(action: str) -> str:
+    """What a line of the audit trail is about."""
+    return _said(ACTIONS, action)
 
 
 def say_right(right: str) -> str:
