@@ -79,7 +79,14 @@ def model_missing(beats: Iterable[Heartbeat]) -> str:
 
 
 def _problems(beats: Iterable[Heartbeat]) -> set[tuple[str, str]]:
-    return {(beat.role, problem) for beat in beats if isinstance(problem := beat.state.get("problem"), str) and problem}
+    told = ((beat.role, beat.state.get("problem")) for beat in beats)
+    return {(role, _without_path(problem)) for role, problem in told if isinstance(problem, str) and problem}
+
+
+def _without_path(problem: str) -> str:
+    """`/srv/shelf/fusion/live: no live version …` without the path, which means nothing to who works at the line."""
+    before, found, rest = problem.partition(": ")
+    return rest if found and before.startswith("/") else problem
 
 
 def incidents_told(beats: Iterable[Heartbeat]) -> list[dict[str, Any]]:

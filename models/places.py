@@ -37,9 +37,8 @@ def live_version(shelf: Path, name: str) -> str:
     try:
         version = pointer.read_text("ascii").strip()
     except (OSError, UnicodeDecodeError) as error:
-        raise ModelRefused(
-            f"{pointer}: no live version of {name} ({type(error).__name__}); train or promote"
-        ) from error
+        why = "" if isinstance(error, FileNotFoundError) else f" ({type(error).__name__})"
+        raise ModelRefused(f"{pointer}: no live version of {name}{why}; train or promote") from error
     version_folder(shelf, name, version)
     return version
 

@@ -90,7 +90,11 @@ def fill(plant: Plant) -> None:
     """Three parts that wait, with all a part may have, and one that passed."""
     frame_ref, heatmap_ref, evidence_ref = keep_evidence(plant.settings, "A1")
     seen = [make_findings(part, frame_ref=frame_ref, heatmap_ref=heatmap_ref) for part in PARTS]
-    judged = [make_verdict(part, risk=0.9 - n / 10, evidence_ref=evidence_ref) for n, part in enumerate(PARTS)]
+    risks = {part: 0.9 - n / 10 for n, part in enumerate(PARTS)}
+    judged = [
+        make_verdict(part, risk=risk, risk_low=risk - 0.1, risk_high=risk + 0.05, evidence_ref=evidence_ref)
+        for part, risk in risks.items()
+    ]
     with plant.log() as log:
         visits = [make_visit(part) for part in PARTS]
         publish(log, plant.settings, production=visits, findings=seen, verdicts=[*judged, make_pass("GOOD")])
