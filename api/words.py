@@ -80,6 +80,7 @@ RIGHTS = {
 
 ACTIONS = {
     "exercise": "exercise decided",
+    "known_part": "known part named",
     "language_chosen": "language chosen",
     "login": "logged in",
     "login_refused": "log-in refused",
