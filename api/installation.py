@@ -37,10 +37,11 @@ from api.store_people import PeopleStore
 from api.store_quality import QualityStore
 from api.store_queue import QueueStore
 from api.store_read import StoreReader
+from api.store_repeats import RepeatStore
 from api.store_rows import AuditEntry, Person
 from api.store_views import ViewStore
 from api.stream import Broadcaster
-from api.words import say_capacity
+from api.words import say_age, say_capacity
 from ingest.blobs import Blobs
 from ingest.messages import Instant
 from ingest.plan import Plan
@@ -62,6 +63,7 @@ class Installation:
     publisher: Publisher
     queue: QueueStore
     views: ViewStore
+    repeats: RepeatStore
     people: PeopleStore
     collector: Collector
     broadcaster: Broadcaster
@@ -100,7 +102,7 @@ class Installation:
         if state.trouble:
             troubles.append(f"collector: {state.trouble}")
         elif age_ms > self.settings.stale_ms:
-            troubles.append(say("{role}: silent for {seconds} s", role="collector", seconds=round(age_ms / 1000)))
+            troubles.append(say("{role}: silent for {age}", role="collector", age=say_age(age_ms)))
         elif state.lag_records > LAG_RECORDS_MAX:
             troubles.append(say("collector: {records} records behind", records=state.lag_records))
         return troubles

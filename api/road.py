@@ -13,6 +13,7 @@ from typing import Any
 import msgspec
 
 from api.reader import say
+from api.words import say_age
 from ingest.messages import Instant, json_decoder
 from ingest.settings import Settings
 
@@ -114,7 +115,7 @@ def troubles_of_roles(roles: Iterable[RoleHealth], needed: Iterable[str]) -> lis
     known = {role.role: role for role in roles}
     never = [say("{role}: no sign of life", role=name) for name in needed if name not in known]
     return never + [
-        say("{role}: silent for {seconds} s", role=role.role, seconds=round(role.age_ms / 1000))
+        say("{role}: silent for {age}", role=role.role, age=say_age(role.age_ms))
         for role in known.values()
         if not role.fresh
     ]

@@ -278,6 +278,18 @@ def say_percent(share: float | None) -> str:
     return f"{percent:.0f} %"
 
 
+def say_age(ms: float) -> str:
+    """How long something has lasted, as roughly as a person wants it: `45 s`, `12 min`, `4 h 20 min`, `3 d`."""
+    seconds = int(max(0.0, ms) / 1000)
+    if seconds < 60:
+        return f"{seconds} s"
+    if seconds < 3600:
+        return f"{seconds // 60} min"
+    if seconds < 86_400:
+        return f"{seconds // 3600} h {seconds % 3600 // 60} min"
+    return say("{days} d", days=seconds // 86_400)
+
+
 def say_time(instant: Instant | None) -> str:
     """A time for a machine: date and time in UTC."""
     return "–" if instant is None else instant.isoformat()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from pathlib import Path
 from typing import Any
 
 import httpx
@@ -149,7 +150,7 @@ def test_a_frame_reference_cannot_leave_the_blobs(filled: Live) -> None:
     publish(filled.log, filled.settings, findings=[make_findings("PX", frame_id="f", frame_ref="../plan.yaml")])
     until(lambda: filled.service.here.reader.findings("PX"), "the findings")
     with filled.client("admin") as client:
-        assert client.get("/api/parts/PX/frames/f").status_code == 404
+        assert client.get("/api/parts/PX/frames/f").status_code == 410
 
 
 def test_a_browser_that_has_a_picture_is_not_sent_it_again(filled: Live) -> None:
@@ -162,8 +163,37 @@ def test_a_browser_that_has_a_picture_is_not_sent_it_again(filled: Live) -> None
         tag = first.headers["etag"]
         again = client.get("/api/parts/PE/frames/f", headers={"If-None-Match": f'"other", {tag}'})
         assert (again.status_code, again.content, again.headers["etag"]) == (304, b"", tag)
+        for known in ("*", f"W/{tag}", f'W/"x",W/{tag}'):
+            assert client.get("/api/parts/PE/frames/f", headers={"If-None-Match": known}).status_code == 304
         other = client.get("/api/parts/PE/frames/f/heatmap", headers={"If-None-Match": tag})
         assert other.status_code == 200
+        assert first.headers["cache-control"].startswith("private")
+
+
+def test_the_head_of_a_picture_is_its_answer_without_it(filled: Live) -> None:
+    with filled.client("inspector") as client:
+        for path in (f"/api/parts/{PART}/frames/top@1", f"/api/parts/{PART}/frames/top@1/heatmap"):
+            whole, head = client.get(path), client.head(path)
+            assert (head.status_code, head.content) == (200, b"")
+            for name in ("etag", "content-type", "content-length"):
+                assert head.headers[name] == whole.headers[name]
+
+
+def test_a_picture_that_was_written_anew_is_sent_and_one_that_retention_took_is_gone(filled: Live) -> None:
+    ref, _, _ = keep_evidence(filled.settings, "PG")
+    publish(filled.log, filled.settings, findings=[make_findings("PG", frame_id="f", frame_ref=ref)])
+    until(lambda: filled.service.here.reader.findings("PG"), "the findings")
+    with filled.client("inspector") as client:
+        tag = client.get("/api/parts/PG/frames/f").headers["etag"]
+        filled.service.here.blobs.put(ref, b"\x89PNG\r\n\x1a\n other")
+        again = client.get("/api/parts/PG/frames/f", headers={"If-None-Match": tag})
+        assert (again.status_code, again.content) == (200, b"\x89PNG\r\n\x1a\n other")
+        (Path(filled.settings.blobs) / ref).unlink()
+        for known in ({}, {"If-None-Match": again.headers["etag"]}):
+            gone = client.get("/api/parts/PG/frames/f", headers=known)
+            assert gone.status_code == 410
+            assert error_of(gone)["code"] == "gone"
+            assert "400 days" in error_of(gone)["message"]
 
 
 def on_topic(log: Log, settings: Settings, topic: str) -> list[tuple[bytes, bytes]]:
@@ -320,7 +350,7 @@ def test_ready_means_that_every_role_shows_itself(filled: Live) -> None:
         beat("fusion", 60_000)
         assert client.get("/readyz").json() == {"ready": False}
     with filled.client("engineer") as client:
-        assert "fusion: silent for 6" in client.get("/api/incidents").text
+        assert "fusion: silent for 1 min" in client.get("/api/incidents").text
         since = Instant.parse(client.get("/api/overview").json()["stopped_since"])
         assert 59_000 < wall_ms() - since < 90_000
         assert 'qcfuse_role{figure="judged",pid="1",role="fusion"} 7.0' in client.get("/metrics").text
