@@ -15,6 +15,7 @@ import sqlalchemy as sa
 
 from api.blind_draw import CaseKey
 from api.store import TwoHands, insert_into, reaching_store
+from api.store_examples import riskiest_with
 from api.store_rank import named_camera
 from api.store_tables import cases, causes, holds, reviews, verdicts
 from api.urgency import pressing_bound, weight_elsewhere, weight_on_line
@@ -24,6 +25,7 @@ Row = sa.Row[*tuple[Any, ...]]
 
 HOLD_MS = 300_000  # an open page renews its hold each minute; of one that was left, others get the part this soon
 CONCLUSIVE = ("defect", "ok")
+BEST_MS, BEST_KEPT = 10_000, 200  # how long, and of how many incidents, the part that shows them is remembered
 NEXT_TRIED = 50  # races that one may lose to others who ask at the same instant
 
 
@@ -100,6 +102,10 @@ class Hold:
 class QueueStore(TwoHands):
     """Every method raises StoreUnavailable when the store is away."""
 
+    def __init__(self, url: str) -> None:
+        super().__init__(url)
+        self._best: dict[tuple[str, Instant | None], tuple[Instant, str | None]] = {}
+
     def page(
         self, wanted: QueueFilter, now: Instant, limit: int, after: Place | None = None, free_for: str | None = None
     ) -> list[Waiting]:
@@ -124,6 +130,17 @@ class QueueStore(TwoHands):
         columns = (cases.c.part_id, cases.c.gate_id, cases.c.attempt, cases.c.state, cases.c.outcome)
         statement = sa.select(*columns, sa.func.coalesce(holds.c.held_by, "")).outerjoin(holds, held)
         return [Standing(*row) for row in self._rows(statement.where(cases.c.part_id.in_(part_ids)))]
+
+    def shows_best(self, cause: str, since: Instant | None, now: Instant) -> str | None:
+        """The part that shows best what goes wrong; looked up again after BEST_MS, for every screen asks."""
+        known = self._best.get((cause, since))
+        if known is not None and now - known[0] < BEST_MS:
+            return known[1]
+        rows = self._rows(riskiest_with(cause, since))
+        if len(self._best) >= BEST_KEPT:
+            self._best.clear()
+        self._best[(cause, since)] = (now, found := str(rows[0][0]) if rows else None)
+        return found
 
     def count(self, wanted: QueueFilter) -> int:
         """How many wait."""

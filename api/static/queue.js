@@ -1,98 +1,32 @@
 "use strict";
 // The queue: filled page by page, the most urgent first; kept live by the stream, and by a look every few seconds.
-// Nothing moves under a finger: while somebody is at work in the list, what is new waits behind a bar.
+// Nothing moves under a finger: while somebody is at work in the list, what is new waits behind a bar, and what waits no
+// longer stays where it is, grey, until nobody is.
 
 const PAGE_ROWS = 100;
 const LOOK_MS = 5000;
-const rows = new Map(); // "part|gate|attempt" -> {verdict, node}
+const GATHER_MS = 300; // what arrives within this long is fetched together
+const rows = new Map(); // "part|gate|attempt" -> {item, node}
 let state = "open";
 let stream = null;
 let lastEventId = "";
 let filling = 0;
+let loaded = false; // what is shown belongs to what is asked for: looking again hides nothing
 let following = null; // cursor of the next page
-let arrived = []; // what the stream brought while the list was on its way: the list may be older
-let waitingBehind = 0;
+let arrived = false; // has the stream brought something while the list was on its way: it may be older
+let behindBar = new Set(); // keys of parts that wait behind the bar
+let gathering = 0;
 
 const list = () => document.getElementById("queue");
 const keyOf = (verdict) => [verdict.part_id, verdict.gate_id, verdict.attempt].join("|");
-const urgency = (verdict) => verdict.risk ?? 1;
-
-const reasonWords = {
-  risk_over_threshold: "risk over the limit", evidence_missing: "evidence missing", evidence_unfit: "evidence unfit",
-  deadline_missed: "deadline missed", unknown_product: "unknown product", novel: "unlike anything learned",
-  model_not_ready: "no model ready", manual_mode: "manual mode", audit: "random audit", capacity: "held: over capacity",
-  corrected: "corrected",
-};
-
-function causeWords(cause) {
-  if (cause.includes(" & ")) return cause.split(" & ").map(causeWords).join(" with ");
-  if (cause === "unknown") return "nothing stands out";
-  if (cause.startsWith("camera:")) return "camera " + cause.slice(7);
-  if (cause.includes("=")) return cause.slice(0, cause.indexOf("=")).replaceAll("_", " ") + " " + cause.slice(cause.indexOf("=") + 1);
-  return cause.replace(".", " · ").replaceAll("_", " ");
-}
-
-function riskBar(verdict) {
-  if (verdict.blind) return el("div", {class: "mini-risk none"}, el("small", {}, tr("risk shown after you decide")));
-  if (verdict.risk === null) return el("div", {class: "mini-risk none"}, el("b", {}, "–"), el("small", {}, "no risk known"));
-  const low = verdict.risk_low ?? verdict.risk;
-  const high = verdict.risk_high ?? verdict.risk;
-  const bar = el("div", {class: "mini-bar"},
-    el("i", {class: "interval", style: `left:${100 * low}%;width:${Math.max(1, 100 * (high - low))}%`}),
-    el("i", {class: "point", style: `left:${100 * verdict.risk}%`}),
-    verdict.threshold === null ? null : el("i", {class: "limit", style: `left:${100 * verdict.threshold}%`}));
-  return el("div", {class: "mini-risk"}, el("b", {}, percent(verdict.risk)),
-    el("small", {}, percent(low) + " – " + percent(high)), bar);
-}
-
-function thumbnail(verdict) {
-  const box = el("div", {class: "thumb"});
-  const image = el("img", {loading: "lazy", alt: "", src: "/api/thumbnails/" + pathOf(verdict.part_id)});
-  image.addEventListener("error", () => { box.classList.add("none"); image.remove(); });
-  box.append(image);
-  return box;
-}
-
-function causeList(verdict) {
-  const shown = verdict.causes.slice(0, 2).map((cause) => el("span", {class: "cause-chip", title: cause.evidence.join("\n")},
-    causeWords(cause.cause), el("small", {}, percent(cause.share))));
-  const missing = verdict.evidence.missing.concat(verdict.evidence.unfit)
-    .map((source) => el("span", {class: "chip missing"}, source.replace("camera:", "camera ").replace("sensors:", "sensors ")));
-  return el("div", {class: "row-causes"}, ...shown, ...missing);
-}
 
 function showPromises(overview) {
-  const list = document.getElementById("promises");
-  list.hidden = overview.certificates.length === 0;
-  list.replaceChildren(...overview.certificates.map((one) => {
-    const since = one.since ? new Date(one.since) : null;
-    const today = since && since.toDateString() === new Date().toDateString();
-    const day = today ? {} : {month: "short", day: "numeric"};
-    const time = since ? since.toLocaleString(undefined, {...day, hour: "2-digit", minute: "2-digit"}) : "";
-    const said = time ? one.said.replace(/^Void:/, "Void since " + time + ":") : one.said;
-    return el("li", {class: one.standing, title: one.since || ""}, el("b", {}, one.line_id + " · " + one.gate_id), " ", said,
-      one.conflict ? el("span", {class: "conflict"}, one.conflict) : null);
-  }));
-}
-
-function rowOf(verdict, heldBy) {
-  const address = "/parts/" + pathOf(verdict.part_id) + "?gate=" + encodeURIComponent(verdict.gate_id);
-  return el("a", {class: "row " + verdict.decision, href: address, "data-key": keyOf(verdict)},
-    thumbnail(verdict),
-    el("div", {class: "row-who"}, el("b", {}, verdict.part_id),
-      el("small", {}, [verdict.line_id, verdict.gate_id, verdict.product].filter(Boolean).join(" · ")
-        + (verdict.attempt > 1 ? " · attempt " + verdict.attempt : "")),
-      heldSign(heldBy)),
-    el("div", {class: "row-why"}, el("span", {class: "pill " + (verdict.blind ? "blind" : verdict.decision)}, verdict.blind ? tr("Your own eyes first") : decisionWords[verdict.decision]),
-      el("small", {}, verdict.reasons.map((reason) => reasonWords[reason] || reason.replaceAll("_", " ")).join(", "))),
-    riskBar(verdict),
-    causeList(verdict),
-    el("time", {datetime: verdict.event_at, "data-age": true, class: "row-age"}, age(verdict.event_at) + " ago"));
-}
-
-function heldSign(heldBy) {
-  const other = heldBy && heldBy !== document.body.dataset.person;
-  return el("span", {class: "held", hidden: !other}, other ? tr("held by {name}", {name: heldBy}) : "");
+  const promises = document.getElementById("promises");
+  promises.hidden = overview.certificates.length === 0;
+  promises.replaceChildren(...overview.certificates.map((one) => el("li", {class: one.standing, title: one.since ? moment(new Date(one.since)) : ""},
+    el("b", {}, one.line_id + " · " + one.gate_id), " ", one.said,
+    one.since ? el("small", {}, " " + tr("(since {when})", {when: moment(new Date(one.since))})) : null,
+    one.conflict ? el("span", {class: "conflict"}, one.conflict) : null)));
 }
 
 function fits(verdict) {
@@ -104,53 +38,76 @@ function busy() {
   return list().contains(document.activeElement) || list().matches(":hover") || window.scrollY > 40;
 }
 
-/** Where a row belongs: before the first that is less urgent. */
-function placeOf(verdict) {
-  return [...list().children].find((node) => urgency(rows.get(node.dataset.key).verdict) < urgency(verdict)) || null;
+/** One part before another, or at the end; a node that stands there already is not touched. */
+function put(item, before) {
+  const key = keyOf(item.verdict);
+  const known = rows.get(key);
+  const same = known && !known.node.classList.contains("gone") && known.item.verdict.verdict_id === item.verdict.verdict_id;
+  if (same) {
+    renew(known, item);
+    if (known.node !== before) list().insertBefore(known.node, before);
+    return known.node;
+  }
+  const node = rowOf(item, key);
+  list().insertBefore(node, before);
+  known?.node.remove();
+  rows.set(key, {item, node});
+  return node;
 }
 
-function put(verdict, fresh, heldBy = "") {
+/** What of a row changes while it stays the same verdict. */
+function renew(known, item) {
+  known.item = {...known.item, ...item, verdict: known.item.verdict};
+  known.node.querySelector(".held").replaceWith(heldSign(item.held_by));
+  known.node.querySelector(".left").replaceWith(leftSign(known.item));
+}
+
+/** What the stream brought. */
+function take(verdict) {
   const key = keyOf(verdict);
   const known = rows.get(key);
-  if (known && known.verdict.revision >= verdict.revision) return;
-  if (!fits(verdict)) {
-    if (known) drop(key);
-    return;
-  }
-  if (fresh && !known && busy()) {
-    waitingBehind += 1;
+  if (known) {
+    if (known.item.verdict.revision >= verdict.revision) return;
+    if (!fits(verdict)) return leave(key, verdict.decision === "pass" ? tr("passed by a correction") : tr("no longer in this filter"));
+    const node = rowOf({...known.item, verdict}, key);
+    const focused = document.activeElement === known.node;
+    known.node.replaceWith(node);
+    rows.set(key, {item: {...known.item, verdict}, node});
+    if (focused) node.focus();
+  } else if (fits(verdict)) {
+    if (busy()) behindBar.add(key);
+    else gather();
     showNew();
-    return;
   }
-  const keepsFocus = known && document.activeElement === known.node;
-  const node = rowOf(verdict, heldBy);
-  if (known) known.node.replaceWith(node);
-  else if (fresh) list().insertBefore(node, placeOf(verdict));
-  else list().append(node);
-  if (fresh) node.classList.add("fresh");
-  if (keepsFocus) node.focus();
-  rows.set(key, {verdict, node});
-  showEmpty();
 }
 
-function showNew() {
-  const bar = document.getElementById("new-parts");
-  bar.hidden = waitingBehind === 0;
-  bar.textContent = tr("{count} new: show", {count: waitingBehind});
-}
-
-function drop(key) {
+/** A part that waits no longer: gone, or grey in its place while somebody is at work. */
+function leave(key, said) {
   const known = rows.get(key);
+  behindBar.delete(key);
   if (!known) return;
+  if (busy()) return greyOut(known.node, said);
   known.node.remove();
   rows.delete(key);
   showEmpty();
 }
 
+function gather() {
+  clearTimeout(gathering);
+  gathering = setTimeout(() => { if (state === "open" && !busy()) fill(); }, GATHER_MS);
+}
+
+function showNew() {
+  const bar = document.getElementById("new-parts");
+  bar.hidden = behindBar.size === 0;
+  bar.textContent = tr("{count} new: show", {count: behindBar.size});
+}
+
 function showEmpty() {
   const empty = document.getElementById("empty");
-  document.getElementById("loading").hidden = rows.size > 0 || filling === 0;
-  empty.hidden = rows.size > 0 || filling > 0;
+  const loading = filling > 0 && !loaded;
+  document.getElementById("loading").hidden = rows.size > 0 || !loading;
+  empty.hidden = rows.size > 0 || loading;
   document.getElementById("more").hidden = following === null;
   if (empty.hidden) return;
   const [title, text] = state === "done"
@@ -168,6 +125,9 @@ function question(cursor) {
   if (cursor) query.set("cursor", cursor);
   if (state === "open") return "/api/queue?" + query;
   query.set("state", state);
+  const [side, minutes] = (query.get("age") || "").split(":");
+  if (side === "under") query.set("since", new Date(Date.now() - 60_000 * minutes).toISOString());
+  for (const name of ["age", "camera"]) query.delete(name); // of what waits only
   if (!query.get("decision")) query.set("decision", "review,cannot_tell");
   return "/api/verdicts?" + query;
 }
@@ -176,48 +136,79 @@ function question(cursor) {
 async function fill(more = false) {
   const mine = ++fill.turn;
   filling += 1;
+  if (!more) arrived = false;
   showEmpty();
   try {
     const found = await ask(question(more ? following : null));
     if (mine !== fill.turn) return;
-    if (!more) {
-      rows.clear();
-      list().replaceChildren();
-      waitingBehind = 0;
-      showNew();
-    }
+    const items = found.items.map((one) => (one.verdict ? one : {verdict: one, held_by: "", why: null}));
+    if (!more) startAnew(new Set(items.map((one) => keyOf(one.verdict))));
     following = found.next;
-    for (const one of found.items) put(one.verdict ?? one, false, one.held_by);
+    let before = more ? null : list().firstChild;
+    for (const item of items) {
+      if (more && rows.has(keyOf(item.verdict))) continue;
+      before = put(item, before).nextSibling;
+    }
+    loaded = true;
     if (found.counts) showCounts(found.counts);
-    if (state === "open" && !more) for (const verdict of arrived) put(verdict, true);
   } catch (error) {
     if (error.message !== "logged out") road.setLost(true);
   } finally {
     filling -= 1;
-    if (!filling) arrived = [];
+    if (!filling && arrived) gather();
     showEmpty();
   }
 }
 fill.turn = 0;
 
-function showCounts(counts) {
-  document.getElementById("open-count").textContent = counts.waiting;
-  document.getElementById("done-counts").textContent = tr("{mine} by you · {all} by all, last 12 h", {mine: counts.done_by_me, all: counts.done_by_all});
+function fillAnew() {
+  loaded = false;
+  return fill();
 }
 
-/** What others decided or hold meanwhile: rows go or are marked, none moves. */
+/** Only these stay. */
+function startAnew(keys) {
+  for (const [key, known] of rows) {
+    if (keys.has(key)) continue;
+    known.node.remove();
+    rows.delete(key);
+  }
+  behindBar = new Set();
+  showNew();
+}
+
+function showCounts(counts) {
+  document.getElementById("open-count").textContent = counts.waiting;
+  document.getElementById("done-counts").textContent = tr("{mine} by you · {all} by all today", {mine: counts.done_by_me, all: counts.done_by_all});
+}
+
+/** What others decided or hold meanwhile. */
 async function look() {
   if (state !== "open" || document.hidden || filling) return;
-  const mine = fill.turn;
-  const found = await ask(question(null)).catch(() => null); // a lost connection is told by the stream
-  if (!found || mine !== fill.turn || state !== "open") return;
-  showCounts(found.counts);
-  const held = new Map(found.items.map((one) => [keyOf(one.verdict), one.held_by]));
-  const last = found.next === null ? null : found.items.at(-1).verdict;
-  for (const [key, known] of rows) {
-    if (held.has(key)) known.node.querySelector(".held").replaceWith(heldSign(held.get(key)));
-    else if (!busy() && (last === null || urgency(known.verdict) > urgency(last))) drop(key);
+  if (!busy()) return fill();
+  const seen = [...rows].filter(([, known]) => onScreen(known.node)).map(([key]) => key);
+  const query = filter.query();
+  query.set("limit", 1);
+  const asked = seen.slice(0, 100).map((key) => "part_id=" + encodeURIComponent(rows.get(key).item.verdict.part_id));
+  const [counted, standing] = await Promise.all([
+    ask("/api/queue?" + query), asked.length ? ask("/api/queue/standing?" + asked.join("&")) : {items: []},
+  ]).catch(() => []); // a lost connection is told by the stream
+  if (!counted || state !== "open") return;
+  showCounts(counted.counts);
+  for (const one of standing.items) {
+    const key = keyOf(one);
+    const known = rows.get(key);
+    if (!known) continue;
+    known.node.querySelector(".held").replaceWith(heldSign(one.held_by));
+    if (one.state !== "open") leave(key, settledWords[one.outcome] || tr("waits no longer"));
   }
+}
+
+const settledWords = {defect: tr("decided: defect"), ok: tr("decided: OK"), superseded: tr("came again")};
+
+function onScreen(node) {
+  const box = node.getBoundingClientRect();
+  return box.bottom > 0 && box.top < window.innerHeight;
 }
 
 function follow() {
@@ -231,9 +222,8 @@ function follow() {
   });
   stream.addEventListener("message", (event) => {
     lastEventId = event.lastEventId;
-    const verdict = JSON.parse(event.data);
-    if (filling) arrived.push(verdict);
-    if (state === "open") put(verdict, true);
+    if (filling) arrived = true;
+    if (state === "open") take(JSON.parse(event.data));
   });
 }
 
@@ -244,12 +234,25 @@ function move(step) {
   nodes[Math.min(nodes.length - 1, Math.max(0, at + step))].focus();
 }
 
+/** One sentence at the foot of the screen: why the part under the pointer, or with the focus, stands where it does. */
+function tellWhy(event) {
+  const known = rows.get(event.target.closest?.(".row")?.dataset.key);
+  const told = document.getElementById("why-here");
+  told.hidden = !known || state !== "open";
+  if (!told.hidden) told.textContent = tr("{part}: {why}", {part: known.item.verdict.part_id, why: whyHere(known.item)});
+}
+
+function left() {
+  document.getElementById("why-here").hidden = true;
+  if (behindBar.size || list().querySelector(".gone")) gather();
+}
+
 document.addEventListener("DOMContentLoaded", async () => {
   for (const tab of document.querySelectorAll("[data-state]")) {
     tab.addEventListener("click", () => {
       state = tab.dataset.state;
       for (const other of document.querySelectorAll("[data-state]")) other.setAttribute("aria-selected", other === tab);
-      fill();
+      fillAnew();
     });
   }
   document.getElementById("find").addEventListener("submit", (event) => {
@@ -266,10 +269,12 @@ document.addEventListener("DOMContentLoaded", async () => {
   keys.on("previous", () => move(-1));
   keys.on("find", () => document.getElementById("find-part").focus());
   document.getElementById("new-parts").addEventListener("click", () => { window.scrollTo(0, 0); document.activeElement.blur(); fill(); });
+  for (const name of ["pointerover", "focusin"]) list().addEventListener(name, tellWhy);
+  for (const name of ["pointerleave", "focusout"]) list().addEventListener(name, () => setTimeout(() => { if (!busy()) left(); }));
   const more = document.getElementById("more");
   more.addEventListener("click", () => fill(true));
   new IntersectionObserver((seen) => { if (seen[0].isIntersecting && following && !filling) fill(true); }).observe(more);
-  filter.begin(fill);
+  filter.begin(fillAnew);
   road.listeners.push(showPromises);
   follow();
   setInterval(look, LOOK_MS);

@@ -7,10 +7,14 @@ from pathlib import Path
 import msgspec
 
 from api.road import Heartbeat, incidents_told
+from api.store_queue import QueueStore
+from api.store_rows import Harvest
+from api.store_write import StoreWriter
 from fusion.incidents import Incident
-from ingest.messages import Instant
+from ingest.messages import Instant, encode
 from ingest.role import wall_ms
 from tests.api.conftest import Live
+from tests.api.factory import make_findings, make_verdict, now
 
 DIRT = Incident(
     line_id="L1", camera_id="top", incident="lens_dirt", since=1_767_600_000_000, parts=["P1", "P2"], parts_count=2,
@@ -67,3 +71,22 @@ def test_an_excess_leads_to_the_parts_exposed_to_its_cause(live: Live) -> None:
             assert ("containment" in one) is bool(one["cause"])
             if one["cause"]:
                 assert client.get(one["containment"]).json()["cause"] == one["cause"]
+
+
+def test_an_incident_is_shown_by_the_riskiest_part_with_its_cause_since_it_began(store_url: str) -> None:
+    writer, queue = StoreWriter(store_url, "one"), QueueStore(store_url)
+    began = now()
+    made = {
+        "OLD": (0.99, began - 1000),
+        "MILD": (0.4, began + 1),
+        "WORST": (0.8, began + 2),
+        "UNSEEN": (0.9, began + 3),
+    }
+    verdicts = [make_verdict(part, risk=risk, event_at=Instant(at)) for part, (risk, at) in made.items()]
+    seen = tuple(make_findings(part, frame_ref=f"{part}.png") for part in made if part != "UNSEEN")
+    writer.apply(Harvest(verdicts=tuple((one, encode(one).decode()) for one in verdicts), findings=seen), began)
+    assert queue.shows_best("tool_id=T7", began, began) == "WORST"
+    assert queue.shows_best("tool_id=T7", None, began) == "OLD"
+    assert queue.shows_best("tool_id=T8", began, began) is None
+    writer.close()
+    queue.close()

@@ -14,7 +14,7 @@ from selenium.webdriver.common.keys import Keys
 
 from api.tokens import issue_token
 from tests.api.conftest import Live, serve, until
-from tests.api.factory import make_verdict, make_visit, now, publish, settings_at
+from tests.api.factory import make_pass, make_verdict, make_visit, now, publish, settings_at
 
 pytestmark = pytest.mark.browser
 
@@ -99,6 +99,63 @@ def test_a_part_that_another_looks_at_is_marked_in_the_list_and_on_its_page(
         until(lambda: bo.post("/api/parts/MIDDLE/hold").json()["mine"], "a part that was left to be free")
 
 
+def test_what_another_decides_stays_where_it_is_while_somebody_is_at_work(opened: webdriver.Chrome, live: Live) -> None:
+    publish(
+        live.log,
+        live.settings,
+        verdicts=[make_verdict(part, risk=risk) for part, risk in (("UP", 0.99), ("DOWN", 0.98))],
+    )
+    opened.get(f"{live.base}/")
+    until(lambda: rows(opened)[:2] == ["UP", "DOWN"], "both on top")
+    under = opened.find_elements(By.CSS_SELECTOR, ".row")[2]
+    ActionChains(opened).move_to_element(under).perform()
+    before, at = rows(opened), under.location["y"]
+    publish(live.log, live.settings, verdicts=[make_pass("UP", revision=2)])
+    until(lambda: "passed by a correction" in text_of(opened, ".row.gone"), "the corrected part greyed")
+    with live.client("qa") as bo:
+        assert bo.post("/api/parts/DOWN/reviews", json={"outcome": "defect"}).status_code == 201
+    until(lambda: "decided: defect" in text_of(opened, ".row.gone"), "the decided part greyed")
+    assert (rows(opened), under.location["y"]) == (before, at), "nothing moved"
+    ActionChains(opened).move_to_element(opened.find_element(By.TAG_NAME, "h1")).perform()
+    until(lambda: rows(opened) == before[2:], "gone when nobody is at work")
+
+
+def test_a_row_says_why_it_stands_where_it_does(opened: webdriver.Chrome, live: Live) -> None:
+    opened.get(f"{live.base}/")
+    until(lambda: "LOW" in rows(opened), "the queue")
+    assert not opened.find_element(By.ID, "why-here").is_displayed()
+    opened.find_element(By.TAG_NAME, "body").send_keys("j")
+    until(lambda: "an escape costs 450 USD" in text_of(opened, "#why-here"), "the sentence")
+    assert "nobody knows when it leaves gate EOL" in text_of(opened, "#why-here")
+
+
+def test_the_queue_begins_with_what_its_owner_chose(opened: webdriver.Chrome, live: Live) -> None:
+    opened.get(f"{live.base}/?line_id=L2")
+    until(lambda: opened.find_element(By.ID, "begin-here").is_displayed(), "the choice")
+    opened.find_element(By.ID, "begin-here").click()
+    until(lambda: "begins here" in text_of(opened, "#begin-here"), "the choice to be kept")
+    opened.get(f"{live.base}/")
+    assert opened.current_url == f"{live.base}/?line_id=L2"
+    opened.find_element(By.ID, "filter-clear").click()
+    until(lambda: "LOW" in rows(opened), "everything")
+    opened.refresh()
+    until(lambda: "LOW" in rows(opened), "everything, though the queue begins elsewhere")
+    opened.get(f"{live.base}/")
+    until(lambda: "begins here" in text_of(opened, "#begin-here"), "the beginning")
+    opened.find_element(By.ID, "begin-here").click()
+    until(lambda: "Begin my queue" in text_of(opened, "#begin-here"), "the choice to be taken back")
+    opened.get(f"{live.base}/")
+    assert opened.current_url == f"{live.base}/"
+
+
+def test_cameras_and_ages_filter_and_views_tell_how_many_wait(opened: webdriver.Chrome, live: Live) -> None:
+    opened.get(f"{live.base}/?camera=top&age=under:60&line_id=L2")
+    until(lambda: rows(opened) == ["L2-1"], "the second line's part")
+    until(lambda: "second line 1" in text_of(opened, "#views"), "the count of the view")
+    opened.get(f"{live.base}/?age=over:60")
+    until(lambda: "fits this filter" in text_of(opened, "#empty"), "nothing that old")
+
+
 def test_the_next_part_comes_from_the_filter(opened: webdriver.Chrome, live: Live) -> None:
     publish(live.log, live.settings, verdicts=[make_verdict("L2-2", line_id="L2", risk=0.1)])
     opened.get(f"{live.base}/?line_id=L2")
@@ -127,6 +184,13 @@ def test_an_incident_stands_on_top_with_its_parts_one_click_away(opened: webdriv
     opened.get(f"{live.base}/")
     until(lambda: "9 defects" in text_of(opened, "#incidents"), "the incident")
     assert "2 parts" in text_of(opened, "#incidents")
+    opened.find_element(By.ID, "incidents-fold").click()
+    until(lambda: "9 defects" not in text_of(opened, "#incidents"), "the incidents folded away")
+    opened.refresh()
+    until(lambda: "Going wrong now 1" in text_of(opened, "#incidents"), "how many there are")
+    assert "9 defects" not in text_of(opened, "#incidents")
+    opened.find_element(By.ID, "incidents-fold").click()
+    until(lambda: "9 defects" in text_of(opened, "#incidents"), "the incidents again")
     opened.find_element(By.LINK_TEXT, "All exposed parts").click()
     until(lambda: "/exposed?cause=tool_id" in opened.current_url, "the exposed parts")
     assert "GOOD" in text_of(opened, "main table")

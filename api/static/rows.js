@@ -1,0 +1,106 @@
+"use strict";
+// How one part looks in the queue, and the sentence that says why it stands where it does.
+
+const reasonWords = {
+  risk_over_threshold: tr("risk over the limit"), evidence_missing: tr("evidence missing"), evidence_unfit: tr("evidence unfit"),
+  deadline_missed: tr("deadline missed"), unknown_product: tr("unknown product"), novel: tr("unlike anything learned"),
+  model_not_ready: tr("no model ready"), manual_mode: tr("manual mode"), audit: tr("random audit"), capacity: tr("held: over capacity"),
+  corrected: tr("corrected"),
+};
+
+function causeWords(cause) {
+  if (cause.includes(" & ")) return cause.split(" & ").map(causeWords).join(" + ");
+  if (cause === "unknown") return tr("nothing stands out");
+  if (cause.startsWith("camera:")) return tr("camera {name}", {name: cause.slice(7)});
+  if (cause.includes("=")) return cause.slice(0, cause.indexOf("=")).replaceAll("_", " ") + " " + cause.slice(cause.indexOf("=") + 1);
+  return cause.replace(".", " · ").replaceAll("_", " ");
+}
+
+function sourceWords(source) {
+  const [kind, name] = [source.slice(0, source.indexOf(":")), source.slice(source.indexOf(":") + 1)];
+  return kind === "camera" ? tr("camera {name}", {name}) : kind === "sensors" ? tr("sensors {name}", {name}) : source;
+}
+
+/** How long, in one unit. */
+function duration(ms) {
+  const seconds = Math.max(0, ms / 1000);
+  return seconds < 100 ? Math.round(seconds) + " s" : seconds < 6000 ? Math.round(seconds / 60) + " min" : Math.round(seconds / 3600) + " h";
+}
+
+/** What is known of when a part moves on, in words. */
+function timeLeft({why, verdict}) {
+  if (!why || !why.known_from) return tr("nobody knows when it leaves gate {gate}", {gate: verdict.gate_id});
+  const left = Date.parse(why.moves_on_at) - Date.now();
+  if (why.known_from === "seen") return tr("it left gate {gate} {time} ago", {gate: verdict.gate_id, time: duration(-left)});
+  if (left > 0) return tr("{time} until it leaves gate {gate}", {gate: verdict.gate_id, time: duration(left)});
+  return tr("it should have left gate {gate} {time} ago", {gate: verdict.gate_id, time: duration(-left)});
+}
+
+/** Why a part stands where it does. */
+function whyHere(item) {
+  const {verdict, why} = item;
+  const risk = verdict.blind ? tr("risk shown after you decide")
+    : verdict.risk === null ? tr("no risk known: the worst is assumed") : tr("risk {risk}", {risk: percent(verdict.risk)});
+  const cost = why ? tr("an escape costs {cost} {currency}", {cost: why.escape_cost, currency: why.currency}) : "";
+  return [risk, cost, timeLeft(item)].filter(Boolean).join(", ") + ".";
+}
+
+function leftSign(item) {
+  const left = item.why && ["plan", "line"].includes(item.why.known_from) ? Date.parse(item.why.moves_on_at) - Date.now() : 0;
+  return el("small", {class: "left" + (left > 0 && left < 60_000 ? " soon" : "")}, left > 0 ? tr("{time} left", {time: duration(left)}) : "");
+}
+
+function riskBar(verdict) {
+  if (verdict.blind) return el("div", {class: "mini-risk none"}, el("small", {}, tr("risk shown after you decide")));
+  if (verdict.risk === null) return el("div", {class: "mini-risk none"}, el("b", {}, "–"), el("small", {}, tr("no risk known")));
+  const low = verdict.risk_low ?? verdict.risk;
+  const high = verdict.risk_high ?? verdict.risk;
+  const bar = el("div", {class: "mini-bar"},
+    el("i", {class: "interval", style: `left:${100 * low}%;width:${Math.max(1, 100 * (high - low))}%`}),
+    el("i", {class: "point", style: `left:${100 * verdict.risk}%`}),
+    verdict.threshold === null ? null : el("i", {class: "limit", style: `left:${100 * verdict.threshold}%`}));
+  return el("div", {class: "mini-risk"}, el("b", {}, percent(verdict.risk)),
+    el("small", {}, percent(low) + " – " + percent(high)), bar);
+}
+
+function thumbnail(verdict) {
+  const box = el("div", {class: "thumb"});
+  const image = el("img", {loading: "lazy", alt: "", src: "/api/thumbnails/" + pathOf(verdict.part_id)});
+  image.addEventListener("error", () => { box.classList.add("none"); image.remove(); });
+  box.append(image);
+  return box;
+}
+
+function causeList(verdict) {
+  const shown = verdict.causes.slice(0, 2).map((cause) => el("span", {class: "cause-chip", title: cause.evidence.join("\n")},
+    causeWords(cause.cause), el("small", {}, percent(cause.share))));
+  const missing = verdict.evidence.missing.concat(verdict.evidence.unfit).map((source) => el("span", {class: "chip missing"}, sourceWords(source)));
+  return el("div", {class: "row-causes"}, ...shown, ...missing);
+}
+
+function heldSign(heldBy) {
+  const other = heldBy && heldBy !== document.body.dataset.person;
+  return el("span", {class: "held", hidden: !other}, other ? tr("held by {name}", {name: heldBy}) : "");
+}
+
+function rowOf(item, key) {
+  const {verdict} = item;
+  const address = "/parts/" + pathOf(verdict.part_id) + "?gate=" + encodeURIComponent(verdict.gate_id);
+  const where = [verdict.line_id, verdict.gate_id, verdict.product, verdict.attempt > 1 ? tr("attempt {number}", {number: verdict.attempt}) : ""];
+  return el("a", {class: "row " + verdict.decision, href: address, "data-key": key},
+    thumbnail(verdict),
+    el("div", {class: "row-who"}, el("b", {}, verdict.part_id), el("small", {}, where.filter(Boolean).join(" · ")), heldSign(item.held_by)),
+    el("div", {class: "row-why"}, el("span", {class: "pill " + (verdict.blind ? "blind" : verdict.decision)}, verdict.blind ? tr("Your own eyes first") : decisionWords[verdict.decision]),
+      el("small", {}, verdict.reasons.map((reason) => reasonWords[reason] || reason.replaceAll("_", " ")).join(", "))),
+    riskBar(verdict),
+    causeList(verdict),
+    el("div", {class: "row-age"}, el("time", {datetime: verdict.event_at, "data-age": true}, tr("{age} ago", {age: age(verdict.event_at)})), leftSign(item)));
+}
+
+/** A row that waits no longer stays where it is, grey, and says so. */
+function greyOut(node, said) {
+  node.classList.add("gone");
+  const sign = node.querySelector(".row-why .pill"); // in its place: the row stays as high as it was
+  sign.className = "pill gone-said";
+  sign.textContent = said;
+}
