@@ -10,7 +10,7 @@ from starlette.responses import Response, StreamingResponse
 
 from api.blind import is_audited
 from api.blind_views import bodies_for
-from api.gatekeeper import require
+from api.gatekeeper import require, while_known
 from api.installation import installation
 from api.queries import read_cursor, read_decisions, read_time
 from api.store_rows import VerdictFilter
@@ -68,7 +68,7 @@ async def stream(
 
     async def counted() -> AsyncIterator[bytes]:
         with here.metrics.streams.track_inprogress():
-            async for chunk in events:
+            async for chunk in while_known(request, events):
                 yield chunk
 
     headers = {"Cache-Control": "no-store", "X-Accel-Buffering": "no"}

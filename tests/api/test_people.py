@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
@@ -9,14 +10,15 @@ from typing import Any
 
 import httpx
 import pytest
+from argon2 import PasswordHasher
 from hypothesis import given
 from hypothesis import strategies as st
 
 from api import passwords
-from api.passwords import FREE_FAILURES, Patience, is_password, one_time_secret
-from api.people import add_person, first_admin
+from api.passwords import FREE_FAILURES, Patience, Strangers, is_password, one_time_secret
+from api.people import Wish, add_person, change_person, first_admin
 from api.store_people import PeopleStore
-from api.tokens import issue_token
+from api.tokens import issue_token, revoke_tokens
 from ingest.errors import BadInput
 from ingest.settings import Settings
 from tests.api.conftest import Live, serve
@@ -130,6 +132,54 @@ def test_guesses_at_once_are_counted_each(tmp_path: Any) -> None:
             assert client.post("/login", data={"name": name, "password": "x"}).status_code == 401
 
 
+def test_refused_log_ins_stand_in_the_audit_and_names_that_nobody_has_are_only_counted(tmp_path: Any) -> None:
+    with serve(settings_at(tmp_path / "home")) as live, live.client("admin") as admin, browser(live) as client:
+        secret = add_person(live.settings, "hans", "inspector", by="test")
+        for name in ("hans", *(f"nobody {number}" for number in range(20))):
+            assert log_in(client, name, "my other password").status_code == 401
+        client.post("/api/login", json={"token": "qcf_wrong"})
+        admin.post("/api/people/hans", json={"disabled": True})
+        assert log_in(client, "hans", secret).status_code == 401
+        trail = [one for one in admin.get("/api/audit").json()["items"] if one["action"] == "login_refused"]
+        assert [(one["subject"], one["detail"]) for one in trail] == [
+            ("hans", "the account is shut, from 127.0.0.1"),
+            ("", "1 with names, tokens or answers that are none of ours"),
+            ("hans", "wrong password, from 127.0.0.1"),
+        ]
+        assert "my other password" not in admin.get("/api/audit").text
+        counted = re.search(r'qcfuse_refused_total\{reason="bad_password"\} (\d+)', admin.get("/metrics").text)
+        assert counted
+        assert int(counted[1]) == 22
+
+
+def test_strangers_are_told_once_an_hour_with_how_many_there_were() -> None:
+    now = 0.0
+    strangers = Strangers(clock=lambda: now)
+    assert [strangers.one_more() for _ in range(3)] == [1, 0, 0]
+    now = 3600.0
+    assert [strangers.one_more() for _ in range(2)] == [3, 0]
+
+
+def test_a_hash_with_yesterdays_parameters_is_made_anew_at_log_in(plant: Live) -> None:
+    with known(plant, "nora") as client:
+        people = PeopleStore(plant.settings.store)
+        weak = PasswordHasher(time_cost=1, memory_cost=8, parallelism=1).hash(GOOD)
+        people.rehash("nora", "not the hash that is there", weak)
+        account = people.account("nora")
+        assert account is not None
+        assert account.password_hash != weak
+        people.rehash("nora", account.password_hash, weak)
+        with browser(plant) as elsewhere:
+            assert log_in(elsewhere, "nora", GOOD).status_code == 200
+        account = people.account("nora")
+        people.close()
+        assert account is not None
+        assert account.password_hash != weak
+        assert is_password(GOOD, account.password_hash)
+        wait_for_forgetting()
+        assert client.get("/api/me").status_code == 200, "the same password: nobody is logged out"
+
+
 @given(st.integers(0, 40))
 def test_each_failure_doubles_the_wait_up_to_a_quarter_of_an_hour(failures: int) -> None:
     patience = Patience()
@@ -207,6 +257,64 @@ def test_nobody_shuts_the_own_account_and_only_admins_any(plant: Live) -> None:
         assert admin.post("/api/people/kim", json={"role": "qa"}).status_code == 409
         assert other.get("/api/people").status_code == 403
         assert other.post("/api/people/kim", json={"reset": True}).status_code == 403
+
+
+def test_the_last_admin_is_not_shut_and_keeps_the_role(tmp_path: Any) -> None:
+    with serve(settings_at(tmp_path / "home")) as live, live.client("admin") as machine:
+        machine.post("/api/people", json={"name": "uwe", "role": "admin"})
+        for change in ({"disabled": True}, {"role": "qa"}):
+            refused = machine.post("/api/people/uwe", json=change)
+            assert refused.status_code == 409
+            assert "last admin" in refused.json()["error"]["message"]
+            with pytest.raises(BadInput, match="last admin"):
+                change_person(live.settings, "uwe", "test", Wish(**change))
+        machine.post("/api/people", json={"name": "val", "role": "admin"})
+        assert machine.post("/api/people/uwe", json={"disabled": True}).status_code == 200
+        assert machine.post("/api/people/val", json={"role": "qa"}).status_code == 409
+
+
+def test_groups_names_and_languages_are_kept_and_log_nobody_out(plant: Live) -> None:
+    with plant.client("admin") as admin, known(plant, "pia") as client:
+        asked = {"display_name": "Pia Ørn", "group": "Nacht", "language": "de"}
+        told = admin.post("/api/people/pia", json=asked).json()["person"]
+        assert {name: told[name] for name in asked} == asked
+        wait_for_forgetting()
+        assert 'lang="de"' in client.get("/account").text
+        assert "Pia Ørn" in client.get("/account").text
+        assert client.post("/api/account/language", json={"language": ""}).status_code == 204
+        wait_for_forgetting()
+        assert '<html lang="en"' in client.get("/account").text
+        for wrong in ("xx", "nonsense of a language", "\n"):
+            assert client.post("/api/account/language", json={"language": wrong}).status_code == 422
+            assert admin.post("/api/people/pia", json={"language": wrong}).status_code == 422
+        for field in ("display_name", "group"):
+            for wrong in ("x" * 81, " x", "a\nb"):
+                assert admin.post("/api/people/pia", json={field: wrong}).status_code == 422
+        made = {"name": "quin", "role": "qa", "group": "Nacht"}
+        assert admin.post("/api/people", json=made).json()["person"]["group"] == "Nacht"
+        assert admin.post("/api/account/language", json={"language": "de"}).status_code == 409
+
+
+def test_an_account_and_a_token_never_have_the_same_name(plant: Live) -> None:
+    with plant.client("admin") as admin:
+        issue_token(plant.settings, "robot", "machine")
+        revoke_tokens(plant.settings, "robot", by="test")
+        refused = admin.post("/api/people", json={"name": "robot", "role": "qa"})
+        assert refused.status_code == 409
+        assert "told apart" in refused.json()["error"]["message"]
+        assert admin.post("/api/people", json={"name": "rosa", "role": "qa"}).status_code == 201
+        with pytest.raises(BadInput, match="told apart"):
+            issue_token(plant.settings, "rosa", "qa")
+
+
+def test_the_same_letters_are_the_same_name_however_they_were_typed(plant: Live) -> None:
+    composed, decomposed = "J\u00f6rg", "Jo\u0308rg"
+    secret = add_person(plant.settings, decomposed, "qa", by="test")
+    with browser(plant) as client:
+        assert log_in(client, composed, secret).json()["name"] == composed
+        assert log_in(client, decomposed, secret).json()["name"] == composed
+    with pytest.raises(BadInput, match="already"):
+        add_person(plant.settings, composed, "qa", by="test")
 
 
 def test_a_token_has_no_password_to_change(plant: Live) -> None:
