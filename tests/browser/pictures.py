@@ -1,127 +1,90 @@
 #!/usr/bin/env python3
-"""Pictures of the screens for the documents, of the plant that `make demo` left: deploy/pictures/*.png.
+"""Pictures of every screen and state for the documents, of the plant that `make demo` left: deploy/pictures/*.png.
 
-    python tests/browser/pictures.py [HOME]      HOME: `.qcfuse`
+    python tests/browser/pictures.py [--home HOME] [NAME ...]      HOME: `.qcfuse`; NAME: only these pictures
 
-The home is copied; nothing in it changes. Only the API role runs, so that the screens also say what is not at work.
+The home is copied, and all roles run on the copy; nothing in it changes. `deploy/screens.md` shows what comes out.
 """
 
 from __future__ import annotations
 
+import argparse
 import shutil
 import sys
 import tempfile
-import time
-from collections.abc import Callable
 from pathlib import Path
 
 from selenium import webdriver
+from selenium.common.exceptions import WebDriverException
 from selenium.webdriver.chrome.service import Service
-from selenium.webdriver.common.by import By
 
 ROOT = Path(__file__).resolve().parents[2]
 if str(ROOT) not in sys.path:
     sys.path.insert(0, str(ROOT))
 
 from api.people import add_person  # noqa: E402
-from api.tokens import issue_token  # noqa: E402
-from ingest.settings import Settings  # noqa: E402
-from tests.api.conftest import serve, until  # noqa: E402
+from tests.browser.pictures_homes import PLANTS  # noqa: E402
+from tests.browser.pictures_scene import DESK, Scene  # noqa: E402
+from tests.browser.pictures_screens import SCREENS  # noqa: E402
+from tests.browser.pictures_states import STATES, State  # noqa: E402
 
 PICTURES = ROOT / "deploy" / "pictures"
-DESK, TABLET = (1280, 800), (768, 1024)
-Act = Callable[[webdriver.Chrome], None]
+SHOWN = SCREENS | STATES
 
 
-def nothing(_: webdriver.Chrome) -> None:
-    """As the page opens."""
+def take(scene: Scene, name: str, shown: State, into: Path) -> None:
+    """One picture, of what must be read there."""
+    scene.look(shown.size, shown.dark)
+    scene.log_in(shown.role)
+    with shown.arrive(scene):
+        scene.until_read(*shown.read)
+        scene.settle()
+        scene.picture(into / f"{name}.png")
+    print(into / f"{name}.png", flush=True)
 
 
-def press(*typed: str) -> Act:
-    """Type keys as a hand does."""
-
-    def act(browser: webdriver.Chrome) -> None:
-        for key in typed:
-            browser.find_element(By.TAG_NAME, "body").send_keys(key)
-            time.sleep(0.15)
-
-    return act
-
-
-def first_part(then: Act) -> Act:
-    """Open the most urgent part."""
-
-    def act(browser: webdriver.Chrome) -> None:
-        until(lambda: browser.find_elements(By.CSS_SELECTOR, ".row"), "the queue")
-        for row in [one.get_attribute("href") or "" for one in browser.find_elements(By.CSS_SELECTOR, ".row")[:20]]:
-            browser.get(row)
-            time.sleep(1.0)
-            if browser.find_elements(By.ID, "side-by-side"):  # one that several cameras saw
-                break
-        then(browser)
-
-    return act
+def take_all(browser: webdriver.Chrome, demo: Path, names: list[str], into: Path) -> list[str]:
+    """These pictures, plant by plant. Returns what could not be taken, and why."""
+    failed = []
+    for kind, plant_of in PLANTS.items():
+        here = [name for name in names if SHOWN[name].plant == kind]
+        if not here:
+            continue
+        with tempfile.TemporaryDirectory(prefix="qcfuse-pictures-") as folder, plant_of(Path(folder), demo) as plant:
+            if kind == "road":
+                add_person(plant.settings, "ina", "inspector", by="anna")
+            for name in here:
+                try:
+                    take(Scene(browser, plant), name, SHOWN[name], into)
+                except (AssertionError, WebDriverException) as error:
+                    failed.append(f"{name}: {str(error).splitlines()[0]}")
+    return failed
 
 
-#: name -> address, what is done there, size, dark?
-SHOTS: dict[str, tuple[str, Act, tuple[int, int], bool]] = {
-    "queue": ("/", nothing, DESK, False),
-    "queue-tablet-dark": ("/", nothing, TABLET, True),
-    "queue-nothing-fits": ("/?product=none", nothing, DESK, False),
-    "part": ("/", first_part(nothing), DESK, False),
-    "part-close": ("/", first_part(press("+", "+")), DESK, False),
-    "part-side-by-side": ("/", first_part(press("s")), DESK, False),
-    "part-tablet-dark": ("/", first_part(nothing), TABLET, True),
-    "part-unknown": ("/parts/none", nothing, DESK, False),
-    "keys": ("/", press("?"), DESK, False),
-    "batches": ("/batches", nothing, DESK, False),
-    "people": ("/people", nothing, DESK, False),
-}
-
-
-def take(browser: webdriver.Chrome, base: str, name: str) -> None:
-    """One picture."""
-    address, act, (width, height), dark = SHOTS[name]
-    metrics = {"width": width, "height": height, "deviceScaleFactor": 1, "mobile": False}
-    browser.execute_cdp_cmd("Emulation.setDeviceMetricsOverride", metrics)
-    scheme = [{"name": "prefers-color-scheme", "value": "dark" if dark else "light"}]
-    browser.execute_cdp_cmd("Emulation.setEmulatedMedia", {"features": scheme})
-    browser.get(base + address)
-    time.sleep(1.5)
-    act(browser)
-    time.sleep(0.5)
-    browser.save_screenshot(str(PICTURES / f"{name}.png"))
-    print(PICTURES / f"{name}.png")
-
-
-def main(arguments: list[str]) -> int:
-    """Take every picture. Returns the exit status."""
-    home = Path(arguments[0] if arguments else ".qcfuse")
-    if not (home / "store.db").is_file():
-        print(f"{home} holds no store: run `make demo` first, or name a home", file=sys.stderr)
+def main() -> int:
+    """Take the pictures. Returns the exit status."""
+    asked = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    asked.add_argument("--home", type=Path, default=Path(".qcfuse"))
+    asked.add_argument("--into", type=Path, default=PICTURES)
+    asked.add_argument("names", nargs="*", choices=[[], *SHOWN], metavar="NAME")
+    given = asked.parse_args()
+    if not (given.home / "store.db").is_file():
+        print(f"{given.home} holds no store: run `make demo` first, or name a home", file=sys.stderr)
         return 2
     options = webdriver.ChromeOptions()
     options.binary_location = shutil.which("chromium") or shutil.which("google-chrome") or ""
-    for argument in ("--headless=new", "--no-sandbox", "--disable-gpu", "--disable-dev-shm-usage"):
+    size = f"--window-size={DESK[0]},{DESK[1]}"
+    for argument in ("--headless=new", "--no-sandbox", "--disable-gpu", "--disable-dev-shm-usage", size):
         options.add_argument(argument)
-    with tempfile.TemporaryDirectory(prefix="qcfuse-pictures-") as folder:
-        copied = Path(folder) / "home"
-        shutil.copytree(home, copied, ignore=shutil.ignore_patterns("run"))
-        settings = Settings(home=str(copied))
-        browser = webdriver.Chrome(options=options, service=Service(shutil.which("chromedriver") or ""))
-        try:
-            with serve(settings) as live:
-                add_person(settings, "ina", "inspector", by="pictures")
-                browser.get(f"{live.base}/login")
-                browser.set_window_size(*DESK)
-                browser.save_screenshot(str(PICTURES / "login.png"))
-                browser.get(f"{live.base}/?token={issue_token(settings, 'anna', 'admin')}")
-                for name in SHOTS:
-                    take(browser, live.base, name)
-        finally:
-            browser.quit()
-    return 0
+    browser = webdriver.Chrome(options=options, service=Service(shutil.which("chromedriver") or ""))
+    try:
+        failed = take_all(browser, given.home, given.names or list(SHOWN), given.into)
+    finally:
+        browser.quit()
+    for one in failed:
+        print(f"NOT TAKEN: {one}", file=sys.stderr)
+    return 1 if failed else 0
 
 
 if __name__ == "__main__":
-    sys.exit(main(sys.argv[1:]))
+    sys.exit(main())

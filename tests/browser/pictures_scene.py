@@ -16,8 +16,10 @@ from tests.browser.pictures_png import small_png
 
 DESK, TABLET = (1280, 800), (768, 1024)
 HAND_S = 0.12  # between two keys of a hand: slower than a scanner
-SETTLED = """return document.readyState === "complete" && [...document.images].every((one) => one.complete)
-    && document.getAnimations().every((one) => one.playState !== "running")"""
+SETTLED = """const inSight = (one) => { const at = one.getBoundingClientRect();
+        return at.width && at.bottom > 0 && at.top < innerHeight; };  // others load when somebody scrolls to them
+    return document.readyState === "complete" && [...document.images].every((one) => one.complete || !inSight(one))
+        && document.getAnimations().every((one) => one.playState !== "running")"""
 
 
 @dataclass(frozen=True)
@@ -35,8 +37,8 @@ class Scene:
         self.browser.get(self.plant.address + path)
 
     def text(self) -> str:
-        """All that can be read now."""
-        read: str = self.browser.find_element(By.TAG_NAME, "body").text
+        """All that can be read now; nothing while another page is on its way."""
+        read: str = self.browser.execute_script("return document.body ? document.body.innerText : ''")
         return read
 
     def until_read(self, *words: str) -> None:
