@@ -9,11 +9,11 @@ import secrets
 from dataclasses import dataclass
 from typing import Any
 
-from starlette.requests import Request
+from starlette.requests import HTTPConnection
 from starlette.responses import HTMLResponse, Response
 
 from api.pages import render
-from api.reader import say
+from api.reader import reader_of, reading, say
 from api.store_rows import Person
 from api.tokens import RIGHTS
 from api.words import say_right, say_role
@@ -65,9 +65,9 @@ class Advice:
     again: bool = False
 
 
-def wants_page(request: Request) -> bool:
+def wants_page(asking: HTTPConnection) -> bool:
     """Does a person look at the answer? A script, an image and a machine do not ask for text/html."""
-    return request.method == "GET" and "text/html" in request.headers.get("accept", "")
+    return asking.scope["method"] == "GET" and "text/html" in asking.headers.get("accept", "")
 
 
 def new_number() -> str:
@@ -77,24 +77,29 @@ def new_number() -> str:
 
 
 def error_page(
-    request: Request, status: int, message: str, detail: Any = None, headers: dict[str, str] | None = None
+    asking: HTTPConnection, status: int, message: str, detail: Any = None, headers: dict[str, str] | None = None
 ) -> Response:
     """The page for an error. Within the frame of every page where it is known who asks; a mistake of ours stands alone,
     because it may be the frame that is broken."""
-    person = request.scope.get("state", {}).get("person")
-    advice = advise(status, message, detail, request.url.path, person)
+    with reading(reader_of(asking)):
+        answer = _page(asking, status, message, detail)
+    answer.headers.update(headers or {})
+    return answer
+
+
+def _page(asking: HTTPConnection, status: int, message: str, detail: Any) -> Response:
+    person = asking.scope.get("state", {}).get("person")
+    advice = advise(status, message, detail, asking.url.path, person)
     if isinstance(person, Person) and status < 500:
         from api.installation import installation
         from api.screen import page_of
 
-        answer = page_of("error.html", person, "error", plant=installation(request).plan.plant, layout="base.html",
+        answer = page_of("error.html", person, "error", plant=installation(asking).plan.plant, layout="base.html",
                          advice=advice, status=status)  # fmt: skip
         answer.status_code = status
-    else:
-        body = render("error.html", layout="bare.html", advice=advice, status=status)
-        answer = HTMLResponse(body, status, {"Cache-Control": "no-store"})
-    answer.headers.update(headers or {})
-    return answer
+        return answer
+    body = render("error.html", layout="bare.html", advice=advice, status=status)
+    return HTMLResponse(body, status, {"Cache-Control": "no-store"})
 
 
 def advise(status: int, message: str, detail: Any, path: str, person: Person | None) -> Advice:

@@ -9,7 +9,7 @@ import orjson
 from fastapi import FastAPI
 from fastapi.exceptions import RequestValidationError
 from starlette.exceptions import HTTPException
-from starlette.requests import Request
+from starlette.requests import HTTPConnection, Request
 from starlette.responses import Response
 
 from api.error_pages import error_page, new_number, wants_page
@@ -64,22 +64,22 @@ def answer_errors(app: FastAPI) -> None:
 
     @app.exception_handler(ApiError)
     async def api_error(request: Request, error: ApiError) -> Response:
-        return _answer(request, error.status, error.message, error.detail, error.headers)
+        return answer_error(request, error.status, error.message, error.detail, error.headers)
 
     @app.exception_handler(HTTPException)
     async def http_error(request: Request, error: HTTPException) -> Response:
         message = f"{request.method} {request.url.path}: {error.detail}"
-        return _answer(request, error.status_code, message, headers=dict(error.headers or {}))
+        return answer_error(request, error.status_code, message, headers=dict(error.headers or {}))
 
     @app.exception_handler(RequestValidationError)
     async def invalid(request: Request, error: RequestValidationError) -> Response:
         wrong = [{"where": ".".join(map(str, one["loc"])), "what": one["msg"]} for one in error.errors()]
         first = f"{wrong[0]['where']}: {wrong[0]['what']}" if wrong else "the request is not understood"
-        return _answer(request, 422, first, wrong)
+        return answer_error(request, 422, first, wrong)
 
     @app.exception_handler(BadInput)
     async def bad_input(request: Request, error: BadInput) -> Response:
-        return _answer(request, 422, str(error))
+        return answer_error(request, 422, str(error))
 
     @app.exception_handler(ModelRefused)
     async def refused(_request: Request, error: ModelRefused) -> Response:
@@ -88,19 +88,19 @@ def answer_errors(app: FastAPI) -> None:
     @app.exception_handler(StoreUnavailable)
     @app.exception_handler(LogUnavailable)
     async def unavailable(request: Request, error: Exception) -> Response:
-        return _answer(request, 503, str(error), headers={"Retry-After": "2"})
+        return answer_error(request, 503, str(error), headers={"Retry-After": "2"})
 
     @app.exception_handler(Exception)
     async def our_bug(request: Request, error: Exception) -> Response:
         number = new_number()
         _logger.error("%s %s: our bug %s", request.method, request.url.path, number, exc_info=error)
-        return _answer(request, 500, f"qcfuse made a mistake; its log has the details under {number}", number)
+        return answer_error(request, 500, f"qcfuse made a mistake; its log has the details under {number}", number)
 
 
-def _answer(
-    request: Request, status: int, message: str, detail: Any = None, headers: dict[str, str] | None = None
+def answer_error(
+    asking: HTTPConnection, status: int, message: str, detail: Any = None, headers: dict[str, str] | None = None
 ) -> Response:
     """An error answer: a page for a person, the one JSON shape for everybody else."""
-    if wants_page(request):
-        return error_page(request, status, message, detail, headers)
+    if wants_page(asking):
+        return error_page(asking, status, message, detail, headers)
     return error_response(status, message, detail, headers)

@@ -10,7 +10,6 @@ from contextvars import ContextVar
 from dataclasses import dataclass
 from zoneinfo import ZoneInfo
 
-from starlette.datastructures import Headers
 from starlette.requests import HTTPConnection
 from starlette.types import ASGIApp, Receive, Scope, Send
 
@@ -57,21 +56,23 @@ def usual_reader(settings: Settings) -> Reader:
     return Reader(languages.spoken[languages.usual], zone_named(settings.time_zone))
 
 
-class Reading:
-    """ASGI middleware, inside the gatekeeper: finds out in which language the answer is read.
+def reader_of(asking: HTTPConnection) -> Reader:
+    """Who asks: the language of the account, else the browser's, else the usual one; the clock of the plant."""
+    from api.installation import installation
 
-    The reader stays set after the answer: a server's own mistake is told outside of here, by the same task."""
+    here = installation(asking)
+    person = asking.scope.get("state", {}).get("person")
+    accepted = asking.headers.get("accept-language", "")
+    return Reader(here.languages.pick(person.language if person is not None else "", accepted), here.zone)
+
+
+class Reading:
+    """ASGI middleware, inside the gatekeeper: what is said below is for who asks."""
 
     def __init__(self, app: ASGIApp) -> None:
         self._app = app
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] == "http":
-            from api.installation import installation
-
-            here = installation(HTTPConnection(scope))
-            person = scope.get("state", {}).get("person")
-            chosen = person.language if person is not None else ""
-            accepted = Headers(scope=scope).get("accept-language", "")
-            _reader.set(Reader(here.languages.pick(chosen, accepted), here.zone))
+            _reader.set(reader_of(HTTPConnection(scope)))  # each request has a context of its own
         await self._app(scope, receive, send)
