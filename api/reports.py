@@ -231,7 +231,7 @@ def _as_csv(report: BatchReport) -> bytes:
     table.writerow(("batch_id", *PartLine.__struct_fields__))
     for line in report.lines:
         cells = [getattr(line, name) for name in PartLine.__struct_fields__]
-        table.writerow([cell(cell) for cell in (report.batch_id, *cells)])
+        table.writerow([cell(one) for one in (report.batch_id, *cells)])
     for part_id in report.parts_without_verdict:
         table.writerow([cell(report.batch_id), cell(part_id), *[""] * (len(PartLine.__struct_fields__) - 1)])
     return out.getvalue().encode()
