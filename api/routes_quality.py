@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from datetime import date, datetime, time, timedelta
 from typing import Annotated
+from zoneinfo import ZoneInfo
 
 import msgspec
 from fastapi import APIRouter, Query, Request
@@ -80,21 +82,34 @@ class KnownRequest(Incoming):
 def quality(
     request: Request, since: Annotated[Time, Query(alias="from")] = "", to: Time = "", line: Name = ""
 ) -> Response:
-    """How people judge: agreement, automation bias, overkill and underkill by group; by default of the last 30 days."""
+    """How people judge: agreement, automation bias, overkill and underkill by group; by default of the last 30 days.
+    `from` and `to`: times, or days of the plant, both of which are meant whole."""
     require(request, "quality")
     return json_response(encode(quality_of(installation(request), since, to, line)))
 
 
 def quality_of(here: Installation, since: str, to: str, line: str) -> QualityView:
     """The figures. Raises ApiError 422 for a span of time that is none."""
-    until = read_time("to", to) or here.now()
-    begun = read_time("from", since) or Instant(until - DAYS_SHOWN * DAY_MS)
+    until = _moment("to", to, here.zone, days_on=1) or here.now()
+    begun = _moment("from", since, here.zone) or Instant(until - DAYS_SHOWN * DAY_MS)
     if not begun < until <= begun + DAYS_MAX * DAY_MS:
         raise ApiError(422, f"from, to: a span of time, of {DAYS_MAX} days at most")
     decided = here.quality.decisions(begun, until, line)
     figures = report(decided, here.quality.truths(begun, until), here.quality.groups())
     waiting = [_disagreement(one) for one in here.quality.disagreements(DISAGREEMENTS_SHOWN)]
     return QualityView(begun, until, line, here.draw.shares, figures, waiting)
+
+
+def _moment(name: str, text: str, zone: ZoneInfo, days_on: int = 0) -> Instant | None:
+    """A time; of a day (`2026-11-23`) its beginning by the plant's clock, or that of the day `days_on` later."""
+    try:
+        day = date.fromisoformat(text) if len(text) == len("2026-11-23") else None
+    except ValueError:
+        day = None
+    if day is None:
+        return read_time(name, text)
+    begins = datetime.combine(day + timedelta(days=days_on), time(), zone)
+    return Instant(begins.timestamp() * 1000)
 
 
 @router.get("/api/known")

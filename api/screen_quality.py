@@ -5,11 +5,13 @@ from __future__ import annotations
 from fastapi import APIRouter, Request
 from starlette.responses import Response
 
+from api.clock import local
 from api.errors import ApiError
 from api.gatekeeper import require
 from api.installation import installation
 from api.routes_quality import quality_of, view_known
 from api.screen import page_of
+from ingest.messages import Instant
 
 router = APIRouter(include_in_schema=False)
 
@@ -19,6 +21,10 @@ def quality_page(request: Request, to: str = "", line: str = "") -> Response:
     """The figures on people's judgement, what waits for a word, and the known parts."""
     person, here = require(request, "quality"), installation(request)
     refused = ""
+
+    def day(at: Instant) -> str:
+        return local(at, here.zone).date().isoformat()
+
     try:
         found = quality_of(here, request.query_params.get("from", ""), to, line)
     except ApiError as error:
@@ -31,7 +37,7 @@ def quality_page(request: Request, to: str = "", line: str = "") -> Response:
         found=found,
         figures=found.figures,
         refused=refused,
-        asked_to=to,
+        days=(day(found.since), day(Instant(found.until - 1)) if to else ""),
         lines=[one.line_id for one in here.plan.lines],
         known=[view_known(one) for one in here.exercises.known()],
     )
