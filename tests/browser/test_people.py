@@ -8,10 +8,14 @@ import pytest
 from selenium import webdriver
 from selenium.webdriver.common.by import By
 from selenium.webdriver.common.keys import Keys
+from selenium.webdriver.support.ui import Select
 
-from api.people import FIRST_ADMIN, first_admin
+from api.people import FIRST_ADMIN, add_person, first_admin
+from api.tokens import issue_token
 from tests.api.conftest import Live, serve, until
 from tests.api.factory import settings_at
+from tests.api.oidc_provider import INA, Provider, running
+from tests.api.test_oidc import settings_by
 
 pytestmark = pytest.mark.browser
 OWN = "my own password"
@@ -54,7 +58,7 @@ def test_the_first_admin_logs_in_changes_the_password_and_adds_an_inspector_who_
     choose_password(browser, live, handed_over)
     assert not browser.find_elements(By.CSS_SELECTOR, "nav a[href='/people']"), "inspectors see no accounts"
     browser.get(f"{live.base}/people")
-    assert "has no right to people" in browser.page_source
+    assert "You lack the right to" in browser.page_source
 
 
 def choose_password(browser: webdriver.Chrome, live: Live, secret: str) -> None:
@@ -65,3 +69,85 @@ def choose_password(browser: webdriver.Chrome, live: Live, secret: str) -> None:
     until(lambda: "differ" in browser.page_source, "a word about the repetition")
     fill(browser, old=secret, new=OWN, again=OWN + Keys.ENTER)
     until(lambda: browser.current_url == f"{live.base}/", "the queue")
+
+
+@pytest.fixture(scope="module")
+def provider() -> Iterator[Provider]:
+    with running() as started:
+        yield started
+
+
+@pytest.fixture(scope="module")
+def with_directory(tmp_path_factory: pytest.TempPathFactory, provider: Provider) -> Iterator[Live]:
+    with serve(settings_by(tmp_path_factory.mktemp("directory") / "home", provider)) as served:
+        yield served
+
+
+def test_somebody_of_the_plants_directory_logs_in_there_and_out_here(
+    browser: webdriver.Chrome, with_directory: Live, provider: Provider
+) -> None:
+    provider.asks_a_person = True
+    browser.get(f"{with_directory.base}/")
+    browser.find_element(By.ID, "by-directory").click()
+    until(lambda: browser.find_elements(By.ID, "go"), "the directory's own page")
+    assert browser.current_url.startswith(provider.issuer)
+    browser.find_element(By.ID, "go").click()
+    until(lambda: browser.current_url == f"{with_directory.base}/", "the queue")
+    assert "ina" in browser.find_element(By.CSS_SELECTOR, ".who").text
+    browser.find_element(By.CSS_SELECTOR, ".who button").click()
+    until(lambda: browser.current_url.endswith("/login"), "the log-in page")
+    provider.person = dict(INA) | {"groups": []}
+    browser.find_element(By.ID, "by-directory").click()
+    until(lambda: browser.find_elements(By.ID, "go"), "the directory's own page")
+    browser.find_element(By.ID, "go").click()
+    until(lambda: "have no role here" in browser.page_source, "a sentence")
+    browser.get(f"{with_directory.base}/")
+    assert browser.current_url.endswith("/login")
+
+
+def test_an_admin_finds_sorts_and_changes_people_by_keyboard(browser: webdriver.Chrome, with_directory: Live) -> None:
+    for name, role in (("bea", "inspector"), ("carl", "qa"), ("dora", "inspector")):
+        add_person(with_directory.settings, name, role, by="test")
+    browser.get(f"{with_directory.base}/?token={issue_token(with_directory.settings, 'root', 'admin')}")
+    browser.get(f"{with_directory.base}/people")
+
+    def shown() -> list[str]:
+        rows = browser.find_elements(By.CSS_SELECTOR, "tr[data-person]:not([hidden])")
+        return [row.get_attribute("data-person") or "" for row in rows]
+
+    def press(*keys: str) -> None:
+        webdriver.ActionChains(browser).send_keys(*keys).perform()
+
+    everybody = shown()
+    assert {"bea", "carl", "dora"} <= set(everybody)
+    browser.find_element(By.CSS_SELECTOR, "[data-sort=name]").click()
+    assert shown() == list(reversed(everybody))
+    find = browser.find_element(By.ID, "find-person")
+    find.send_keys("inspector")
+    assert set(shown()) == {"bea", "dora"}
+    find.send_keys(Keys.ARROW_DOWN)
+    assert shown()[0] == "dora"
+    press("Dora D.", Keys.ESCAPE, "Dora Dorn", Keys.TAB, Keys.TAB, "Nacht", Keys.ENTER)
+    until(lambda: "dora is changed" in browser.page_source, "a word that it is saved")
+    browser.refresh()
+    row = browser.find_element(By.CSS_SELECTOR, "tr[data-person=dora]")
+    fields = [row.find_element(By.CSS_SELECTOR, f"[data-field={name}]") for name in ("display_name", "group", "role")]
+    assert [field.get_attribute("value") for field in fields] == ["Dora Dorn", "Nacht", "inspector"]
+    row.find_element(By.CSS_SELECTOR, "[data-disable]").click()
+    until(lambda: browser.switch_to.active_element.get_attribute("value") == "yes", "a question first")
+    press(Keys.ENTER)
+    until(lambda: "shut" in row.find_element(By.CSS_SELECTOR, "[data-state]").text, "the new state")
+
+
+def test_somebody_chooses_the_language_of_the_screens(browser: webdriver.Chrome, with_directory: Live) -> None:
+    secret = add_person(with_directory.settings, "otto", "qa", by="test")
+    browser.delete_all_cookies()
+    browser.get(f"{with_directory.base}/login")
+    fill(browser, name="otto", password=secret + Keys.ENTER)
+    until(lambda: browser.current_url.endswith("/account"), "the page that asks for a password of one's own")
+    fill(browser, old=secret, new=OWN, again=OWN + Keys.ENTER)
+    until(lambda: browser.current_url == f"{with_directory.base}/", "the queue")
+    browser.get(f"{with_directory.base}/account")
+    Select(browser.find_element(By.ID, "language")).select_by_value("de")
+    browser.find_element(By.CSS_SELECTOR, "#language-form button").click()
+    until(lambda: browser.find_element(By.TAG_NAME, "html").get_attribute("lang") == "de", "the page in German")
