@@ -12,7 +12,9 @@ from api.errors import CODES
 from api.routes_accounts import PersonView, SecretAnswer
 from api.routes_marks import MarkList
 from api.routes_parts import Exposure
-from api.routes_plant import BatchView, ModelView, ModeView, OversightView
+from api.routes_models import ModelView
+from api.routes_plant import BatchView, ModeView, OversightView
+from api.routes_quality import KnownView, QualityView
 from api.routes_queue import HoldAnswer, NextAnswer, QueuePage, StandingAnswer
 from api.routes_reviews import ReviewAnswer
 from api.routes_views import ViewAnswer
@@ -177,6 +179,10 @@ ANSWERS: dict[tuple[str, str], Answer] = {
     ("POST", "/api/models/{name}/{version}/promote"): Answer(ModelView, refusals=ONCE),
     ("GET", "/api/incidents"): Answer(IncidentView, listed=True),
     ("GET", "/api/oversight"): Answer(OversightView),
+    ("GET", "/api/quality"): Answer(QualityView),
+    ("GET", "/api/known"): Answer(KnownView, listed=True),
+    ("POST", "/api/known"): Answer(KnownView, 201, refusals=(404, 409)),
+    ("DELETE", "/api/known/{part_id}"): NOTHING,
 }  # fmt: skip
 
 #: Bodies that go through as they stand on the log, and what they are.

@@ -20,6 +20,7 @@ from api import (
     routes_docs,
     routes_health,
     routes_marks,
+    routes_models,
     routes_oidc,
     routes_parts,
     routes_people,
@@ -59,6 +60,7 @@ from api.store_people import PeopleStore
 from api.store_quality import QualityStore
 from api.store_queue import QueueStore
 from api.store_read import StoreReader
+from api.store_repeats import RepeatStore
 from api.store_views import ViewStore
 from api.store_write import StoreWriter
 from api.stream import Broadcaster
@@ -86,6 +88,7 @@ ROUTERS = (
     routes_views,
     routes_parts,
     routes_plant,
+    routes_models,
     routes_docs,
     routes_texts,
     screen,
@@ -127,6 +130,7 @@ def open_installation(
         publisher=Publisher(settings, open_the_log),
         queue=QueueStore(settings.store),
         views=ViewStore(settings.store),
+        repeats=RepeatStore(settings.store),
         people=PeopleStore(settings.store),
         collector=collector,
         broadcaster=broadcaster,
@@ -158,7 +162,7 @@ def build_app(service: Service, beat: Callable[[], object] = lambda: None) -> Fa
         beating.cancel()
         await here.broadcaster.close()
         await asyncio.gather(collecting, beating, streaming, return_exceptions=True)
-        stores = (here.queue, here.views, here.people, here.quality, here.exercises, here.desk, here.reader)
+        stores = (here.queue, here.views, here.repeats, here.people, here.quality, here.exercises, here.desk, here.reader)
         for opened in (here.publisher, service.writer, *stores):
             opened.close()
         if here.directory:

@@ -35,6 +35,7 @@ _MAGIC = (
 FRAMES_FOR_S = 3600  # a frame never changes; an hour keeps a shift's worth in the browser
 
 
+@router.head("/api/parts/{part_id:path}/frames/{frame_id:path}/heatmap", include_in_schema=False)
 @router.get("/api/parts/{part_id:path}/frames/{frame_id:path}/heatmap")
 def heatmap(request: Request, part_id: str, frame_id: str) -> Response:
     """Where vision saw something, as a PNG over the frame."""
@@ -45,6 +46,7 @@ def heatmap(request: Request, part_id: str, frame_id: str) -> Response:
     return send_picture(request, _findings(here, part_id, frame_id).heatmap_ref, f"heatmap of frame {frame_id}")
 
 
+@router.head("/api/parts/{part_id:path}/frames/{frame_id:path}", include_in_schema=False)
 @router.get("/api/parts/{part_id:path}/frames/{frame_id:path}")
 def frame(request: Request, part_id: str, frame_id: str) -> Response:
     """The frame as it came."""
@@ -61,20 +63,28 @@ def _findings(here: Installation, part_id: str, frame_id: str) -> Findings:
 
 
 def send_picture(request: Request, ref: str, what: str) -> Response:
-    """A picture of the blob store, its type told from its first bytes; 304 to a browser that has it. Raises ApiError
-    404."""
+    """A picture of the blob store, its type told from its first bytes; to a browser that has it 304, for which nothing
+    is read. Raises ApiError 404 when none was kept, 410 when it is no longer."""
     if not ref:
         raise not_found(f"{what}: none was kept")
+    here = installation(request)
     try:
-        body = installation(request).blobs.get(ref)
+        tag = f'"{hashlib.sha256(here.blobs.version(ref).encode()).hexdigest()[:32]}"'
+        headers = {"Cache-Control": f"private, max-age={FRAMES_FOR_S}", "ETag": tag}
+        if has_it(request.headers.get("if-none-match", ""), tag):
+            return Response(status_code=304, headers=headers)
+        body = here.blobs.get(ref)
     except BlobGone as error:
-        raise not_found(f"{what}: no longer kept") from error
-    tag = f'"{hashlib.sha256(body).hexdigest()[:32]}"'
-    headers = {"Cache-Control": f"private, max-age={FRAMES_FOR_S}", "ETag": tag}
-    if tag in [one.strip().removeprefix("W/") for one in request.headers.get("if-none-match", "").split(",")]:
-        return Response(status_code=304, headers=headers)
+        days = here.plan.grants.retention_days
+        raise ApiError(410, f"{what}: no longer kept; the plan keeps evidence for {days:g} days") from error
     kind = next((kind for magic, kind in _MAGIC if body.startswith(magic)), "application/octet-stream")
     return Response(body, media_type=kind, headers=headers)
+
+
+def has_it(if_none_match: str, tag: str) -> bool:
+    """Does a browser that says this have the bytes of this tag? (RFC 9110, 13.1.2: `*`, or a list, compared weakly.)"""
+    told = if_none_match.strip()
+    return told == "*" or tag in (one.strip().removeprefix("W/") for one in told.split(","))
 
 
 @router.get("/api/parts/{part_id:path}")

@@ -1,7 +1,8 @@
-"""The plant as a whole: mode, batches, models, incidents, oversight."""
+"""The plant as a whole: mode, batches, incidents, oversight."""
 
 from __future__ import annotations
 
+from contextlib import suppress
 from typing import Annotated, Any, Literal
 from urllib.parse import urlencode
 
@@ -14,14 +15,13 @@ from api.errors import ApiError, not_found
 from api.gatekeeper import require
 from api.installation import Installation, installation
 from api.queries import read_cursor
+from api.repeats import Key, answer_and_keep, answered, once
 from api.reports import format_report, report_batch
 from api.schemas import ModeRequest
+from api.store import StoreUnavailable
 from api.store_rows import BatchCount
 from api.views import json_response, list_response
 from ingest.messages import Instant, Order, encode
-from models.open import open_model
-from models.places import live_names, live_version, versions
-from models.shelf import promote as promote_model
 
 router = APIRouter(tags=["plant"])
 MEDIA = {"html": "text/html; charset=utf-8", "json": "application/json", "csv": "text/csv; charset=utf-8"}
@@ -42,21 +42,6 @@ class ModeView(msgspec.Struct, frozen=True):
 
     mode: str
     lines: list[LineMode]
-
-
-class ModelView(msgspec.Struct, frozen=True):
-    """One version of one model on the shelf. `trouble`: why it does not open; `certificates`: what escape rate was
-    certified of each gate in training, and on what."""
-
-    name: str
-    version: str
-    live: bool
-    kind: str = ""
-    sha256: str = ""
-    threshold: float | None = None
-    trained_on: Any = None
-    trouble: str = ""
-    certificates: list[Any] = []
 
 
 def mode_now(here: Installation) -> ModeView:
@@ -81,18 +66,35 @@ def get_mode(request: Request) -> Response:
 
 
 @router.post("/api/control/mode", status_code=202)
-def order_mode(request: Request, asked: ModeRequest) -> Response:
-    """Order the mode of a line or of all. Anyone at the line may stop; to go on takes the right to."""
+def order_mode(request: Request, asked: ModeRequest, key: Key = "") -> Response:
+    """Order the mode of a line or of all. Anyone at the line may stop; to go on takes the right to.
+
+    With an `Idempotency-Key` an order sent again is answered as before; but a stop is carried out whatever its key was
+    used for, unless it stands already."""
     person = require(request, "stop" if asked.mode == "manual" else "resume")
     here = installation(request)
     if asked.line_id != "*" and here.plan.line(asked.line_id) is None:
         raise not_found(f"line {asked.line_id} is not in the plan")
-    order = Order(
-        order="mode", mode=asked.mode, line_id=asked.line_id, by=person.name, reason=asked.reason, at=here.now()
-    )
-    here.publisher.order(order)
-    here.audit(person, f"mode_{asked.mode}", asked.line_id, asked.reason)
-    return json_response(encode(order), 202)
+
+    def order() -> tuple[bytes, int]:
+        ordered = Order(
+            order="mode", mode=asked.mode, line_id=asked.line_id, by=person.name, reason=asked.reason, at=here.now()
+        )
+        here.publisher.order(ordered)
+        here.audit(person, f"mode_{asked.mode}", asked.line_id, asked.reason)
+        return encode(ordered), 202
+
+    request_said = f"mode {asked.model_dump_json()}"
+    if asked.mode == "auto":
+        return once(here, person, key, request_said, order)
+    with suppress(StoreUnavailable):  # a store that is away keeps nobody from stopping
+        if key and _stopped(here, asked.line_id) and (known := answered(here, person, key, request_said)):
+            return known
+    return answer_and_keep(here, person, key, request_said, order)
+
+
+def _stopped(here: Installation, line_id: str) -> bool:
+    return all(line.mode == "manual" for line in mode_now(here).lines if line_id in ("*", line.line_id))
 
 
 @router.get("/api/batches")
@@ -140,64 +142,6 @@ def batch_report(
     return Response(format_report(report, report_format), media_type=MEDIA[report_format])
 
 
-@router.get("/api/models")
-def models(request: Request) -> Response:
-    """Every version of every model on the shelf."""
-    require(request, "read")
-    here = installation(request)
-    views = []
-    for name in live_names(here.shelf):
-        live = live_version(here.shelf, name)
-        views += [_model(here, name, str(version), live) for version in reversed(versions(here.shelf, name))]
-    return list_response([encode(view) for view in views], None)
-
-
-def _model(here: Installation, name: str, version: str, live: str) -> ModelView:
-    from ingest.errors import ModelRefused
-
-    try:
-        opened = open_model(here.shelf, name, version)
-    except ModelRefused as error:
-        return ModelView(name, version, version == live, trouble=str(error))
-    manifest = opened.manifest
-    return ModelView(
-        name=name,
-        version=version,
-        live=version == live,
-        kind=manifest.kind,
-        sha256=opened.model_name.sha256,
-        threshold=manifest.threshold,
-        trained_on=manifest.trained_on,
-        certificates=_certificates_of(manifest.notes),
-    )
-
-
-def _certificates_of(notes: Any) -> list[Any]:
-    """What a fusion model's gates were certified for when it was trained."""
-    gates = notes.get("gates", []) if isinstance(notes, dict) else []
-    return [
-        {"line_id": gate["spec"]["line_id"], "gate_id": gate["spec"]["gate_id"], **certificate}
-        for gate in gates
-        if isinstance(certificate := gate.get("certificate"), dict)
-    ]
-
-
-@router.post("/api/models/{name}/{version}/promote")
-def promote(request: Request, name: str, version: str) -> Response:
-    """Make a version live; one that does not open is refused (409) and the live one stays."""
-    person = require(request, "promote")
-    here = installation(request)
-    if (
-        name not in live_names(here.shelf)
-        or not (version.isascii() and version.isdigit() and len(version) <= 9)
-        or int(version) not in versions(here.shelf, name)
-    ):
-        raise not_found(f"the shelf has no version {version} of {name}")
-    manifest = promote_model(here.shelf, name, version)
-    here.audit(person, "promote", f"{name} {version}")
-    return json_response(encode(ModelView(name, manifest.version, True, manifest.kind)))
-
-
 @router.get("/api/incidents")
 def incidents(request: Request, cursor: str = "") -> Response:
     """What is going wrong now: the road's own troubles, what roles take note of, and the incidents of
@@ -211,9 +155,22 @@ def incidents(request: Request, cursor: str = "") -> Response:
     told += [("notice", what) for what in here.notices() if what not in already]
     items: list[dict[str, Any]] = [{"kind": kind, "what": what} for kind, what in told]
     items += [
-        {"kind": "camera" if one.get("camera_id") else "process", **one, **_exposed(one)} for one in told_by_judges
+        {"kind": "camera" if one.get("camera_id") else "process", **one, **_exposed(one), **_shown_by(here, one)}
+        for one in told_by_judges
     ]
     return list_response([msgspec.json.encode(item) for item in items], None)
+
+
+def _shown_by(here: Installation, incident: dict[str, Any]) -> dict[str, str]:
+    """The part that shows it best: of those with this cause since it began, the riskiest that has a picture."""
+    camera_id, since = str(incident.get("camera_id") or ""), str(incident.get("since") or "")
+    cause = f"camera:{camera_id}" if camera_id else str(incident.get("cause") or "")
+    try:
+        begun = Instant.parse(since) if since else None
+    except ValueError:
+        begun = None
+    found = here.queue.shows_best(cause, begun, here.now()) if cause else None
+    return {"shown_by": found} if found else {}
 
 
 def _exposed(incident: dict[str, Any]) -> dict[str, str]:

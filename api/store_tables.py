@@ -1,5 +1,5 @@
-"""The tables of the store. Every table but `cases`, `batches`, `offsets`, `leases`, `holds`, `views`, `accounts`,
-`sessions`, `known_parts`, `exercises`, `drawing_keys` is a record that is only added to.
+"""The tables of the store. Every table but `cases`, `batches`, `repeats`, `offsets`, `leases`, `holds`, `views`,
+`accounts`, `sessions`, `known_parts`, `exercises`, `drawing_keys` is a record that is only added to.
 
 Times are whole milliseconds since 1970 UTC. `migrations/versions` makes these tables; a test holds the two together.
 """
@@ -76,6 +76,18 @@ cases = Table(
     Index("cases_event", "state", "event_at"),
     Index("cases_part", "part_id"),
     Index("cases_batch", "batch_id", "row_id"),
+)
+
+#: What requests with a key were answered, for a day.
+repeats = Table(
+    "repeats",
+    metadata,
+    Column("name", Text, primary_key=True),
+    Column("key", Text, primary_key=True),
+    Column("request_sha256", Text, nullable=False),
+    Column("status", Integer, nullable=False),
+    Column("body", Text, nullable=False),
+    Column("at", BigInteger, nullable=False),
 )
 
 #: Of every batch the newest verdict: the newest batches without counting all.

@@ -4,11 +4,15 @@ from __future__ import annotations
 
 import hashlib
 import os
+from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 import fsspec
 
 from ingest.errors import LogUnavailable, QcfuseError
+
+_CHANGES = ("ETag", "etag", "generation", "version_id", "LastModified", "last_modified", "mtime", "created")
 
 
 class BlobGone(QcfuseError):
@@ -42,6 +46,24 @@ class Blobs:
         half.write_bytes(body)
         half.replace(path)
 
+    def version(self, name: str) -> str:
+        """Changes whenever the bytes of a blob may have; found without reading them. Raises BlobGone."""
+        try:
+            if self._folder is None:
+                store, path = fsspec.url_to_fs(f"{self.url.rstrip('/')}/{name}")
+                return f"{name}/{_told(store.info(path))}"
+            known = self._path(name).stat()
+            return f"{name}/{known.st_size}/{known.st_mtime_ns}"
+        except OSError as error:
+            raise BlobGone(f"{self.url}: no blob {name}") from error
+
+    def _path(self, name: str) -> Path:
+        assert self._folder is not None
+        path = (self._folder / name).resolve()
+        if not path.is_relative_to(self._folder.resolve()):
+            raise BlobGone(f"{name}: not a name of a blob")
+        return path
+
     def get(self, name: str) -> bytes:
         """Read one blob. Raises BlobGone."""
         try:
@@ -49,12 +71,15 @@ class Blobs:
                 with fsspec.open(f"{self.url.rstrip('/')}/{name}", "rb") as file:
                     body: bytes = file.read()
                     return body
-            path = (self._folder / name).resolve()
-            if not path.is_relative_to(self._folder.resolve()):
-                raise BlobGone(f"{name}: not a name of a blob")
-            return path.read_bytes()
+            return self._path(name).read_bytes()
         except OSError as error:
             raise BlobGone(f"{self.url}: no blob {name}") from error
+
+
+def _told(known: Mapping[str, Any]) -> str:
+    """Of what a store tells about an object, what changes when its bytes do."""
+    told = (str(known[name]) for name in _CHANGES if known.get(name) is not None)
+    return "/".join((str(known.get("size")), *told))
 
 
 def blob_name(kind: str, identity: str, suffix: str) -> str:

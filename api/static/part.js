@@ -45,7 +45,7 @@ function whenBroken(image, then) {
 /** Why there is no picture: retention took it, or it is of a kind that browsers do not show. */
 async function sayGone(photo) {
   const answer = await fetch(photo.src, {credentials: "same-origin"}).catch(() => null);
-  const why = answer && answer.status === 404
+  const why = answer && [404, 410].includes(answer.status)
     ? tr("This picture is no longer kept. What was found in it stays in the record.")
     : tr("This browser cannot show the picture.");
   photo.parentElement.querySelector(".boxes").remove();

@@ -71,6 +71,8 @@ GUARDED = {
     ("GET", "/exposed?cause=tool_id=T7"): "read",
     ("GET", "/api/parts/P1/frames/f"): "read",
     ("GET", "/api/parts/P1/frames/f/heatmap"): "read",
+    ("HEAD", "/api/parts/P1/frames/f"): "read",
+    ("HEAD", "/api/parts/P1/frames/f/heatmap"): "read",
     ("GET", "/api/thumbnails/P1"): "read",
     ("GET", "/api/batches/B/report"): "read",
     ("GET", "/api/marks"): "read",

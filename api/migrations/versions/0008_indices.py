@@ -1,4 +1,4 @@
-"""Indices by which long lists are paged, and of every batch the newest row."""
+"""Indices by which long lists are paged, of every batch the newest row, answers to requests that came with a key."""
 
 from __future__ import annotations
 
@@ -21,10 +21,20 @@ def upgrade() -> None:
     op.create_index("marks_recorded", "marks", ["recorded_at", "record_sha256", "place"])
     op.drop_index("visits_started", "visits")
     op.create_index("visits_order", "visits", ["started_at", "line_id", "part_id", "station_id"])
+    op.create_table(
+        "repeats",
+        sa.Column("name", sa.Text(), primary_key=True),
+        sa.Column("key", sa.Text(), primary_key=True),
+        sa.Column("request_sha256", sa.Text(), nullable=False),
+        sa.Column("status", sa.Integer(), nullable=False),
+        sa.Column("body", sa.Text(), nullable=False),
+        sa.Column("at", sa.BigInteger(), nullable=False),
+    )
 
 
 def downgrade() -> None:
-    """What can be worked out again goes."""
+    """What can be worked out again goes, and the answers of the last day."""
+    op.drop_table("repeats")
     op.drop_index("visits_order", "visits")
     op.create_index("visits_started", "visits", ["started_at"])
     op.drop_index("marks_recorded", "marks")
