@@ -31,7 +31,7 @@ def login_page(request: Request) -> Response:
 def login_form(request: Request, refused: str = "", name: str = "", status: int = 200) -> Response:
     """The log-in page. `refused`: why the last attempt was."""
     directory = installation(request).directory
-    title = directory.title if directory else ""
+    title = (directory.title or say("the plant's directory")) if directory else ""
     body = render("login.html", refused=refused, name=name, token_refused=False, directory=title)
     return HTMLResponse(body, status, {"Cache-Control": "no-store"})
 

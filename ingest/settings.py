@@ -57,7 +57,7 @@ class Settings:
     oidc_client_id: str = _setting("", "By which name the provider knows qcfuse.")
     oidc_secret_file: str = _setting("", "File with that name's secret; empty: it needs none.", "file")
     oidc_scopes: str = _setting("openid profile email", "What is asked of the provider.")
-    oidc_title: str = _setting("the plant's directory", "What people call the provider, on the log-in page.")
+    oidc_title: str = _setting("", "What people call the provider; empty: the plant's directory.")
     oidc_name_claim: str = _setting("preferred_username", "Claim of the ID token that is the account's name.")
     oidc_role_claim: str = _setting("groups", "Claim that says what somebody may do; `a.b`: claim b within claim a.")
     oidc_roles: str = _setting("", "Its values, the first that fits counts: `VALUE=ROLE;…`; `*=ROLE`: anybody else.")

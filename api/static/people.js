@@ -90,7 +90,7 @@ const people = {
     if (button) {
       button.dataset.disable = person.disabled ? "0" : "1";
       button.textContent = person.disabled ? tr("Open again") : tr("Shut");
-      button.setAttribute("aria-label", person.disabled ? tr("Open {name} again", {name: person.name}) : tr("Shut {name}", {name: person.name}));
+      button.setAttribute("aria-label", person.disabled ? tr("Open again: {name}", {name: person.name}) : tr("Shut: {name}", {name: person.name}));
     }
     this.mark(row);
   },
@@ -104,7 +104,7 @@ const people = {
 
   async reset(row) {
     const name = row.dataset.person;
-    if (!await this.sure(tr("New one-time password of {name}?", {name}), tr("The password of now is worth nothing then, and {name} is logged out.", {name}))) return;
+    if (!await this.sure(tr("New password of {name}?", {name}), tr("The password of now is worth nothing then, and {name} is logged out.", {name}))) return;
     const answer = await this.send(this.path(row), {reset: true});
     if (answer) this.showSecret(answer, () => this.fill(row, answer.person));
   },
