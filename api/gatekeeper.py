@@ -19,7 +19,7 @@ from starlette.responses import RedirectResponse, Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from api.csrf import UNSAFE, by_browser, check_origin, check_token, csrf_token
-from api.errors import ApiError, error_response
+from api.errors import ApiError, answer_error, error_response
 from api.installation import installation
 from api.limits import Limits
 from api.store import StoreUnavailable
@@ -72,9 +72,9 @@ class Gatekeeper:
         try:
             answer, receive = await self._judge(asking, receive)
         except StoreUnavailable as error:
-            answer = error_response(503, str(error))
+            answer = answer_error(asking, 503, str(error))
         except ApiError as error:
-            answer = error_response(error.status, error.message, error.detail, error.headers)
+            answer = answer_error(asking, error.status, error.message, error.detail, error.headers)
             if error.status == 429:
                 installation(asking).metrics.refused.labels(reason="too_many").inc()
         if answer is not None:
