@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import shutil
 from collections.abc import Iterator
+from contextlib import contextmanager
 
 import pytest
 from selenium import webdriver
@@ -28,16 +29,25 @@ def chromium() -> tuple[str, str]:
     return browser, driver
 
 
-@pytest.fixture(scope="module")
-def browser(chromium: tuple[str, str]) -> Iterator[webdriver.Chrome]:
+@contextmanager
+def opened_browser(chromium: tuple[str, str]) -> Iterator[webdriver.Chrome]:
+    """A browser with a profile of its own."""
     options = webdriver.ChromeOptions()
     options.binary_location = chromium[0]
     for argument in ("--headless=new", "--no-sandbox", "--disable-gpu", "--disable-dev-shm-usage"):
         options.add_argument(argument)
     options.add_argument("--window-size=1280,800")
     driver = webdriver.Chrome(options=options, service=Service(chromium[1]))
-    yield driver
-    driver.quit()
+    try:
+        yield driver
+    finally:
+        driver.quit()
+
+
+@pytest.fixture(scope="module")
+def browser(chromium: tuple[str, str]) -> Iterator[webdriver.Chrome]:
+    with opened_browser(chromium) as driver:
+        yield driver
 
 
 @pytest.fixture(scope="module")

@@ -115,26 +115,33 @@ def at_work(settings: Settings, *roles: str, line: Line | None = None) -> Iterat
 
 
 class Line:
-    """A network line to a port of this machine: what begins with `held` waits on it, and it can be cut."""
+    """A network line to a port of this machine: requests, or the answers to them, wait on it; and it can be cut."""
 
     def __init__(self, to: int = 0) -> None:
         self.to = to
-        self.held: bytes | None = None  # first bytes of what is not let through for now
+        self._held: bytes | None = None  # first bytes of the requests that are not let through, or not answered
+        self._answers = False
         self._free = threading.Event()
+        self._unanswered: set[socket.socket] = set()  # who waits for an answer that is held
         self._open: set[socket.socket] = set()
         self._cut = False
         self._listening = socket.create_server(("127.0.0.1", 0))
         self.port = int(self._listening.getsockname()[1])
         threading.Thread(target=self._accept, daemon=True).start()
 
-    def hold(self, beginning: bytes) -> None:
-        """Let nothing through that begins so, until `free`."""
+    def hold(self, beginning: bytes, answers: bool = False) -> None:
+        """Let no request through that begins so, until `free`. `answers`: let it through, and hold the answer."""
         self._free.clear()
-        self.held = beginning
+        self._held, self._answers = beginning, answers
+
+    def holds(self) -> bool:
+        """Does something wait on the line?"""
+        return bool(self._unanswered)
 
     def free(self) -> None:
-        self.held = None
+        self._held = None
         self._free.set()
+        self._unanswered.clear()
 
     def cut(self) -> None:
         """End every connection and take no new one, until `mend`."""
@@ -171,7 +178,10 @@ class Line:
     def _carry(self, source: socket.socket, to: socket.socket, asking: bool) -> None:
         with contextlib.suppress(OSError):
             while piece := source.recv(65536):
-                if asking and self.held and piece.startswith(self.held):
+                held = asking and self._held is not None and piece.startswith(self._held)
+                if held:
+                    self._unanswered.add(source)
+                if (held and not self._answers) or (not asking and to in self._unanswered):
                     self._free.wait()
                 to.sendall(piece)
         for one in (source, to):
