@@ -170,11 +170,14 @@ def test_two_inspectors_in_two_browsers_share_the_parts(
 ) -> None:
     with plant.log() as log:
         publish(log, plant.settings, verdicts=[make_verdict(part, batch_id="BOTH") for part in BOTH])
-    until_waiting(plant, len(BOTH))
+    waiting = "/api/queue?batch_id=BOTH"
+    until(lambda: len(asking.get(waiting).json()["items"]) == len(BOTH), "the parts of both")
     with opened_browser(chromium) as second, ThreadPoolExecutor(2) as hands:
         scenes = [Scene(browser, plant), Scene(second, plant)]
         first_log_in(scenes[0], "jo")
         first_log_in(scenes[1], "kim")
+        for scene in scenes:
+            open_a_free_part(scene)
         shares = [one.result() for one in [hands.submit(until_nothing_waits, scene) for scene in scenes]]
     assert all(shares)
     assert sorted(shares[0] + shares[1]) == BOTH
@@ -184,11 +187,17 @@ def test_two_inspectors_in_two_browsers_share_the_parts(
             assert [(one["recorded_by"], one["outcome"]) for one in reviews] == [(name, "ok")]
 
 
-def until_nothing_waits(scene: Scene) -> list[str]:
-    """Open the first part that nobody holds, and decide until the queue is empty. Returns the parts decided on."""
-    decided = []
+def open_a_free_part(scene: Scene) -> None:
+    """The first of the list that nobody holds; it is this person's when the page says nothing of another."""
+    scene.open("/?batch_id=BOTH")
     until(lambda: scene.browser.execute_script(FREE), "a part that nobody holds")
     scene.open(scene.browser.execute_script(FREE))
+    until(lambda: scene.browser.execute_script("return holding.mine"), "the part to be held")
+
+
+def until_nothing_waits(scene: Scene) -> list[str]:
+    """Decide on this part and the next, until none of the batch waits. Returns the parts decided on."""
+    decided = []
     while (here := scene.browser.execute_script("return location.pathname")) != "/":
         scene.until_read("waiting for you")
         decided.append(here.removeprefix("/parts/"))
