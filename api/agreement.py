@@ -5,7 +5,8 @@ interval that its numbers allow. Pure functions; where there is too little to sa
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections import Counter
+from collections.abc import Mapping, Sequence
 from typing import NamedTuple
 
 Z = 1.959963984540054  # of a two-sided interval of 95 %
@@ -70,20 +71,22 @@ def newcombe(first: tuple[int, int], second: tuple[int, int], least: int = CASES
     return Difference(value, max(-1.0, low), min(1.0, high))
 
 
-def cohen_kappa(pairs: Sequence[tuple[str, str]], least: int = CASES_MIN) -> Kappa | None:
-    """Of two people who judged the same parts: J. Cohen, Educational and Psychological Measurement 20 (1960) 37-46.
+def cohen_kappa(pairs: Mapping[tuple[str, str], int], least: int = CASES_MIN) -> Kappa | None:
+    """Of two people who judged the same parts, from how often they said what:
+    J. Cohen, Educational and Psychological Measurement 20 (1960) 37-46.
 
     The interval takes chance agreement as fixed, as Cohen's own does, with Wilson's interval of the observed agreement
     in place of Wald's, which shrinks to nothing where all agree. None of fewer than `least` pairs, or where both said
     the same of every part: by chance they would have too, and nothing is left to be explained."""
-    count = len(pairs)
+    count = sum(pairs.values())
     if count < max(1, least):
         return None
-    agreed = sum(one == other for one, other in pairs)
-    chance = sum(
-        (sum(one == outcome for one, _ in pairs) / count) * (sum(other == outcome for _, other in pairs) / count)
-        for outcome in sorted({word for pair in pairs for word in pair})
-    )
+    agreed = sum(often for (one, other), often in pairs.items() if one == other)
+    first, second = Counter[str](), Counter[str]()
+    for (one, other), often in sorted(pairs.items()):
+        first[one] += often
+        second[other] += often
+    chance = math.fsum((first[word] / count) * (second[word] / count) for word in first)
     if chance >= 1.0:
         return None
     low, high = wilson(agreed, count)
@@ -94,29 +97,35 @@ def cohen_kappa(pairs: Sequence[tuple[str, str]], least: int = CASES_MIN) -> Kap
     return Kappa(beyond(agreed / count), beyond(low), beyond(high), count)
 
 
-def fleiss_kappa(counts: Sequence[tuple[int, ...]], least: int = CASES_MIN) -> Kappa | None:
-    """Of several people, of each part how many said which outcome: J. L. Fleiss, Psychological Bulletin 76 (1971)
-    378-382, for numbers of people that differ from part to part. Parts with one person are left out.
+def fleiss_kappa(parts: Mapping[tuple[int, ...], int], least: int = CASES_MIN) -> Kappa | None:
+    """Of several people: `parts` tells of how many parts so many people said each outcome.
+    J. L. Fleiss, Psychological Bulletin 76 (1971) 378-382, for numbers of people that differ from part to part. Parts
+    with one person are left out.
 
     The interval is by the delete-one jackknife over parts (B. Efron, C. Stein, Ann. Statist. 9 (1981) 586-596)."""
-    told = [one for one in counts if sum(one) > 1]
-    if len(told) < max(2, least):
+    told = {counts: often for counts, often in parts.items() if sum(counts) > 1}
+    count = sum(told.values())
+    if count < max(2, least):
         return None
-    kinds = len(told[0])
-    words = [sum(one[kind] for one in told) for kind in range(kinds)]
-    agreed = sum(map(_pairs_agreed, told))
-    value = _fleiss(agreed, words, len(told))
+    words = [sum(often * of_kind for of_kind, often in kind) for kind in _by_kind(told)]
+    agreed = math.fsum(often * _pairs_agreed(counts) for counts, often in told.items())
+    value = _fleiss(agreed, words, count)
     if value is None:
         return None
     left_out = []
-    for one in told:
-        rest = [total - own for total, own in zip(words, one, strict=True)]
-        without = _fleiss(agreed - _pairs_agreed(one), rest, len(told) - 1)
-        left_out.append(value if without is None else without)
-    mean = math.fsum(left_out) / len(left_out)
-    spread = math.fsum((one - mean) ** 2 for one in left_out) * (len(told) - 1) / len(told)
-    half = Z * math.sqrt(spread)
-    return Kappa(value, max(-1.0, value - half), min(1.0, value + half), len(told))
+    for counts, often in told.items():
+        rest = [total - own for total, own in zip(words, counts, strict=True)]
+        without = _fleiss(agreed - _pairs_agreed(counts), rest, count - 1)
+        left_out.append((value if without is None else without, often))
+    mean = math.fsum(one * often for one, often in left_out) / count
+    half = Z * math.sqrt(math.fsum(often * (one - mean) ** 2 for one, often in left_out) * (count - 1) / count)
+    return Kappa(value, max(-1.0, value - half), min(1.0, value + half), count)
+
+
+def _by_kind(told: Mapping[tuple[int, ...], int]) -> list[list[tuple[int, int]]]:
+    """Of each outcome (people who said it, on how many parts)."""
+    columns = zip(*told, strict=True)
+    return [list(zip(column, told.values(), strict=True)) for column in columns]
 
 
 def _pairs_agreed(counts: tuple[int, ...]) -> float:

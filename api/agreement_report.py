@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import statistics
-from collections import defaultdict
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections import Counter, defaultdict
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
 
 import msgspec
 
@@ -80,35 +81,72 @@ class QualityReport(msgspec.Struct, frozen=True):
     people_min: int = PEOPLE_MIN
 
 
+@dataclass(slots=True)
+class Tally:
+    """What some people said. `judged`: (what was said, the truth); `follows`: (was the model right, was its word shown,
+    did they say the same); `took_ms`: was its word shown -> times."""
+
+    decisions: int = 0
+    judged: Counter[tuple[str, str]] = field(default_factory=Counter)
+    follows: Counter[tuple[bool, bool, bool]] = field(default_factory=Counter)
+    took_ms: dict[bool, list[int]] = field(default_factory=lambda: {True: [], False: []})
+
+    def take(self, one: Decided, truth: str) -> None:
+        """One decision, and the truth where it is known."""
+        made = one.made
+        self.decisions += 1
+        if made.risk_shown is not None and made.took_ms:
+            self.took_ms[made.risk_shown].append(min(made.took_ms, TOOK_MS_MAX))
+        if not truth:
+            return
+        self.judged[one.outcome, truth] += 1
+        word = made.model_said()
+        if word and made.risk_shown is not None:
+            self.follows[word == truth, made.risk_shown, word == one.outcome] += 1
+
+    def add(self, other: Tally) -> None:
+        """What these said, too."""
+        self.decisions += other.decisions
+        self.judged.update(other.judged)
+        self.follows.update(other.follows)
+        for shown, took in other.took_ms.items():
+            self.took_ms[shown] += took
+
+
 def report(decided: Sequence[Decided], truths: Truths, groups: Mapping[str, str]) -> QualityReport:
-    """All figures. `truths`: of parts, from elsewhere than a review; `groups`: of people who have an account."""
+    """All figures. `decided`: in their order; `truths`: of parts, from elsewhere than a review; `groups`: of people who
+    have an account."""
     final = {one.case: (one.outcome, one.by) for one in decided if one.made.final}
     decided = _firsts(decided)
-    judged = [(one, truth) for one in decided if (truth := _truth(one, truths, final))]
-    truth_of = {id(one): truth for one, truth in judged}
-    first = _independent(decided)
+    persons: dict[str, Tally] = defaultdict(Tally)
+    for one in decided:
+        persons[one.by].take(one, _truth(one, truths, final))
+    every = _sum(persons, persons)
+    together = _independent(decided)
+    pairs = Counter((said[0], said[1]) for said in together if len(said) == 2)
+    several = Counter(tuple(map(said.count, OUTCOMES)) for said in together)
     return QualityReport(
         decisions=len(decided),
         blind=sum(one.made.blind for one in decided),
         exercises=sum(one.made.seeded for one in decided),
-        with_truth=len(judged),
-        two=_kappa(cohen_kappa([(one[0], one[1]) for one in first if len(one) == 2]), first, lambda n: n == 2),
-        several=_kappa(fleiss_kappa([tuple(map(one.count, OUTCOMES)) for one in first]), first, lambda n: n > 1),
-        bias=_contrast([(one, truth) for one, truth in judged if one.made.model_said() not in ("", truth)]),
-        benefit=_contrast([(one, truth) for one, truth in judged if one.made.model_said() == truth]),
-        groups=[_group(name, people, decided, truth_of) for name, people in by_group(decided, groups)],
+        with_truth=every.judged.total(),
+        two=_kappa(cohen_kappa(pairs), pairs.total()),
+        several=_kappa(fleiss_kappa(several), several.total()),
+        bias=_contrast(every, model_is_right=False),
+        benefit=_contrast(every, model_is_right=True),
+        groups=[_group(name, people, _sum(persons, people)) for name, people in by_group(persons, groups)],
     )
 
 
-def by_group(decided: Iterable[Decided], groups: Mapping[str, str]) -> list[tuple[str, set[str]]]:
+def by_group(names: Iterable[str], groups: Mapping[str, str]) -> list[tuple[str, set[str]]]:
     """Groups with their people, of PEOPLE_MIN at least: everybody first, then the large ones, then a pool of all the
     smaller. A pool that is too small takes the smallest large group with it, or it would stand in the difference."""
-    members: dict[str, set[str]] = defaultdict(set)
-    for one in decided:
-        members[groups.get(one.by, "") or UNGROUPED].add(one.by)
-    everybody: set[str] = set().union(*members.values()) if members else set()
+    everybody = set(names)
     if len(everybody) < PEOPLE_MIN:
         return []
+    members: dict[str, set[str]] = defaultdict(set)
+    for name in everybody:
+        members[groups.get(name, "") or UNGROUPED].add(name)
     large = [(name, people) for name, people in sorted(members.items()) if len(people) >= PEOPLE_MIN]
     pool = everybody.difference(*(people for _, people in large))
     if 0 < len(pool) < PEOPLE_MIN:
@@ -132,9 +170,8 @@ def _truth(one: Decided, truths: Truths, final: Mapping[CaseKey, tuple[str, str]
     last word of somebody else."""
     if one.truth:
         return one.truth
-    at, outcome = truths.get(one.case[2], (Instant(0), ""))
-    if outcome and at > one.at:
-        return outcome
+    if (told := truths.get(one.case[2])) and told[0] > one.at:
+        return told[1]
     word, author = final.get(one.case, ("", ""))
     return word if author != one.by else ""
 
@@ -148,40 +185,43 @@ def _independent(decided: Iterable[Decided]) -> list[list[str]]:
     return [said for said in words.values() if len(said) > 1]
 
 
-def _contrast(judged: Sequence[tuple[Decided, str]]) -> Contrast:
-    """How often people agree with the model, with its word on the screen and without."""
-    shown = _agreeing(one for one, _ in judged if one.made.risk_shown is True)
-    hidden = _agreeing(one for one, _ in judged if one.made.risk_shown is False)
+def _sum(persons: Mapping[str, Tally], names: Iterable[str]) -> Tally:
+    every = Tally()
+    for name in names:
+        every.add(persons[name])
+    return every
+
+
+def _contrast(every: Tally, *, model_is_right: bool) -> Contrast:
+    """How often people agree with the model where it is right, or wrong: with its word on the screen and without."""
+
+    def agreeing(shown: bool) -> tuple[int, int]:
+        agree, differ = (every.follows[model_is_right, shown, same] for same in (True, False))
+        return agree, agree + differ
+
+    shown, hidden = agreeing(True), agreeing(False)
     told: Difference | None = newcombe(shown, hidden)
     limits = (told.value, told.low, told.high) if told else (None, None, None)
     return Contrast(_figure(*shown), _figure(*hidden), *limits)
 
 
-def _agreeing(decided: Iterable[Decided]) -> tuple[int, int]:
-    agrees = [one.outcome == one.made.model_said() for one in decided]
-    return sum(agrees), len(agrees)
-
-
-def _group(name: str, people: set[str], decided: Sequence[Decided], truths: Mapping[int, str]) -> GroupFigures:
-    own = [one for one in decided if one.by in people]
-    judged = [(one.outcome, truths[id(one)]) for one in own if id(one) in truths]
-    good = [said for said, truth in judged if truth == "ok"]
-    bad = [said for said, truth in judged if truth == "defect"]
+def _group(name: str, people: set[str], tally: Tally) -> GroupFigures:
+    judged = tally.judged
+    good, bad = (sum(judged[said, truth] for said in OUTCOMES) for truth in ("ok", "defect"))
     return GroupFigures(
         group=name,
         people=len(people),
-        decisions=len(own),
-        overkill=_figure(good.count("defect"), len(good)),
-        underkill=_figure(bad.count("ok"), len(bad)),
-        agrees_with_truth=_kappa(cohen_kappa(judged), judged, lambda _: True),
-        median_ms_shown=_median(one for one in own if one.made.risk_shown is True),
-        median_ms_hidden=_median(one for one in own if one.made.risk_shown is False),
+        decisions=tally.decisions,
+        overkill=_figure(judged["defect", "ok"], good),
+        underkill=_figure(judged["ok", "defect"], bad),
+        agrees_with_truth=_kappa(cohen_kappa(judged), judged.total()),
+        median_ms_shown=_median(tally.took_ms[True]),
+        median_ms_hidden=_median(tally.took_ms[False]),
     )
 
 
-def _median(decided: Iterable[Decided]) -> int | None:
-    took = [min(one.made.took_ms, TOOK_MS_MAX) for one in decided if one.made.took_ms]
-    return round(statistics.median(took)) if len(took) >= CASES_MIN else None
+def _median(took_ms: Sequence[int]) -> int | None:
+    return round(statistics.median(took_ms)) if len(took_ms) >= CASES_MIN else None
 
 
 def _figure(hits: int, of: int) -> Figure:
@@ -189,7 +229,5 @@ def _figure(hits: int, of: int) -> Figure:
     return Figure(hits, of, told.value, told.low, told.high) if told else Figure(hits, of, None, None, None)
 
 
-def _kappa(told: Kappa | None, cases: Sequence[Sequence[str]], counts: Callable[[int], bool]) -> KappaFigure:
-    if told is not None:
-        return KappaFigure(told.value, told.low, told.high, told.of)
-    return KappaFigure(None, None, None, sum(counts(len(one)) for one in cases))
+def _kappa(told: Kappa | None, of: int) -> KappaFigure:
+    return KappaFigure(told.value, told.low, told.high, of) if told else KappaFigure(None, None, None, of)

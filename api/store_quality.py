@@ -4,8 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Collection, Iterable
 from dataclasses import dataclass
+from operator import attrgetter
 from typing import Any
 
+import msgspec
 import sqlalchemy as sa
 
 from api.blind_draw import CaseKey
@@ -20,8 +22,7 @@ Row = sa.Row[*tuple[Any, ...]]
 _NOT_SAID = Made()
 
 
-@dataclass(frozen=True, slots=True)
-class Decided:
+class Decided(msgspec.Struct, frozen=True, gc=False):
     """What one person said of one case and did not take back. `truth`: of a known part, else ""."""
 
     case: CaseKey
@@ -60,33 +61,36 @@ class QualityStore(TwoHands):
 
     def decisions(self, since: Instant, until: Instant, line_id: str = "") -> list[Decided]:
         """Decisions recorded in [since, until) that stand, in their order; exercises among them."""
-        undoing = reviews.alias()
-        undone = sa.exists().where(undoing.c.part_id == reviews.c.part_id, undoing.c.undoes == reviews.c.review_id)
-        found = self._said(reviews, since, until, line_id, ~undone)
-        found += self._said(exercise_answers, since, until, line_id)
-        found.sort(key=lambda one: (one.at, one.by))
+        taken_back = sa.select(reviews.c.undoes).where(reviews.c.recorded_at >= int(since), reviews.c.undoes != "")
+        undone = {row[0] for row in self._rows(taken_back)}
+        told = self._said(reviews, reviews.c.review_id, since, until, line_id)
+        found = [_decided(row, "") for row in told if row[0] not in undone]
+        exercises = self._said(exercise_answers, exercise_answers.c.truth, since, until, line_id)
+        found += [_decided(row, row[0]) for row in exercises]
+        found.sort(key=attrgetter("at"))
         return found
 
-    def _said(
-        self, table: sa.Table, since: Instant, until: Instant, line_id: str, *more: sa.ColumnElement[bool]
-    ) -> list[Decided]:
-        truth = table.c.truth if "truth" in table.c else sa.literal("")
-        columns = (*_key(table), table.c.recorded_by, table.c.recorded_at, table.c.outcome, table.c.made, truth)
+    def _said(self, table: sa.Table, first: Any, since: Instant, until: Instant, line_id: str) -> list[Row]:
+        """Rows of `first`, then what `_decided` reads."""
+        columns = (first, *_key(table), table.c.recorded_by, table.c.recorded_at, table.c.outcome, table.c.made)
         meant = [table.c.recorded_at >= int(since), table.c.recorded_at < int(until), table.c.outcome.in_(CONCLUSIVE)]
         meant += [table.c.line_id == line_id] if line_id else []
-        rows = self._rows(sa.select(*columns).where(*meant, *more))
-        return [Decided(tuple(row[:4]), row[4], Instant(row[5]), row[6], _made(row[7]), row[8]) for row in rows]
+        return self._rows(sa.select(*columns).where(*meant).order_by(table.c.recorded_at, table.c.recorded_by))
 
     def truths(self, since: Instant, until: Instant) -> dict[str, tuple[Instant, str]]:
-        """Part -> when it was said, and what: by the latest record about a part decided in [since, until) that came
-        from elsewhere than a review (a teardown, the end-of-line test, a customer)."""
-        decided = sa.select(reviews.c.part_id).where(
-            reviews.c.recorded_at >= int(since), reviews.c.recorded_at < int(until)
+        """Part -> when it was said, and what: by the latest record of a part decided in [since, until) that came after
+        the decision and from elsewhere than a review (a teardown, the end-of-line test, a customer)."""
+        other = reviews.alias()
+        is_review = sa.exists().where(
+            other.c.part_id == defects.c.part_id,
+            other.c.recorded_at == defects.c.recorded_at,
+            other.c.outcome == defects.c.outcome,
         )
-        own = sa.exists().where(reviews.c.part_id == defects.c.part_id, reviews.c.body == defects.c.body)
-        told = sa.select(defects.c.part_id, defects.c.recorded_at, defects.c.outcome).where(
-            defects.c.part_id.in_(decided), defects.c.outcome.in_(CONCLUSIVE), defects.c.source != "history", ~own
+        told = sa.select(defects.c.part_id, defects.c.recorded_at, defects.c.outcome).join(
+            reviews, sa.and_(reviews.c.part_id == defects.c.part_id, reviews.c.recorded_at < defects.c.recorded_at)
         )
+        told = told.where(reviews.c.recorded_at >= int(since), reviews.c.recorded_at < int(until), ~is_review)
+        told = told.where(defects.c.outcome.in_(CONCLUSIVE), defects.c.source != "history")
         rows = self._rows(told.order_by(defects.c.recorded_at))
         return {row[0]: (Instant(row[1]), row[2]) for row in rows}
 
@@ -121,8 +125,10 @@ def _gathered(rows: Iterable[Row]) -> list[Disagreement]:
     return [Disagreement(case, since, said) for case, (since, said) in found.items()]
 
 
-def _made(text: str) -> Made:
-    return _MADE.decode(text) if text else _NOT_SAID
+def _decided(row: Row, truth: str) -> Decided:
+    _, line_id, gate_id, part_id, attempt, by, at, outcome, made = row
+    told = _MADE.decode(made) if made else _NOT_SAID
+    return Decided((line_id, gate_id, part_id, attempt), by, Instant(at), outcome, told, truth)
 
 
 def _has_said(name: str) -> sa.ColumnElement[bool]:

@@ -9,7 +9,7 @@ import msgspec
 from ingest.messages import Defect, Findings, Instant, Mark, Order, Verdict, Visit
 
 
-class Made(msgspec.Struct, frozen=True, forbid_unknown_fields=True, omit_defaults=True):
+class Made(msgspec.Struct, frozen=True, forbid_unknown_fields=True, omit_defaults=True, gc=False):
     """How a decision was made. `verdict_id`: the revision on the screen, with its `model`, `risk` and `threshold`;
     `risk_shown`: were risk and causes on the screen too; `took_ms`: from the page's appearance to the key. None: not
     known. `plan_sha256`: of the plan whose shares held; `blind`: risk and causes were left out by the draw; `final`: of
