@@ -7,9 +7,11 @@ ring it reads pages of the store, then it follows the ring. A slow client costs 
 from __future__ import annotations
 
 import asyncio
+import contextlib
 from collections import deque
 from collections.abc import AsyncIterator
 from dataclasses import dataclass
+from itertools import takewhile
 
 import msgspec
 from starlette.concurrency import run_in_threadpool
@@ -23,6 +25,7 @@ from api.store_rows import StoredVerdict
 RING_EVENTS = 2000  # 4 MB: ten seconds of a fast plant
 PAGE_EVENTS = 500
 LOOK_S = 0.25  # when nobody wakes the broadcaster: another process may be the collector
+TOGETHER_S = 0.1  # what comes within it is told together: two hundred clients are woken ten times a second at most
 KEEP_ALIVE_S = 10.0
 KEEP_ALIVE = b": still here\n\n"
 RETRY_MS = 1000
@@ -97,7 +100,9 @@ class Broadcaster:
         self._ring: deque[Event] = deque(maxlen=RING_EVENTS)
         self._last = 0
         self._woken = asyncio.Event()
-        self._news = asyncio.Condition()
+        self._news = (
+            asyncio.Event()
+        )  # of what comes next; each has its own, for clients that wait may leave at any time
         self._closing = False
         self._loop: asyncio.AbstractEventLoop | None = None
 
@@ -112,7 +117,7 @@ class Broadcaster:
             if fresh:
                 self._ring.extend(encode_event(verdict, self._draw) for verdict in fresh)
                 self._last = fresh[-1].row_id
-                await self._tell()
+                self._tell()
             if len(fresh) < PAGE_EVENTS:
                 await self._rest()
 
@@ -125,15 +130,14 @@ class Broadcaster:
         return 0
 
     async def _rest(self) -> None:
-        try:
-            await asyncio.wait_for(self._woken.wait(), LOOK_S)
-        except TimeoutError:
-            return
+        await asyncio.sleep(TOGETHER_S)
+        with contextlib.suppress(TimeoutError):
+            await asyncio.wait_for(self._woken.wait(), LOOK_S - TOGETHER_S)
         self._woken.clear()
 
-    async def _tell(self) -> None:
-        async with self._news:
-            self._news.notify_all()
+    def _tell(self) -> None:
+        told, self._news = self._news, asyncio.Event()
+        told.set()
 
     def live_in(self, loop: asyncio.AbstractEventLoop) -> None:
         """The event loop that `run` runs in."""
@@ -148,7 +152,7 @@ class Broadcaster:
         """Let every client go."""
         self._closing = True
         self._woken.set()
-        await self._tell()
+        self._tell()
 
     async def events(self, after: int | None, wanted: Wanted) -> AsyncIterator[bytes]:
         """Events after row `after` (None: from now on)."""
@@ -169,7 +173,8 @@ class Broadcaster:
         if seen >= self._last:
             return []
         if self._ring and self._ring[0].row_id <= seen + 1:
-            return [event for event in self._ring if event.row_id > seen]
+            newest_first = takewhile(lambda event: event.row_id > seen, reversed(self._ring))
+            return list(newest_first)[::-1]
         try:
             page = await run_in_threadpool(self._reader.verdicts_after, seen, PAGE_EVENTS)
         except StoreUnavailable:
@@ -179,11 +184,10 @@ class Broadcaster:
 
     async def _wait(self, seen: int) -> bool:
         """False when nothing came for as long as a silent connection is kept."""
-        async with self._news:
-            try:
-                await asyncio.wait_for(
-                    self._news.wait_for(lambda: self._closing or self._last > seen), timeout=KEEP_ALIVE_S
-                )
-            except TimeoutError:
-                return False
+        if self._closing or self._last > seen:
+            return True
+        try:
+            await asyncio.wait_for(self._news.wait(), KEEP_ALIVE_S)
+        except TimeoutError:
+            return False
         return True

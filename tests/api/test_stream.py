@@ -91,6 +91,18 @@ def test_a_client_that_comes_and_goes_while_verdicts_come_sees_each_once(stocked
     assert [part for _, part in seen] == parts
 
 
+def test_clients_that_leave_while_verdicts_come_trouble_nobody(
+    stocked: Live, caplog: pytest.LogCaptureFixture
+) -> None:
+    with streaming(stocked) as staying:
+        sent = [f"leaving {n}" for n in range(10)]
+        for part in sent:
+            with streaming(stocked), streaming(stocked):
+                publish(stocked.log, stocked.settings, verdicts=[make_pass(part)])
+        assert [part for _, part in staying.take(len(sent))] == sent
+    assert caplog.records == []
+
+
 def test_decisions_are_left_out_and_corrections_come_when_asked_for(stocked: Live) -> None:
     last = stocked.service.here.reader.last_row_id()
     mixed = [make_pass("calm"), make_verdict("hot"), make_pass("hot", revision=2), make_verdict("end")]
