@@ -20,6 +20,7 @@ from api import (
     routes_docs,
     routes_health,
     routes_marks,
+    routes_missed,
     routes_models,
     routes_oidc,
     routes_parts,
@@ -33,6 +34,7 @@ from api import (
     routes_views,
     screen,
     screen_audit,
+    screen_part,
     screen_people,
     screen_quality,
 )
@@ -46,8 +48,8 @@ from api.installation import Installation
 from api.languages import load_languages
 from api.limits import Limits
 from api.metrics import Measured, Metrics
-from api.openapi import describe
 from api.oidc import open_directory
+from api.openapi import describe
 from api.pages import STATIC
 from api.people import FIRST_ADMIN, first_admin
 from api.publish import Publisher
@@ -82,6 +84,7 @@ ROUTERS = (
     routes_accounts,
     routes_verdicts,
     routes_marks,
+    routes_missed,
     routes_oidc,
     routes_reviews,
     routes_queue,
@@ -93,6 +96,7 @@ ROUTERS = (
     routes_texts,
     screen,
     screen_audit,
+    screen_part,
     screen_people,
     screen_quality,
     routes_quality,
@@ -162,11 +166,7 @@ def build_app(service: Service, beat: Callable[[], object] = lambda: None) -> Fa
         beating.cancel()
         await here.broadcaster.close()
         await asyncio.gather(collecting, beating, streaming, return_exceptions=True)
-        stores = (here.queue, here.views, here.repeats, here.people, here.quality, here.exercises, here.desk, here.reader)
-        for opened in (here.publisher, service.writer, *stores):
-            opened.close()
-        if here.directory:
-            here.directory.close()
+        _close(service)
 
     app = FastAPI(
         title="qcfuse", version="1", lifespan=life, openapi_url="/api/openapi.json", docs_url=None, redoc_url=None
@@ -181,6 +181,15 @@ def build_app(service: Service, beat: Callable[[], object] = lambda: None) -> Fa
     app.add_middleware(Gatekeeper, limits=Limits(here.settings))
     app.add_middleware(Measured, metrics=here.metrics)
     return app
+
+
+def _close(service: Service) -> None:
+    here = service.here
+    stores = (here.queue, here.views, here.repeats, here.people, here.quality, here.exercises, here.desk, here.reader)
+    for opened in (here.publisher, service.writer, *stores):
+        opened.close()
+    if here.directory:
+        here.directory.close()
 
 
 def _tell_crash(task: asyncio.Task[None], service: Service) -> None:

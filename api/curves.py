@@ -1,16 +1,48 @@
-"""Sensor curves against the band of good parts, as the points of an SVG drawing."""
+"""Sensor curves against the band of good parts, as the points of an SVG drawing with its axes and its values."""
 
 from __future__ import annotations
 
 import math
+from bisect import bisect_right
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from api.reader import reader
 from api.views import Curve, Exhibit
 
 WIDTH = 320
 HEIGHT = 96
 MARGIN = 0.08  # of the height above and below, so that a line at the limit is not cut in half
+
+
+TICKS_X, TICKS_Y = 5, 5  # at most, and one more at the end: a number is as wide as a sixth of the drawing
+
+
+@dataclass(frozen=True, slots=True)
+class Tick:
+    """A number on an axis; `at`: its place, % of the drawing from the left or from the top."""
+
+    at: float
+    said: str
+
+
+@dataclass(frozen=True, slots=True)
+class Limit:
+    """A limit of the plan. `y`: where it is drawn; None when it is far off."""
+
+    said: str
+    y: float | None
+
+
+@dataclass(frozen=True, slots=True)
+class Readout:
+    """What is read out under the pointer: numbers separated by blanks, `-` where there is none. `seconds` since the
+    visit began, empty when nobody timed the samples; `low`, `high`: the band's."""
+
+    seconds: str
+    values: str
+    low: str
+    high: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -20,11 +52,14 @@ class Drawing:
     station_id: str
     channel: str
     unit: str
-    seconds: float | None
     line: str
     band: str
     outside_line: tuple[str, ...]
-    limits: tuple[float, ...]
+    lower: Limit | None
+    upper: Limit | None
+    ticks_x: tuple[Tick, ...]
+    ticks_y: tuple[Tick, ...]
+    readout: Readout
     low: float
     high: float
     mean: float
@@ -58,17 +93,65 @@ def _draw(station_id: str, channel: str, curve: Curve, cause_names: frozenset[st
         station_id=station_id,
         channel=channel,
         unit=curve.unit,
-        seconds=curve.t[-1] if curve.t else None,
         line=_path(scale, points),
         band=_band(scale, low_band, high_band),
         outside_line=_runs(scale, points, outside),
-        limits=tuple(round(scale.y(limit), 1) for limit in near),
+        lower=_limit(curve.lower, near, scale),
+        upper=_limit(curve.upper, near, scale),
+        ticks_x=_ticks_x(curve.t, len(points)),
+        ticks_y=_ticks_y(scale),
+        readout=Readout(*map(_listed, (curve.t or (), points, low_band, high_band))),
         low=min(known),
         high=max(known),
         mean=sum(known) / len(known),
         outside=sum(outside) / len(points),
         is_cause=any(f"{station_id}.{channel}" in name for name in cause_names),
     )
+
+
+def _limit(limit: float | None, near: Sequence[float], scale: _Scale) -> Limit | None:
+    if limit is None:
+        return None
+    return Limit(reader().language.number(limit, ".4g"), round(scale.y(limit), 1) if limit in near else None)
+
+
+def _listed(values: Sequence[float]) -> str:
+    """Four digits are more than a drawing of this height shows."""
+    return " ".join(f"{value:.4g}" if math.isfinite(value) else "-" for value in values)
+
+
+def _ticks_y(scale: _Scale) -> tuple[Tick, ...]:
+    ticks = _round_numbers(scale.lowest, scale.highest, TICKS_Y)
+    return tuple(Tick(round(100 * scale.y(value) / HEIGHT, 1), said) for value, said in ticks)
+
+
+def _ticks_x(times: Sequence[float] | None, points: int) -> tuple[Tick, ...]:
+    """Seconds since the start of the visit. Samples stand one beside the other, so a time is placed between them."""
+    if not times or len(times) != points or points == 1 or times[-1] <= times[0]:
+        return ()
+    ticks = _round_numbers(times[0], times[-1], TICKS_X)
+    return tuple(Tick(round(100 * _place(times, value) / (points - 1), 1), said) for value, said in ticks)
+
+
+def _place(times: Sequence[float], at: float) -> float:
+    after = min(max(bisect_right(times, at), 1), len(times) - 1)
+    before = after - 1
+    width = times[after] - times[before]
+    return before + min(1.0, max(0.0, (at - times[before]) / width)) if width > 0 else float(before)
+
+
+def _round_numbers(low: float, high: float, at_most: int) -> list[tuple[float, str]]:
+    """Multiples of 1, 2 or 5 times a power of ten between two numbers, with what is written beside them."""
+    span = high - low
+    if not math.isfinite(span) or span < max(1e-300, 1e-9 * max(abs(low), abs(high))):  # no two round numbers in it
+        return [(low, reader().language.number(low, ".4g"))]
+    rough = span / at_most
+    power = 10.0 ** math.floor(math.log10(rough))
+    step = next(one for factor in (1, 2, 5, 10, 20) if (one := factor * power) >= rough)
+    digits = max(0, -math.floor(math.log10(step)))
+    form = f".{digits}f" if 1e-4 <= step < 1e6 else ".3g"
+    first, last = math.ceil(low / step - 1e-9), math.floor(high / step + 1e-9)
+    return [(n * step, reader().language.number(n * step + 0.0, form)) for n in range(first, last + 1)]
 
 
 def _finite(values: Sequence[float | None] | None, points: int) -> list[float]:

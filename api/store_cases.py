@@ -33,7 +33,8 @@ def settle_cases(connection: sa.Connection, harvest: Harvest) -> None:
 
 
 def _settle_by_reviews(connection: sa.Connection, parts: set[str]) -> set[str]:
-    """Returns the bodies of these reviews: on `qc.defects` they must not count a second time as somebody else's."""
+    """Returns the bodies of these reviews: on `qc.defects` they must not count a second time as somebody else's. Of
+    what was reported before any verdict the record counts, as anybody's does, unless it was taken back."""
     known = connection.execute(
         sa.select(reviews).where(reviews.c.part_id.in_(parts)).order_by(reviews.c.recorded_at, reviews.c.review_id)
     ).all()
@@ -42,13 +43,13 @@ def _settle_by_reviews(connection: sa.Connection, parts: set[str]) -> set[str]:
         if review.review_id in undone:
             _open_again(connection, review)
     for review in known:
-        if review.outcome in CONCLUSIVE and review.review_id not in undone:
+        if review.gate_id and review.outcome in CONCLUSIVE and review.review_id not in undone:
             one_is_enough = sa.or_(cases.c.people_wanted == 1, cases.c.decision == "pass")
             settled = sa.update(cases).where(*_same_case(review), one_is_enough)
             connection.execute(settled.values(state="done", outcome=review.outcome))
     standing = [one for one in known if one.outcome in CONCLUSIVE and one.review_id not in undone]
     _settle_shown_to_two(connection, parts, standing)
-    return {review.body for review in known}
+    return {review.body for review in known if review.gate_id or review.review_id in undone}
 
 
 def _settle_shown_to_two(connection: sa.Connection, parts: set[str], standing: list[sa.Row[Any]]) -> None:
@@ -69,6 +70,9 @@ def _settle_shown_to_two(connection: sa.Connection, parts: set[str], standing: l
 
 
 def _same_case(review: sa.Row[Any]) -> list[sa.ColumnElement[bool]]:
+    """What was reported before any gate had judged the part is about all of its cases."""
+    if not review.gate_id:
+        return [cases.c.line_id == review.line_id, cases.c.part_id == review.part_id]
     key = (review.line_id, review.gate_id, review.part_id, review.attempt)
     return [column == value for column, value in zip(_KEY, key, strict=True)]
 
@@ -77,10 +81,10 @@ def _open_again(connection: sa.Connection, review: sa.Row[Any]) -> None:
     """As if nobody had decided yet; what others have said of the case settles it anew."""
     later = cases.alias()
     came_back = sa.exists().where(
-        later.c.line_id == review.line_id,
-        later.c.gate_id == review.gate_id,
-        later.c.part_id == review.part_id,
-        later.c.attempt > review.attempt,
+        later.c.line_id == cases.c.line_id,
+        later.c.gate_id == cases.c.gate_id,
+        later.c.part_id == cases.c.part_id,
+        later.c.attempt > cases.c.attempt,
     )
     decided = sa.update(cases).where(*_same_case(review), cases.c.outcome.in_(CONCLUSIVE))
     state = sa.case((sa.or_(cases.c.decision == "pass", came_back), "done"), else_="open")

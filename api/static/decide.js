@@ -3,6 +3,8 @@
 
 const RETRY_MS = [500, 1000, 2000, 4000, 8000];
 
+const judged = page.dataset.judged === "1"; // by a gate
+
 const decision = {
   pending: false,
   begun: performance.now(),
@@ -17,15 +19,19 @@ const decision = {
   body(outcome) {
     const form = this.form();
     const drawn = marks.forReview();
-    return {
-      gate_id: gateId,
-      outcome,
+    const found = {
       defect_code: outcome === "defect" ? form.elements.defect_code.value : "",
       cause_code: outcome === "defect" ? form.elements.cause_code.value : "",
       comment: form.elements.comment.value,
       took_ms: Math.min(86_400_000, Math.round(performance.now() - this.begun)),
-      shown: {verdict_id: page.dataset.verdict, risk_shown: page.dataset.riskShown === "1"},
       ...(drawn.length ? {marks: drawn} : {}),
+    };
+    if (!judged) return found; // a report: no gate has said anything yet that could be decided on
+    return {
+      ...found,
+      gate_id: gateId,
+      outcome,
+      shown: {verdict_id: page.dataset.verdict, risk_shown: page.dataset.riskShown === "1"},
     };
   },
 
@@ -45,7 +51,7 @@ const decision = {
       if (answer.told?.kind === "known") undo.forget(); // an exercise is over: there is nothing to take back
       else undo.remember({review_id: answer.review.review_id, part: partId, outcome});
       this.said(tr("Recorded."));
-      location.href = answer.next ? "/parts/" + pathOf(answer.next) : "/?" + this.filter();
+      location.href = answer.next ? "/parts/" + pathOf(answer.next) : queueAddress();
     } catch (error) {
       this.said(tr("Not recorded: {why}", {why: error.message}), true);
       this.hold(false);
@@ -56,7 +62,7 @@ const decision = {
   async send(body, key) {
     for (let turn = 0; ; turn += 1) {
       try {
-        return await ask("/api/parts/" + pathOf(partId) + "/reviews?" + this.filter(), {
+        return await ask("/api/parts/" + pathOf(partId) + (judged ? "/reviews?" : "/missed?") + this.filter(), {
           method: "POST",
           headers: {"Content-Type": "application/json", "Idempotency-Key": key},
           body: JSON.stringify(body),

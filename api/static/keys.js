@@ -9,13 +9,14 @@ const CODE_CHARACTERS_MIN = 3;
 
 const keys = {
   usual: {
-    defect: ["d", "Defect"], ok: ["o", "OK"], unsure: ["u", "Unsure"], wrong_part: ["w", "Not the part shown"],
-    comment: ["c", "Write a comment"], undo: ["z", "Undo the last decision, or the last mark"],
-    heatmap: ["h", "Heatmap on and off"], regions: ["b", "Regions on and off"],
-    brush: ["m", "Brush"], box: ["r", "Box"], take: ["t", "Take the eye's regions as marks"],
-    zoom_in: ["+", "Closer"], zoom_out: ["-", "Further away"], fit: ["0", "The whole picture"],
-    side: ["s", "All cameras side by side"], compare: ["g", "A good part laid over this one"],
-    next: ["j", "Next row"], previous: ["k", "Previous row"], find: ["/", "Find a part"], keys: ["?", "These keys"],
+    defect: ["d", tr("Defect")], ok: ["o", tr("OK")], unsure: ["u", tr("Unsure")], wrong_part: ["w", tr("Not the part shown")],
+    comment: ["c", tr("Write a comment")], undo: ["z", tr("Undo the last decision, or the last mark")],
+    heatmap: ["h", tr("Heatmap on and off")], heat_less: [",", tr("Heatmap fainter")], heat_more: [".", tr("Heatmap stronger")],
+    regions: ["b", tr("Regions on and off")],
+    brush: ["m", tr("Brush")], box: ["r", tr("Box")], take: ["t", tr("Take the eye's regions as marks")],
+    zoom_in: ["+", tr("Closer")], zoom_out: ["-", tr("Further away")], fit: ["0", tr("The whole picture")],
+    side: ["s", tr("All cameras side by side")], compare: ["g", tr("A good part laid over this one")],
+    next: ["j", tr("Next row")], previous: ["k", tr("Previous row")], find: ["/", tr("Find a part")], keys: ["?", tr("These keys")],
   },
   own: {},
   acts: {},
@@ -39,7 +40,7 @@ const keys = {
   set(action, key) {
     if (key.length !== 1 || key === " " || /[1-9]/.test(key)) return tr("A key is one letter or sign; the digits choose the kind.");
     const taken = Object.keys(this.usual).find((other) => other !== action && this.of(other) === key.toLowerCase());
-    if (taken) return tr("{key} is taken: {label}.", {key: key.toUpperCase(), label: tr(this.usual[taken][1])});
+    if (taken) return tr("{key} is taken: {label}.", {key: key.toUpperCase(), label: this.usual[taken][1]});
     this.own[action] = key.toLowerCase();
     try { localStorage.setItem("qcfuse.keys", JSON.stringify(this.own)); } catch { /* a private window keeps nothing */ }
     this.show();
@@ -86,14 +87,14 @@ const keys = {
     const said = dialog.querySelector("[role=status]");
     said.textContent = "";
     dialog.querySelector("tbody").replaceChildren(...Object.entries(this.usual).map(([action, [, label]]) => {
-      const field = el("input", {value: this.of(action).toUpperCase(), size: 2, "aria-label": tr(label), autocomplete: "off"});
+      const field = el("input", {value: this.of(action).toUpperCase(), size: 2, "aria-label": label, autocomplete: "off"});
       field.addEventListener("focus", () => field.select());
       field.addEventListener("input", () => {
         said.textContent = field.value ? this.set(action, field.value.slice(-1)) : "";
         field.value = this.of(action).toUpperCase();
         field.select();
       });
-      return el("tr", {}, el("th", {scope: "row"}, tr(label)), el("td", {}, field));
+      return el("tr", {}, el("th", {scope: "row"}, label), el("td", {}, field));
     }));
     dialog.showModal();
   },

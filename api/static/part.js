@@ -4,6 +4,7 @@
 const page = document.getElementById("part");
 const partId = page.dataset.part;
 const gateId = page.dataset.gate;
+const OPACITY_STEP = 10; // %, for one key
 
 function kept(name, fallback) {
   try { return localStorage.getItem("qcfuse." + name) ?? fallback; } catch { return fallback; }
@@ -59,7 +60,19 @@ function choose(frame) {
   marks.turned();
 }
 
+/** Back to the queue as it was. */
+function queueAddress() {
+  let query = null;
+  try { query = sessionStorage.getItem("qcfuse.filter"); } catch { /* it then begins as it usually does */ }
+  return query === null ? "/" : query ? "/?" + query : "/?all";
+}
+
+function leavePart() {
+  location.href = queueAddress();
+}
+
 document.addEventListener("DOMContentLoaded", () => {
+  document.getElementById("back").href = queueAddress();
   const heat = document.getElementById("show-heat");
   if (heat) {
     heat.checked = kept("heat", "true") === "true";
@@ -78,12 +91,21 @@ document.addEventListener("DOMContentLoaded", () => {
   document.addEventListener("keydown", (event) => {
     if (event.key !== "Escape" || document.querySelector("dialog[open]")) return;
     if (typing(event)) event.target.blur();
-    else if (!marks.putDown()) location.href = "/";
+    else if (!marks.putDown()) leavePart();
   });
   keys.on("brush", () => marks.choose("brush"));
   keys.on("box", () => marks.choose("box"));
   keys.on("take", () => { if (marks.bar) marks.take(); });
   keys.on("undo", () => { if (marks.bar && marks.forReview().length) marks.undo(); else undo.take(); });
+  const opacity = (step) => {
+    if (!heat) return;
+    const slider = document.getElementById("heat-opacity");
+    slider.value = Number(slider.value) + step;
+    heat.checked = true;
+    showOverlay();
+  };
+  keys.on("heat_less", () => opacity(-OPACITY_STEP));
+  keys.on("heat_more", () => opacity(OPACITY_STEP));
   for (const [action, id] of [["heatmap", "show-heat"], ["regions", "show-boxes"]]) {
     keys.on(action, () => {
       if (!heat) return;

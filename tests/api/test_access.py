@@ -51,6 +51,7 @@ GUARDED = {
     ("GET", "/api/queue"): "read",
     ("GET", "/api/next"): "review",
     ("POST", "/api/parts/P1/hold"): "review",
+    ("POST", "/api/parts/P1/missed"): "review",
     ("DELETE", "/api/parts/P1/hold"): "review",
     ("GET", "/api/queue/standing?part_id=P1"): "read",
     ("POST", "/api/queue/begin"): "read",
@@ -81,6 +82,7 @@ GUARDED = {
 }
 BODIES: dict[str, dict[str, object]] = {
     "/api/parts/P1/reviews": {"outcome": "unsure"},
+    "/api/parts/P1/missed": {},
     "/api/known": {"part_id": "P1", "reason": "teardown"},
     "/api/views": {"name": "x", "query": ""},
     "/api/queue/begin": {"query": None},

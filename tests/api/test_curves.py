@@ -5,10 +5,12 @@ from __future__ import annotations
 import math
 
 import msgspec
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from api.curves import HEIGHT, WIDTH, Drawing, draw_curves
+from api.curves import HEIGHT, TICKS_Y, WIDTH, Drawing, Limit, Readout, draw_curves
+from api.error_pages import Advice
 from api.pages import render
 from api.views import Curve, Exhibit
 from api.words import say_cause, say_evidence, say_percent
@@ -66,8 +68,29 @@ def test_every_drawing_stays_in_its_frame(values: list[float | None], upper: flo
         for x, y in points_of(f"{drawing.line} {drawing.band}"):
             assert 0 <= x <= WIDTH
             assert 0 <= y <= HEIGHT
-        assert all(0 <= y <= HEIGHT for y in drawing.limits)
+        limits = [limit.y for limit in (drawing.lower, drawing.upper) if limit is not None and limit.y is not None]
+        assert all(0 <= y <= HEIGHT for y in limits)
+        assert all(0 <= tick.at <= 100 for tick in (*drawing.ticks_x, *drawing.ticks_y))
+        assert 1 <= len(drawing.ticks_y) <= TICKS_Y + 1
         assert math.isfinite(drawing.mean)
+
+
+def test_axes_bear_round_numbers_where_they_belong() -> None:
+    times = [0.25 * n for n in range(9)]
+    drawing = draw(Curve(curve=[2.0 * t for t in times], t=times, unit="A", lower=-100.0, upper=3.0))
+    assert [(tick.said, tick.at) for tick in drawing.ticks_x] == [
+        ("0.0", 0), ("0.5", 25), ("1.0", 50), ("1.5", 75), ("2.0", 100)
+    ]  # fmt: skip
+    assert [tick.said for tick in drawing.ticks_y] == ["0", "1", "2", "3", "4"]
+    assert [tick.at for tick in drawing.ticks_y] == sorted((tick.at for tick in drawing.ticks_y), reverse=True)
+    assert drawing.upper is not None
+    assert (drawing.upper.said, drawing.upper.y) == ("3", pytest.approx(HEIGHT * 0.29, abs=0.1))
+    assert drawing.lower == Limit("-100", None), "a limit far off is told, not drawn"
+
+
+def test_what_is_read_out_is_what_was_measured() -> None:
+    curve = Curve(curve=[1.0, None, 3.14159], t=[0.0, 0.5, 1.0], golden_low=[0.0] * 3, golden_high=[2.0] * 3)
+    assert draw(curve).readout == Readout("0 0.5 1", "1 - 3.142", "0 0 0", "2 2 2")
 
 
 def test_causes_are_said_in_words() -> None:
@@ -96,4 +119,7 @@ def test_small_risks_keep_a_digit() -> None:
 
 
 def test_a_page_escapes_what_others_wrote() -> None:
-    assert "<script>" not in render("error.html", message="<script>alert(1)</script>")
+    advice = Advice("<script>alert(1)</script>", "<script>alert(2)</script>")
+    page = render("error.html", layout="bare.html", advice=advice, status=404)
+    assert "<script>alert" not in page
+    assert "&lt;script&gt;alert(1)" in page

@@ -11,7 +11,7 @@ from api.store_tables import cases, findings
 
 def _row(table: sa.Table, **told: object) -> dict[str, object]:
     """A row with what is told; the rest is of no matter here."""
-    plain = {bytes: b"", str: "", int: 1, float: 0.0}
+    plain = {bytes: b"", str: "", int: 1, float: 0.0, bool: False}
     return {column.name: plain[column.type.python_type] for column in table.c if not column.nullable} | told
 
 

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from api.blind import EVERYTHING
 from api.pages import render
+from api.revisions import revisions
 from api.store_rows import Case, PartRecord, Person
 from api.words import REASONS, say_reason
 from ingest.messages import Instant, Verdict, encode, json_decoder
@@ -16,8 +18,9 @@ def page(verdict: Verdict) -> str:
     return str(
         render(
             "part.html", person=Person("anna", "viewer"), here="part", may_stop=False, may_resume=False,
-            may_people=False, plant="demo", kinds=[], examples={}, came_of={},
-            part_id="P1", record=PartRecord((), (), (), (), (), ()), case=CASE, verdict=verdict, verdicts=[verdict],
+            may_people=False, may_quality=False, may_audit=False, plant="demo", shown=EVERYTHING, kinds=[],
+            examples={}, came_of={}, part_id="P1", record=PartRecord((), (), (), (), (), ()), case=CASE,
+            verdict=verdict, revisions=revisions([verdict]),
             causes=[], codes=[], marks_needed=10, drawings=[], sentences=[],
             may_review=False, frames=[], recorded={}, may_use=lambda _: True,
         )

@@ -276,7 +276,7 @@ def test_no_page_asks_another_host_or_fails(opened: webdriver.Chrome, live: Live
 
 def test_a_part_nobody_knows_is_told_in_a_page(opened: webdriver.Chrome, live: Live) -> None:
     opened.get(f"{live.base}/parts/nobody")
-    assert "Part nobody is not known." in text_of(opened, "body")
+    assert "Part nobody is not known here" in text_of(opened, "body")
 
 
 def test_logging_out_leads_to_the_login_page_and_the_token_back(opened: webdriver.Chrome, live: Live) -> None:
@@ -287,4 +287,4 @@ def test_logging_out_leads_to_the_login_page_and_the_token_back(opened: webdrive
     opened.find_element(By.CSS_SELECTOR, ".login summary").click()
     opened.find_element(By.ID, "token").send_keys(issue_token(live.settings, "bo", "inspector"), Keys.ENTER)
     until(lambda: opened.current_url == f"{live.base}/", "the queue")
-    assert "inspector" in text_of(opened, ".who")
+    assert "Inspector" in text_of(opened, ".who")
