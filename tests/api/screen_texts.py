@@ -22,10 +22,12 @@ _LITERAL = r'"((?:[^"\\\n]|\\.)*)"'
 #: A text that a script says by `tr(table[...])` stands in a table: after a key of the keyboard, or as a value of one
 #: whose name ends in Words.
 _TABLE = re.compile(r"const \w+Words = \{(.*?)\};", re.DOTALL)
-_KEY_LABEL = re.compile(r'\["[^"]{1,12}", ' + _LITERAL + r"\]")
+_KEY_LABEL = re.compile(r'\["[^"]", ' + _LITERAL + r"\]")
 _SAID = re.compile(r"\btr\(\s*" + _LITERAL)
 _COMMENT = re.compile(r"//[^\n]*|/\*.*?\*/", re.DOTALL)
-_SENTENCE = re.compile(r"[A-Z][a-z]+(?: [\w'’]+)+|[a-z]+(?: [a-z'’]+){2,}|[A-Z][a-z]{2,}")
+_TEMPLATE = re.compile(r"`((?:[^`\\]|\\.)*)`", re.DOTALL)
+_SENTENCE = re.compile(r"[A-Z][a-z]{2,}[.…!]?|.*\b[A-Za-z][a-z'’]+[,:;]? [a-z'’]{2,}[ ,.:;?!…]?.*", re.DOTALL)
+_NO_SENTENCE = re.compile(r"^[a-z-]+(?: [a-z-]+)?$|[.#]\w|\[|=|\b(?:use strict|px|rgb)\b")  # classes, selectors
 _ATTRIBUTES = ("title", "aria-label", "placeholder", "alt", "aria-description")
 
 
@@ -56,7 +58,10 @@ def _of_python() -> Iterator[str]:
     for table in words.TABLES:
         yield from table.values()
     for path in sorted(API.glob("*.py")):
-        for node in ast.walk(ast.parse(path.read_text("utf-8"))):
+        source = path.read_text("utf-8")
+        if not re.search(r"^from api\.reader import .*\bsay\b", source, re.MULTILINE):
+            continue
+        for node in ast.walk(ast.parse(source)):
             if isinstance(node, ast.Call) and getattr(node.func, "id", "") == "say" and node.args:
                 said = node.args[0]
                 if isinstance(said, ast.Constant) and isinstance(said.value, str):
@@ -101,10 +106,11 @@ def _unsaid_in_templates() -> Iterator[str]:
 
 
 def _unsaid_in_scripts() -> Iterator[str]:
+    said = set(_of_scripts())
     for path in SCRIPTS:
         source = _COMMENT.sub("", path.read_text("utf-8"))
-        said = set(_of_scripts())
-        for found in re.findall(_LITERAL, source):
-            text = json.loads(f'"{found}"')
-            if text not in said and _SENTENCE.fullmatch(text.strip(" .,:…!?()")):
+        written = [json.loads(f'"{found}"') for found in re.findall(_LITERAL, source)]
+        written += [re.sub(r"\$\{[^}]*\}", " ", found) for found in _TEMPLATE.findall(source)]
+        for text in written:
+            if text not in said and _SENTENCE.fullmatch(text.strip()) and not _NO_SENTENCE.search(text.strip()):
                 yield f"{path.name}: {text}"
