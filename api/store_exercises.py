@@ -11,7 +11,8 @@ import sqlalchemy as sa
 from api.blind_draw import CaseKey
 from api.store import TwoHands, insert_into, insert_new, reaching_store
 from api.store_rows import Made
-from api.store_tables import drawing_keys, exercise_answers, exercises, known_parts, reviews
+from api.store_tables import reviews
+from api.store_tables_quality import drawing_keys, exercise_answers, exercises, known_parts
 from ingest.messages import Instant, encode, json_decoder
 
 KNOWN_MAX = 1000  # what a plant's QA leads can keep in mind; more would be a training set

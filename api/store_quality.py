@@ -13,7 +13,8 @@ import sqlalchemy as sa
 from api.blind_draw import CaseKey
 from api.store import TwoHands, reaching_store
 from api.store_rows import Made
-from api.store_tables import accounts, cases, defects, exercise_answers, reviews
+from api.store_tables import accounts, cases, defects, reviews
+from api.store_tables_quality import exercise_answers
 from ingest.messages import Instant, json_decoder
 
 CONCLUSIVE = ("defect", "ok")

@@ -16,6 +16,11 @@ def upgrade() -> None:
     op.add_column("cases", sa.Column("blind", sa.Boolean(), nullable=False, server_default=sa.false()))
     op.add_column("cases", sa.Column("people_wanted", sa.Integer(), nullable=False, server_default="1"))
     op.add_column("cases", sa.Column("people_said", sa.Integer(), nullable=False, server_default="0"))
+    _known_parts()
+    _exercise_answers()
+
+
+def _known_parts() -> None:
     op.create_table(
         "drawing_keys",
         sa.Column("name", sa.Text(), primary_key=True),
@@ -40,6 +45,9 @@ def upgrade() -> None:
         sa.Column("blind", sa.Boolean(), nullable=False),
         sa.Column("given_at", sa.BigInteger(), nullable=False),
     )
+
+
+def _exercise_answers() -> None:
     op.create_table(
         "exercise_answers",
         sa.Column("answer_id", sa.Text(), primary_key=True),
