@@ -4,7 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 RUN := OMP_NUM_THREADS=1 OPENBLAS_NUM_THREADS=1
 
-.PHONY: demo test check format bench bench-vision bench-store results results-vision results-fusion results-causes services pictures clean lock
+.PHONY: demo test check format bench bench-vision bench-store bench-paint results results-vision results-fusion results-causes services pictures clean lock
 
 demo: $(VENV)/.ready         ## simulate a plant, train on it, stream parts through the whole road, serve the screen
 	@$(BIN)/qcfuse demo
@@ -44,8 +44,11 @@ bench-vision: $(VENV)/.ready-dev  ## CPU of a look step by step, two processes, 
 bench-store: $(VENV)/.ready-dev  ## the store's answers with 200 000 parts in it; rewrites the README's table
 	@$(RUN) $(BIN)/python tests/bench/bench_store.py
 
-pictures: $(VENV)/.ready-dev ## pictures of the screens for the documents, of the plant that `make demo` left
-	@$(BIN)/python tests/browser/pictures.py
+bench-paint: $(VENV)/.ready-dev  ## the browser's first paint of every page with 100 000 parts that wait; rewrites the README's table
+	@$(RUN) $(BIN)/python tests/bench/bench_paint.py
+
+pictures: $(VENV)/.ready-dev ## pictures of every screen and state for the documents, of the plant that `make demo` left
+	@$(RUN) $(BIN)/python tests/browser/pictures.py
 
 services:                    ## install what the tests need beside Python: Java and Maven, PostgreSQL, Chromium (Debian, root)
 	@deploy/services/install
