@@ -23,7 +23,7 @@ PLACE = re.compile(r"\{(\w+)\}")
 GERMAN = load_languages("no home").spoken["de"]
 #: What is the same in every language: names, signs, examples of ids.
 SAME_EVERYWHERE = re.compile(
-    r"·? ?qcfuse ?·?|qcf_…|CSV|csv|tool_id=T7, camera:top|Jan Feb Mar .*|Enter|Escape|mm|px|API|body|\(prefers.*"
+    r"·? ?qcfuse ?·?|qcf_…|CSV|csv|tool_id=T7, camera:top|Jan Feb Mar .*|Enter|Escape|mm|px|API · qcfuse|API|body|\(prefers.*"
 )
 
 
