@@ -28,6 +28,7 @@ from fusion.scan_rates import (
     attribute_of,
     fit_natural,
 )
+from fusion.scan_strata import Strata
 from fusion.train_cases import Case
 from ingest.plan import Plan
 
@@ -41,22 +42,25 @@ TRANSIENT_PARTS = 0.2  # a value that history saw during less of its length may 
 TRIED = 3  # levels per look whose onset is sought row by row, as in service
 PEAKS_FROM = 0.8  # of the stretches' highest statistics, the quantile above which the tail begins
 TAIL_USUAL, TAIL_PEAKS = 1.0, 10  # e^-h is the tail of a likelihood ratio; weighs as much as so many peaks
-LIMIT_MIN = 8.5  # a raised rate 5000 times likelier than the natural, window by window
+LIMIT_MIN = 7.0  # a raised rate 1000 times likelier than the natural, window by window
 PARTS_MIN, DEFECTS_MIN = 200, 10  # history with less says too little of what is natural
 
 
-def fit_scan(levels: Sequence[Sequence[str]], outcome: Numbers, flagged: Numbers, seed: int = 0) -> ScanNotes | None:
+def fit_scan(
+    levels: Sequence[Sequence[str]], outcome: Numbers, flagged: Numbers, risk: Numbers | None = None, seed: int = 0
+) -> ScanNotes | None:
     """From a line's parts in their order. `outcome`: 1 defect, 0 good, the base risk where there is no label;
-    `flagged`: 1 or 0. None when history is too short."""
+    `flagged`: 1 or 0; `risk`: the base risk, NaN without. None when history is too short."""
     if len(levels) < PARTS_MIN or outcome.sum() < DEFECTS_MIN:
         return None
     table, names = level_table(levels)
-    defects, flags = fit_natural(table, names, outcome), fit_natural(table, names, flagged)
+    defects, flags = fit_natural(table, names, outcome, risk), fit_natural(table, names, flagged)
+    stratum = defects.strata.of(np.full(len(outcome), np.nan) if risk is None else risk)
     rng = np.random.default_rng(seed)
     return ScanNotes(
         defects=defects,
         flags=flags,
-        defects_limit=null_limit(table, names, defects, rng),
+        defects_limit=null_limit(table, names, defects, rng, stratum),
         flags_limit=null_limit(table, names, flags, rng),
     )
 
@@ -75,6 +79,7 @@ def fit_gate_scan(
         [levels_of(case.evidence, plan) for case in cases],
         outcome.astype(np.float64),
         (risks >= threshold).astype(np.float64),
+        np.array([np.nan if risk is None else risk for risk in base_risks]),
     )
 
 
@@ -111,11 +116,15 @@ def level_table(levels: Sequence[Sequence[str]]) -> tuple[Levels, list[str]]:
     return table, names
 
 
-def null_limit(table: Levels, names: Sequence[str], natural: Natural, rng: np.random.Generator) -> float:
-    """The limit of one signal, nats."""
+def null_limit(
+    table: Levels, names: Sequence[str], natural: Natural, rng: np.random.Generator, stratum: Strata | None = None
+) -> float:
+    """The limit of one signal, nats. `stratum`: of risk, of each part."""
+    if stratum is None:
+        stratum = np.full(len(table), len(natural.strata.effects) - 1)
     highest: list[float] = []
     for _ in range(DRAWS):
-        rows = _null_rows(table, names, natural, rng)
+        rows = _null_rows(table, names, natural, rng, stratum)
         for begin in range(0, len(rows.observed), STRETCH):
             looks = range(begin + LOOK_PARTS, min(begin + STRETCH, len(rows.observed)) + 1, LOOK_PARTS)
             highest.append(max((_highest(_until(rows, end)) for end in looks), default=0.0))
@@ -138,7 +147,9 @@ def _until(rows: Rows, end: int) -> Rows:
     return rows.only((at < end) & (at >= end - MEMORY_PARTS))
 
 
-def _null_rows(table: Levels, names: Sequence[str], natural: Natural, rng: np.random.Generator) -> Rows:
+def _null_rows(
+    table: Levels, names: Sequence[str], natural: Natural, rng: np.random.Generator, stratum: Strata
+) -> Rows:
     """The line's parts, repeated, with outcomes drawn from what is natural. Transient values are new in each round."""
     n, rounds = len(table), max(1, -(-NULL_PARTS // len(table)))
     doubts = np.array([natural.variance, 0.0, *(natural.doubt_of(name) for name in names[2:])])
@@ -146,16 +157,13 @@ def _null_rows(table: Levels, names: Sequence[str], natural: Natural, rng: np.ra
     passing = _transient(table, len(names))
     unseen = np.array([0.0, 0.0, *(natural.spread.get(attribute_of(name), 0.0) for name in names[2:])])
     width = int(passing.sum())
-    count = len(names) + width * rounds
     places = np.zeros(len(names), dtype=np.int32)
     places[passing] = np.arange(width)
     all_doubts = np.concatenate([doubts, np.tile(unseen[passing], rounds)])
     usual = np.array([0.0, 0.0, *(natural.shares.get(name, 0.0) for name in names[2:])])
     shares = np.concatenate([np.where(passing, 0.0, usual), np.zeros(width * rounds)])
     known = np.concatenate([effects, np.ones(width * rounds)])
-    noise = np.ones(count)
-    wide = all_doubts > 0
-    noise[wide] = rng.gamma(1.0 / all_doubts[wide], all_doubts[wide])
+    noise = _drawn(all_doubts, rng)
     pieces = []
     for one in range(rounds):
         piece = table.copy()
@@ -163,14 +171,24 @@ def _null_rows(table: Levels, names: Sequence[str], natural: Natural, rng: np.ra
         piece[moved] = len(names) + one * width + places[piece[moved]]
         pieces.append(piece)
     levels = np.concatenate(pieces)[: max(n, NULL_PARTS)]
-    expected = np.clip(natural.rate * np.prod(known[levels], axis=1), RATE_MIN, RATE_MAX)
+    rates = np.clip(natural.rate * np.prod(known[levels], axis=1), RATE_MIN, RATE_MAX)
+    strata = np.tile(stratum, rounds)[: len(levels)]
+    expected = np.clip(rates * np.array(natural.strata.effects)[strata], RATE_MIN, RATE_MAX)
     factor = _usual_mix_known(noise, levels, len(names)) * noise[ALL] * _wandering(natural.wander, len(levels), rng)
-    actual = np.clip(expected * factor, 0.0, RATE_MAX)
+    actual = np.clip(expected * factor * _drawn(np.array(natural.strata.doubts), rng)[strata], 0.0, RATE_MAX)
     everything = np.full((len(levels), 1), ALL, dtype=np.int32)
     return Rows(
-        np.hstack([everything, levels]).astype(np.int32), rng.random(len(levels)) < actual, expected, expected,
+        np.hstack([everything, levels]).astype(np.int32), rng.random(len(levels)) < actual, expected, rates,
         np.arange(len(levels)), all_doubts, shares, natural.wander,
     )  # fmt: skip
+
+
+def _drawn(doubts: Numbers, rng: np.random.Generator) -> Numbers:
+    """Factors with mean 1 and these variances."""
+    noise = np.ones(len(doubts))
+    wide = doubts > 0
+    noise[wide] = rng.gamma(1.0 / doubts[wide], doubts[wide])
+    return noise
 
 
 def _usual_mix_known(noise: Numbers, levels: Levels, seen: int) -> Numbers:

@@ -1,17 +1,20 @@
 """The statistic: of every level, over many windows up to now, how much likelier a raised rate is than the natural one.
 
-Binomial likelihood ratio (Kulldorff, A spatial scan statistic, 1997; Poisson where rates are small), divided by the
-overdispersion that natural spread brings: var(O) = E (1 - p) + v E^2.
+Binomial likelihood ratio (Kulldorff, A spatial scan statistic, 1997), part by part: a cause adds the same to the rate
+of every part that carries it, so that a defect of a part of which none was expected speaks louder than one of a part
+that was doubtful anyway. It is divided by the overdispersion that natural spread brings, which multiplies rates: of a
+sum with weights w, var = sum w^2 p (1 - p) + v (sum w p)^2.
 """
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
 
-from fusion.scan_rates import ALL, NONE, RATE_MAX, RATE_MIN, Levels, Numbers, Wander
+from fusion.scan_rates import ALL, NONE, RATE_MAX, Levels, Numbers, Wander, weights_of
 
 Mask = npt.NDArray[np.bool_]
 
@@ -21,6 +24,8 @@ OBSERVED_MIN = 4  # fewer defects or flags are nothing to call people for
 EXPECTED_LONG = 20.0  # a window of which fewer are expected is one of the more, the shorter it is
 ALIKE = 2.0  # neighbouring stretches of a line that wanders are alike: they count half
 RATIO_MIN = 1.5  # a smaller excess is not worth an incident, and no natural rate is known better
+ADDED = (1.0, 3.0, 7.0)  # times the natural rate, each tried: what lies between loses little
+RAISES = tuple(2.0 ** (step / 3) for step in range(-4, 16))  # .4 to 32 times the natural rate
 
 
 STEADY = Wander()
@@ -29,9 +34,10 @@ STEADY = Wander()
 @dataclass(frozen=True, slots=True)
 class Rows:
     """Parts that are counted, the oldest first. `levels`: int32[m, 1 + a], column 0 ALL, NONE in empty places;
-    `observed`: bool[m]; `expected`: float64[m], rate by nature and by what explains more; `natural`: by nature alone;
-    `position`: int64[m] in the line's order; `doubts`: float64[levels], variance of the natural log rate; `shares`: of
-    parts that usually carry a level; `wander`: of the line's log rate."""
+    `observed`: bool[m]; `expected`: float64[m], rate by nature, by the part's risk and by what explains more;
+    `natural`: by nature alone, of which a cause adds so many times; `position`: int64[m] in the line's order;
+    `doubts`: float64[levels], variance of the natural log rate; `shares`: of parts that usually carry a level;
+    `wander`: of the line's log rate."""
 
     levels: Levels
     observed: Mask
@@ -84,35 +90,51 @@ def screen(rows: Rows) -> Screened:
         return Screened(np.zeros(count), np.zeros(count, dtype=np.int64))
     sizes = window_sizes(m)
     segment = np.searchsorted(sizes, np.arange(m, 0, -1)).astype(np.int32)
-    flat = segment[:, None] * np.int32(count) + rows.levels
-    shape, places = (len(sizes), count), len(sizes) * count
-    weights = np.broadcast_to(rows.expected[:, None], flat.shape).ravel()
-    parts = np.bincount(flat.ravel(), minlength=places).reshape(shape).cumsum(axis=0).astype(np.float64)
-    observed = np.bincount(flat[rows.observed].ravel(), minlength=places).reshape(shape).cumsum(axis=0).astype(float)
-    expected = np.bincount(flat.ravel(), weights, places).reshape(shape).cumsum(axis=0)
-    own = rows.doubts * (1.0 - rows.shares) ** 2
-    statistic = log_ratio(observed, expected, parts) / overdispersion(
-        expected, parts, own[None, :] + np.where(np.arange(count) == ALL, 0.0, rows.doubts[ALL])
-    )
-    statistic -= many_windows(expected)
+    flat = (segment[:, None] * np.int32(count) + rows.levels).ravel()
+    width, places = rows.levels.shape[1], len(sizes) * count
+
+    def summed(of_rows: Numbers) -> Numbers:
+        sums = np.bincount(flat, np.repeat(of_rows, width), places).reshape(len(sizes), count)
+        return sums.cumsum(axis=0)
+
+    told = flat.reshape(m, width)[rows.observed].ravel()
+    observed = np.bincount(told, minlength=places).reshape(len(sizes), count).cumsum(axis=0).astype(np.float64)
+    natural = summed(rows.natural)
+    ratio = np.max([summed(gain) for gain in gains(rows, ADDED).T], axis=0)
+    excess = observed - (natural if rows.expected is rows.natural else summed(rows.expected))
+    ratio[~raised_enough(observed, excess, natural)] = 0.0
+    weights = weights_of(rows.expected, rows.natural)
+    mean, variance = summed(weights * rows.expected), summed(weights**2 * rows.expected * (1.0 - rows.expected))
+    own = rows.doubts * (1.0 - rows.shares) ** 2 + np.where(np.arange(count) == ALL, 0.0, rows.doubts[ALL])
+    statistic = ratio / (1.0 + own[None, :] * mean**2 / np.maximum(variance, 1e-12)) - many_windows(natural)
     statistic[:, NONE] = 0.0
     best = statistic.argmax(axis=0)
     return Screened(statistic[best, np.arange(count)], sizes[best])
 
 
-def log_ratio(observed: Numbers, expected: Numbers, parts: Numbers) -> Numbers:
-    """Log likelihood ratio of the rate seen against the rate expected, in nats; 0 where the excess is too small to
-    matter (RATIO_MIN, OBSERVED_MIN). All of one shape."""
-    mean = np.clip(expected / np.maximum(parts, 1.0), RATE_MIN, RATE_MAX)
-    seen = np.clip(observed / np.maximum(parts, 1.0), 0.0, 1.0)
-    raised = (seen >= RATIO_MIN * mean) & (observed >= OBSERVED_MIN)
-    if not raised.any():
-        return np.zeros_like(expected)
-    out = np.zeros_like(expected)
-    o, n, p, q = observed[raised], parts[raised], mean[raised], seen[raised]
-    rest = np.where(q < 1.0, np.log1p(-np.minimum(q, 1.0 - 1e-12)) - np.log1p(-p), 0.0)
-    out[raised] = o * np.log(q / p) + (n - o) * rest
-    return out
+def gains(rows: Rows, added: Sequence[float]) -> Numbers:
+    """Log likelihood ratio of each part, for so many times its natural rate added to what is expected of it: float64[m,
+    len(added)], nats."""
+    expected = rows.expected[:, None]
+    raised = np.minimum(expected + rows.natural[:, None] * np.asarray(added), np.maximum(expected, RATE_MAX))
+    ratios: Numbers = np.where(
+        rows.observed[:, None], np.log(raised / expected), np.log1p(-raised) - np.log1p(-expected)
+    )
+    return ratios
+
+
+def raised_enough(observed: Numbers, excess: Numbers, natural: Numbers) -> Mask:
+    """Is a count worth an incident by its size?"""
+    enough: Mask = (observed >= OBSERVED_MIN) & (excess >= (RATIO_MIN - 1.0) * natural)
+    return enough
+
+
+def overdispersion(rows: Rows, variance: float) -> float:
+    """How many times the binomial's the variance of the statistic of these parts is, where their log rates vary
+    together by `variance`."""
+    weights = weights_of(rows.expected, rows.natural)
+    own = float((weights**2 * rows.expected * (1.0 - rows.expected)).sum())
+    return 1.0 + variance * float((weights * rows.expected).sum()) ** 2 / max(own, 1e-12)
 
 
 def many_windows(expected: Numbers) -> Numbers:
@@ -120,12 +142,6 @@ def many_windows(expected: Numbers) -> Numbers:
     penalty of Walther, Optimal and fast detection of spatial clusters with scan statistics, 2010)."""
     owed: Numbers = np.log(EXPECTED_LONG / np.clip(expected, 1e-6, EXPECTED_LONG))
     return owed
-
-
-def overdispersion(expected: Numbers, parts: Numbers, variance: Numbers) -> Numbers:
-    """How many times the binomial's the variance of a count is, where log rates vary by `variance`."""
-    mean = np.clip(expected / np.maximum(parts, 1.0), 0.0, RATE_MAX)
-    return 1.0 + variance * expected / (1.0 - mean)
 
 
 def natural_variance(rows: Rows) -> float:
@@ -145,8 +161,9 @@ def natural_variance(rows: Rows) -> float:
 
 @dataclass(frozen=True, slots=True)
 class Since:
-    """The best onset of one set of parts. `row`: the first of them; `statistic`: its `log_ratio` for natural spread;
-    `natural`: of `expected`, by nature."""
+    """The best onset of one set of parts. `row`: the first of them; `log_ratio`: nats of the likeliest raise;
+    `statistic`: that for natural spread; `natural`: of `expected`, by nature; `ratio`: how many times the natural rate
+    it is, apart from what something else explains: causes add up."""
 
     row: int
     log_ratio: float
@@ -155,44 +172,38 @@ class Since:
     expected: float
     natural: float
     parts: int
-
-    @property
-    def ratio(self) -> float:
-        """How many times the natural rate, apart from what something else explains: causes add up."""
-        return 1.0 + (self.observed - self.expected) / max(self.natural, 1e-9)
+    ratio: float = 1.0
 
 
 def best_since(rows: Rows) -> Since:
     """The onset that maximises the likelihood ratio over every row (all of `rows` carry the level)."""
     if not len(rows.observed):
         return Since(0, 0.0, 0.0, 0, 0.0, 0.0, 0)
-    observed = rows.observed[::-1].cumsum()[::-1].astype(np.float64)
-    expected = rows.expected[::-1].cumsum()[::-1]
-    parts = np.arange(len(observed), 0, -1, dtype=np.float64)
-    ratios = log_ratio(observed, expected, parts)
-    at = int((ratios - many_windows(expected)).argmax())
+    observed, expected, natural = (_since(one) for one in (rows.observed.astype(float), rows.expected, rows.natural))
+    ratios = _since(gains(rows, ADDED)).max(axis=1)
+    ratios[~raised_enough(observed, observed - expected, natural)] = 0.0
+    at = int((ratios - many_windows(natural)).argmax())
     late = rows.only(np.arange(len(observed)) >= at)
-    owed = float(many_windows(expected[at : at + 1])[0])
-    spread = float(overdispersion(expected[at : at + 1], parts[at : at + 1], np.array([natural_variance(late)]))[0])
-    nats = added_ratio(late) if ratios[at] > 0.0 else 0.0
+    nats, more = likeliest_raise(late) if ratios[at] > 0.0 else (0.0, 0.0)
     return Since(
         row=at,
         log_ratio=nats,
-        statistic=nats / spread - owed,
+        statistic=nats / overdispersion(late, natural_variance(late)) - float(many_windows(natural[at : at + 1])[0]),
         observed=int(observed[at]),
         expected=float(expected[at]),
-        natural=float(late.natural.sum()),
-        parts=int(parts[at]),
+        natural=float(natural[at]),
+        parts=len(observed) - at,
+        ratio=1.0 + more,
     )
 
 
-def added_ratio(rows: Rows) -> float:
-    """Log likelihood ratio, part by part, of so many times the natural rate added to what is expected already."""
-    more = (float(rows.observed.sum()) - float(rows.expected.sum())) / max(float(rows.natural.sum()), 1e-9)
-    raised = np.minimum(rows.expected + more * rows.natural, np.maximum(rows.expected, RATE_MAX))
-    ratios = np.where(
-        rows.observed,
-        np.log(raised / rows.expected),
-        np.log1p(-raised) - np.log1p(-np.minimum(rows.expected, RATE_MAX)),
-    )
-    return float(ratios.sum())
+def _since(values: Numbers) -> Numbers:
+    """Sums from each row to the last."""
+    return values[::-1].cumsum(axis=0)[::-1]
+
+
+def likeliest_raise(rows: Rows) -> tuple[float, float]:
+    """Log likelihood ratio of the likeliest of RAISES, and which it is, in times the natural rate."""
+    ratios = gains(rows, RAISES).sum(axis=0)
+    best = int(ratios.argmax())
+    return float(ratios[best]), RAISES[best]

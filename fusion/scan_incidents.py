@@ -135,14 +135,13 @@ def ended(rows: Mapping[Signal, Rows | None], one: OpenExcess, sides: Sides) -> 
         if not len(at):
             continue
         expected = known.expected[at]
-        raised = np.minimum(expected * counts.ratio**MILDER, RATE_MAX)
+        more = (counts.ratio**MILDER - 1.0) * known.natural[at]
+        raised = np.minimum(expected + more, np.maximum(expected, RATE_MAX))
         gain = np.where(known.observed[at], np.log(expected / raised), np.log1p(-expected) - np.log1p(-raised))
         back = gain[::-1].cumsum()[::-1]
         first = int(back.argmax())
         after = known.only(np.isin(known.position, known.position[at[first:]]))
-        total, parts = np.array([after.expected.sum()]), np.array([float(len(after.expected))])
-        spread = float(overdispersion(total, parts, np.array([natural_variance(after)]))[0])
-        if back[first] / spread < CLOSE_NATS:
+        if back[first] / overdispersion(after, natural_variance(after)) < CLOSE_NATS:
             return None
         from_position = max(from_position, int(known.position[at[first]]))
     return from_position

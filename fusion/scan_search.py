@@ -111,7 +111,7 @@ def _likeliest(rows: Rows, limit: float, held: Collection[Sides], hidden: Collec
     best = max(likely, key=lambda sides: (likely[sides], len(sides) == 1))
     since, row = tried[best]
     ties = _ties(rows, best, row, since.ratio, {sides: tried[sides][0].log_ratio for sides in likely})
-    others = [likely[sides] for sides in likely if sides != best and sides not in ties]
+    others = [likely[sides] for sides in likely if not set(best) <= set(sides) and sides not in ties]
     return Excess(best, row, since, limit, ties, likely[best] - max(others, default=0.0))
 
 

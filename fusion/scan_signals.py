@@ -42,17 +42,21 @@ def signal_rows(seen: Remembered, names: Sequence[str], signal: Signal, notes: S
     if notes is None:
         wander = Wander()
         expected, doubts = own_yardstick(levels, observed, len(names))
+        natural_rates = expected
         shares = np.zeros(len(names))
     else:
         natural = notes.defects if signal == "defects" else notes.flags
         shares = np.array([0.0, 0.0, *(natural.shares.get(name, 0.0) for name in names[NONE + 1 :])])
         wander = natural.wander
         doubts = np.array([natural.variance, 0.0, *(natural.doubt_of(name) for name in names[NONE + 1 :])])
-        expected = in_control(levels, names, natural)
+        natural_rates = in_control(levels, names, natural)
+        strata = natural.strata
+        effects = np.array(strata.effects)[strata.of(seen.risk[at])]
+        expected = np.clip(natural_rates * effects, RATE_MIN, RATE_MAX)
     if signal == "defects" and labels_are_selected(seen):
         risk = seen.risk[at]
         expected = np.where(np.isnan(risk), expected, np.clip(risk, RATE_MIN, RATE_MAX))
-    return Rows(levels, observed, expected, expected, at + seen.start, doubts, shares, wander)
+    return Rows(levels, observed, expected, natural_rates, at + seen.start, doubts, shares, wander)
 
 
 def in_control(

@@ -18,7 +18,7 @@ def say_excess(cause: Sequence[str], ties: Sequence[Sequence[str]], counts: dict
     """`counts`: signal -> (observed, parts, expected)."""
     whose = f"Parts with {name_of(cause)}" if cause else "All parts alike"
     figures = " and ".join(
-        f"{observed} {_COUNTED[signal].format(parts=parts)} where {expected:.1f} are usual "
+        f"{observed} {_COUNTED[signal].format(parts=parts)} where {expected:.1f} are usual of such parts "
         f"({observed / max(expected, 1e-9):.1f} times)"
         for signal, (observed, parts, expected) in counts.items()
     )

@@ -132,7 +132,9 @@ def trained(history: Stream) -> BenchGate:
     """What training leaves of a history whose parts all have labels."""
     threshold = float(np.quantile(history.risk, 1.0 - FLAG_SHARE))
     flagged = (history.risk >= threshold).astype(np.float64)
-    return BenchGate(threshold, fit_scan(list(rows_of(history)), history.defect.astype(np.float64), flagged))
+    return BenchGate(
+        threshold, fit_scan(list(rows_of(history)), history.defect.astype(np.float64), flagged, history.risk)
+    )
 
 
 def rows_of(stream: Stream) -> Iterator[list[str]]:

@@ -26,6 +26,7 @@ ROOT = Path(__file__).resolve().parents[2]
 sys.path[:0] = [str(ROOT), str(ROOT / "tests" / "bench"), str(ROOT / "tests" / "fusion")]
 
 from causes_streams import (  # noqa: E402
+    LABEL_DELAY_PARTS,
     LOT_PARTS,
     LOTS_RUNNING,
     TOOLS,
@@ -48,7 +49,7 @@ from ingest.messages import Defect, Instant  # noqa: E402
 HISTORY_PARTS = 16_000
 FIRST_LOT = 5000  # of streams; those of history are others
 WITHIN, LATER = 3500, 2000  # parts after the onset by which a cause must be named; and how much later it is asked again
-LINES, NULL_PARTS = 16, 70_000
+LINES, NULL_PARTS = 24, 70_000
 
 
 @dataclass(frozen=True)
@@ -65,7 +66,7 @@ class Scenario:
 class Outcome:
     """One line with a trouble. `delay`: parts from the onset to the first incident, None without; `named`: the causes
     open then; `among`: the true one is of the first three, or said not to be told apart from them; `later`: LATER parts
-    on; `timely`: the true cause led WITHIN parts; `onset_off`: parts beside the true onset; `early`: looks before it
+    on; `timely`: the true cause led WITHIN parts; `exposed`: parts that carry it and were labelled by then; `onset_off`: parts beside the true onset; `early`: looks before it
     at which anything was open."""
 
     delay: int | None = None
@@ -73,6 +74,7 @@ class Outcome:
     among: bool = False
     later: list[str] = field(default_factory=list)
     timely: bool = False
+    exposed: int = 0
     onset_off: int | None = None
     early: int = 0
 
@@ -84,6 +86,7 @@ SCENARIOS = (
     Scenario("tool x2.5", Trouble("tool_op08=T08c", 2.5, 4000), parts=12_000),
     Scenario("lot x4", Trouble(f"supplier_lot=S{FIRST_LOT + LOTS_RUNNING + 1}", 4.0, LOT_ONSET)),
     Scenario("recipe and tool x6", Trouble("recipe=R2 & tool_op05=T05b", 6.0, 4000), parts=10_000),
+    Scenario("two tools x6", Trouble("tool_op02=T02a & tool_op05=T05b", 6.0, 4000), parts=10_000),
     Scenario("all x2.5", Trouble("", 2.5, 4000)),
     Scenario("tool x4 with a decoy (85 of 100)", Trouble("tool_op03=T03b", 4.0, 4000)),
 )
@@ -144,6 +147,9 @@ def measure(scenario: Scenario, lines: int, rng: np.random.Generator) -> list[Ou
         until = scenario.trouble.onset + scenario.parts
         stream = draw(until, scenario.lot_sd, rng, scenario.trouble, FIRST_LOT)
         out.append(follow(stream, scenario.trouble, gate, until))
+        since = scenario.trouble.onset
+        carrying = stream.carrying(scenario.trouble.cause)[since : since + WITHIN - LABEL_DELAY_PARTS]
+        out[-1].exposed = int(carrying.sum())
     return out
 
 
@@ -224,6 +230,7 @@ def told(scenario: Scenario, outcomes: Sequence[Outcome]) -> list[str]:
     offs = [abs(one.onset_off) for one in outcomes if one.onset_off is not None]
     return [
         scenario.label,
+        f"{int(np.median([one.exposed for one in outcomes]))} ({min(one.exposed for one in outcomes)})",
         f"{len(delays)} of {len(outcomes)}",
         f"{int(np.median(delays))} ({max(delays)})" if delays else "–",
         share(one.named[:1] == [cause] for one in outcomes),
@@ -234,7 +241,7 @@ def told(scenario: Scenario, outcomes: Sequence[Outcome]) -> list[str]:
     ]
 
 
-HEAD = ["trouble", "seen", "delay, median (longest)", "top-1 at once", "top-3 at once", f"top-1 {LATER} parts later",
+HEAD = ["trouble", f"labelled within {WITHIN}, median (least)", "seen", "delay, median (longest)", "top-1 at once", "top-3 at once", f"top-1 {LATER} parts later",
         f"top-1 within {WITHIN} parts", "onset off by"]  # fmt: skip
 
 

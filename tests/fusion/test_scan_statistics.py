@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import itertools
+
 import numpy as np
 import pytest
 from hypothesis import given, settings
@@ -9,67 +11,97 @@ from hypothesis import strategies as st
 
 from fusion.scan_fit import fit_scan, level_table, null_limit
 from fusion.scan_glr import (
+    ADDED,
     EXPECTED_LONG,
     OBSERVED_MIN,
     RATIO_MIN,
     Rows,
-    added_ratio,
     best_since,
-    log_ratio,
+    likeliest_raise,
     natural_variance,
+    overdispersion,
     screen,
     window_sizes,
 )
-from fusion.scan_rates import ALL, Numbers, Wander, fit_natural, fit_wander, value_spread
+from fusion.scan_rates import ALL, Wander, fit_natural, fit_wander, value_spread, weighed
 from tests.fusion.scan_lines import BASE, make
 
 
-def rows_of(levels: np.ndarray, observed: np.ndarray, rate: float, count: int, doubt: float = 0.0) -> Rows:  # type: ignore[type-arg]
+def rows_of(
+    levels: np.ndarray,  # type: ignore[type-arg]
+    observed: np.ndarray,  # type: ignore[type-arg]
+    rate: float,
+    count: int,
+    doubt: float = 0.0,
+    factor: np.ndarray | None = None,  # type: ignore[type-arg]
+) -> Rows:
+    """Rows of one natural rate; `factor`: what the risk of each makes of it."""
     everything = np.full((len(levels), 1), ALL, dtype=np.int32)
-    expected = np.full(len(levels), rate)
-    doubts = np.full(count, doubt)
+    natural = np.full(len(levels), rate)
     return Rows(
-        np.hstack([everything, levels]).astype(np.int32), observed, expected, expected, np.arange(len(levels)), doubts,
-        np.zeros(count), Wander(variance=0.0),
+        np.hstack([everything, levels]).astype(np.int32), observed, natural if factor is None else natural * factor,
+        natural, np.arange(len(levels)), np.full(count, doubt), np.zeros(count), Wander(variance=0.0),
     )  # fmt: skip
-
-
-def counts(*values: float) -> Numbers:
-    return np.array(values, dtype=np.float64)
 
 
 @settings(max_examples=15, deadline=None)
 @given(st.integers(1, 400), st.integers(0, 2**32 - 1))
-def test_screening_finds_the_best_window_of_every_level_as_a_count_by_hand_does(parts: int, seed: int) -> None:
+def test_screening_finds_the_best_window_of_every_level_as_a_sum_by_hand_does(parts: int, seed: int) -> None:
     rng = np.random.default_rng(seed)
     levels = rng.integers(2, 6, (parts, 2)).astype(np.int32)
     levels[:, 1] += 4
-    rows = rows_of(levels, rng.random(parts) < 0.2, 0.05, 10, 0.1)
+    rows = rows_of(levels, rng.random(parts) < 0.2, 0.05, 10, 0.1, rng.choice([0.2, 1.0, 4.0], parts))
     found = screen(rows)
     for level in (ALL, *range(2, 10)):
         best = 0.0
         for size in window_sizes(parts).tolist():
-            taken = rows.carrying(level) & (np.arange(parts) >= parts - size)
-            n, o, e = float(taken.sum()), float(rows.observed[taken].sum()), float(rows.expected[taken].sum())
-            if o >= OBSERVED_MIN and o / n >= RATIO_MIN * e / n:
-                variance = 0.1 if level == ALL else 0.2
-                rest = (n - o) * np.log((n - o) / (n - e)) if o < n else 0.0
-                spread = 1.0 + variance * e / (1.0 - e / n)
-                best = max(best, (o * np.log(o / e) + rest) / spread - np.log(EXPECTED_LONG / min(e, EXPECTED_LONG)))
+            taken = rows.only(rows.carrying(level) & (np.arange(parts) >= parts - size))
+            o, e, n = taken.observed.sum(), float(taken.expected.sum()), float(taken.natural.sum())
+            if o >= OBSERVED_MIN and o - e >= (RATIO_MIN - 1.0) * n:
+                tried = [
+                    sum(
+                        np.log((p + more * q) / p) if bad else np.log((1 - p - more * q) / (1 - p))
+                        for p, q, bad in zip(taken.expected, taken.natural, taken.observed, strict=True)
+                    )
+                    for more in ADDED
+                ]
+                spread = overdispersion(taken, 0.1 if level == ALL else 0.2)
+                best = max(best, max(tried) / spread - np.log(EXPECTED_LONG / min(n, EXPECTED_LONG)))
         assert max(0.0, found.statistic[level]) == pytest.approx(best, abs=1e-9)
 
 
-def test_the_likelihood_ratio_is_nothing_for_few_for_little_and_for_less_than_expected() -> None:
-    assert log_ratio(counts(3, 14, 2), counts(0.1, 10, 10), counts(50, 500, 500)).tolist() == [0.0, 0.0, 0.0]
-    assert log_ratio(counts(40), counts(10), counts(500))[0] == pytest.approx(
-        40 * np.log(4) + 460 * np.log(460 / 490), rel=1e-9
-    )
+@pytest.mark.parametrize(("observed", "rate"), [(3, 0.001), (14, 0.02), (2, 0.02)])
+def test_few_defects_little_more_and_fewer_than_expected_are_nothing(observed: int, rate: float) -> None:
+    since = best_since(rows_of(np.full((500, 1), 2), np.arange(500) < observed, rate, 3))
+    assert since.log_ratio == 0.0
 
 
-def test_part_by_part_the_ratio_is_that_of_the_counts_where_all_parts_expect_the_same() -> None:
-    observed = np.arange(400) % 8 == 0
-    rows = rows_of(np.full((400, 1), 2), observed, 0.03, 3)
-    assert added_ratio(rows) == pytest.approx(log_ratio(counts(50), counts(12), counts(400))[0], rel=1e-9)
+def test_the_likeliest_raise_is_near_that_of_the_counts_where_all_parts_expect_the_same() -> None:
+    rows = rows_of(np.full((400, 1), 2), np.arange(400) % 8 == 0, 0.03, 3)
+    nats, more = likeliest_raise(rows)
+    by_counts = 50 * np.log(50 / 12) + 350 * np.log(350 / 388)
+    assert by_counts >= nats > 0.99 * by_counts
+    assert 1.0 + more == pytest.approx(50 / 12, rel=0.15)
+
+
+def test_a_defect_that_the_model_did_not_expect_speaks_louder() -> None:
+    """400 parts of a low risk, 100 of a high one; twelve more defects than usual among the ones or the others."""
+    factor = np.repeat([0.1, 4.6], [400, 100])
+    surprising, expected = np.zeros(500, dtype=bool), np.zeros(500, dtype=bool)
+    surprising[:13] = surprising[400:409] = True
+    expected[:1] = expected[400:421] = True
+    found = [
+        best_since(rows_of(np.full((500, 1), 2), bad, 0.02, 3, 0.1, factor)).statistic for bad in (surprising, expected)
+    ]
+    assert found[0] > 10.0 > 4.0 > found[1]
+
+
+def test_what_multiplies_every_rate_hardly_touches_the_statistic_of_unexpected_defects() -> None:
+    """Lots that are all worse by as much are told from a cause that adds to every part: the spread costs less."""
+    parts, levels = 500, np.full((500, 1), 2)
+    plain = rows_of(levels, np.zeros(parts, dtype=bool), 0.02, 3)
+    strata = rows_of(levels, np.zeros(parts, dtype=bool), 0.02, 3, factor=np.repeat([0.1, 4.6], [400, 100]))
+    assert 1.0 + 0.6 * (overdispersion(plain, 0.1) - 1.0) > overdispersion(strata, 0.1) > 1.0
 
 
 def test_the_onset_is_where_the_rate_rose() -> None:
@@ -117,7 +149,32 @@ def test_the_spread_of_lots_is_found_from_counts(sd: float, low: float, high: fl
     rng = np.random.default_rng(3)
     expected = np.full(60, 40.0)
     observed = rng.poisson(expected * np.exp(rng.normal(0.0, sd, 60) - sd**2 / 2)).astype(np.float64)
-    assert low < value_spread(observed, expected) < high
+    assert low < value_spread(np.stack([observed - expected, expected, expected], axis=1)) < high
+
+
+def test_the_spread_of_lots_is_the_same_whatever_the_risk_of_their_parts() -> None:
+    rng = np.random.default_rng(6)
+    n = 60_000
+    lot = (np.arange(n) // 1000).astype(np.int32)
+    rates = 0.02 * rng.choice([0.1, 1.0, 6.0], n, p=[0.6, 0.25, 0.15])
+    factor = np.exp(rng.normal(0.0, 0.5, 60) - 0.125)[lot]
+    outcome = (rng.random(n) < rates * factor).astype(np.float64)
+    assert 0.12 < value_spread(weighed(lot, outcome, rates, np.full(n, 0.02), 60)) < 0.6
+
+
+def test_strata_of_risk_are_learnt_and_a_part_without_a_risk_is_of_none() -> None:
+    rng = np.random.default_rng(7)
+    risk = np.exp(rng.normal(-6.0, 2.0, 8000)).clip(0.0, 0.9)
+    table, names = level_table([["tool=a"]] * 8000)
+    defect = (rng.random(8000) < risk).astype(np.float64)
+    natural = fit_natural(table, names, defect, risk)
+    strata = natural.strata
+    assert all(low < high for low, high in itertools.pairwise(strata.effects[:-1]))
+    assert strata.effects[0] < 0.3 < 5.0 < strata.effects[-2]
+    assert strata.effects[int(strata.of(np.array([np.nan]))[0])] == 1.0
+    mean = float(np.array(strata.effects)[strata.of(risk)].mean())
+    assert mean == pytest.approx(1.0, rel=0.15)
+    assert fit_natural(table, names, defect, np.full(8000, 0.02)).strata == fit_natural(table, names, defect).strata
 
 
 def test_a_line_that_wanders_by_itself_is_found_to() -> None:
@@ -135,7 +192,7 @@ def test_limits_come_from_the_lines_own_history_the_same_each_time_and_from_none
     notes = fit_scan(levels, defects, defects)
     assert notes is not None
     assert notes.defects.rate == pytest.approx(BASE, rel=0.25)
-    assert 8.0 < notes.defects_limit < 13.0
+    assert 7.0 <= notes.defects_limit < 13.0
     assert fit_scan(levels[:150], defects[:150], defects[:150]) is None
     table, names = level_table(levels)
     assert null_limit(table, names, notes.defects, np.random.default_rng(0)) == notes.defects_limit
