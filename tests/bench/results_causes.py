@@ -65,9 +65,9 @@ class Scenario:
 @dataclass
 class Outcome:
     """One line with a trouble. `delay`: parts from the onset to the first incident, None without; `named`: the causes
-    open then; `among`: the true one is of the first three, or said not to be told apart from them; `later`: LATER parts
-    on; `timely`: the true cause led WITHIN parts; `exposed`: parts that carry it and were labelled by then; `onset_off`: parts beside the true onset; `early`: looks before it
-    at which anything was open."""
+    open then; `among`: the true one is of the first three, or said not to be told apart from them; `later`: LATER
+    parts on; `timely`: the true cause led WITHIN parts; `exposed`: parts that carry it and were labelled by then;
+    `onset_off`: parts beside the true onset; `early`: looks before it at which anything was open."""
 
     delay: int | None = None
     named: list[str] = field(default_factory=list)
@@ -241,8 +241,17 @@ def told(scenario: Scenario, outcomes: Sequence[Outcome]) -> list[str]:
     ]
 
 
-HEAD = ["trouble", f"labelled within {WITHIN}, median (least)", "seen", "delay, median (longest)", "top-1 at once", "top-3 at once", f"top-1 {LATER} parts later",
-        f"top-1 within {WITHIN} parts", "onset off by"]  # fmt: skip
+HEAD = [
+    "trouble",
+    f"labelled within {WITHIN}, median (least)",
+    "seen",
+    "delay, median (longest)",
+    "top-1 at once",
+    "top-3 at once",
+    f"top-1 {LATER} parts later",
+    f"top-1 within {WITHIN} parts",
+    "onset off by",
+]
 
 
 def tables(quick: bool, seed: int, progress: Callable[[str], None]) -> tuple[str, str]:
