@@ -69,6 +69,7 @@ _environment.filters |= {
     "problem": words.say_problem,
     "scorer": words.say_scorer,
     "percent": words.say_percent,
+    "chosen_share": words.say_share,
     "time": words.say_time,
     "when": _when,
     "decision": words.say_decision,

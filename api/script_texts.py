@@ -11,6 +11,7 @@ from pathlib import Path
 import msgspec
 
 from api.languages import Language
+from api.words import ATTRIBUTES
 
 STATIC = Path(__file__).parent / "static"
 
@@ -39,8 +40,8 @@ def script_texts(language: Language) -> ScriptTexts:
 
 
 def _is_said(key: str) -> bool:
-    """Does a script hold this text as a literal?"""
-    return json.dumps(key, ensure_ascii=False) in _scripts()
+    """Does a script hold this text as a literal, or make it of a name in a record?"""
+    return key in ATTRIBUTES.values() or json.dumps(key, ensure_ascii=False) in _scripts()
 
 
 @cache

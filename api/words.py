@@ -278,6 +278,11 @@ def say_percent(share: float | None) -> str:
     return f"{percent:.0f} %"
 
 
+def say_share(share: float) -> str:
+    """A share that somebody chose, where none is none: `0 %`."""
+    return "0 %" if share == 0 else say_percent(share)
+
+
 def say_age(ms: float) -> str:
     """How long something has lasted, as roughly as a person wants it: `45 s`, `12 min`, `4 h 20 min`, `3 d`."""
     seconds = int(max(0.0, ms) / 1000)

@@ -12,7 +12,7 @@ function causeWords(cause) {
   if (cause.includes(" & ")) return cause.split(" & ").map(causeWords).join(" + ");
   if (cause === "unknown") return tr("nothing stands out");
   if (cause.startsWith("camera:")) return tr("camera {name}", {name: cause.slice(7)});
-  if (cause.includes("=")) return cause.slice(0, cause.indexOf("=")).replaceAll("_", " ") + " " + cause.slice(cause.indexOf("=") + 1);
+  if (cause.includes("=")) return tr(cause.slice(0, cause.indexOf("=")).replaceAll("_", " ")) + " " + cause.slice(cause.indexOf("=") + 1);
   return cause.replace(".", " · ").replaceAll("_", " ");
 }
 
