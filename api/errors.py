@@ -13,6 +13,7 @@ from starlette.requests import HTTPConnection, Request
 from starlette.responses import Response
 
 from api.error_pages import error_page, new_number, wants_page
+from api.passwords import BUSY_S, Busy
 from api.store import StoreUnavailable
 from ingest.errors import BadInput, LogUnavailable, ModelRefused
 
@@ -84,6 +85,10 @@ def answer_errors(app: FastAPI) -> None:
     @app.exception_handler(ModelRefused)
     async def refused(_request: Request, error: ModelRefused) -> Response:
         return error_response(409, str(error))
+
+    @app.exception_handler(Busy)
+    async def busy(request: Request, error: Busy) -> Response:
+        return answer_error(request, 429, str(error), headers={"Retry-After": str(BUSY_S)})
 
     @app.exception_handler(StoreUnavailable)
     @app.exception_handler(LogUnavailable)

@@ -12,7 +12,7 @@ from starlette.responses import Response
 from api.errors import ApiError
 from api.gatekeeper import COOKIE, session_of
 from api.installation import Installation, installation
-from api.passwords import PASSWORD_CHARACTERS_MAX, hash_password, is_password, is_stale
+from api.passwords import PASSWORD_CHARACTERS_MAX, Busy, hash_password, is_password, is_stale
 from api.store_people import Account
 from api.store_rows import AuditEntry, Person
 from api.tokens import HOUR_MS, NAME_CHARACTERS_MAX, sha256_of
@@ -36,7 +36,7 @@ def begin_session(request: Request, token: str, answer: Response) -> Person | No
 
 def log_in(request: Request, name: str, password: str, answer: Response) -> Person:
     """Begin a session for a name and its password. Raises ApiError: 401, the same whether the name is known or not; 429
-    while the name or the address must wait after failures."""
+    while the name or the address must wait after failures. Raises Busy."""
     here, name = installation(request), unicodedata.normalize("NFC", name)
     if len(name) > NAME_CHARACTERS_MAX or "\0" in name or len(password) > PASSWORD_CHARACTERS_MAX:
         raise ApiError(401, REFUSED)
@@ -45,7 +45,12 @@ def log_in(request: Request, name: str, password: str, answer: Response) -> Pers
     here.patience.failed(key)  # before it is looked at: a hundred guesses at once are a hundred
     here.addresses.failed(address)
     account = here.people.account(name)
-    good = is_password(password, account.password_hash if account else None)
+    try:
+        good = is_password(password, account.password_hash if account else None)
+    except Busy:
+        here.patience.take_back(key)  # it was not looked at
+        here.addresses.take_back(address)
+        raise
     if account is None or not good or account.disabled:
         here.metrics.refused.labels(reason="bad_password").inc()
         _note_refused(here, account, "the account is shut" if good else "wrong password", address)

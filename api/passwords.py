@@ -5,12 +5,13 @@ from __future__ import annotations
 import secrets
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 
 from argon2 import PasswordHasher
 from argon2.exceptions import Argon2Error, InvalidHashError
 
-from ingest.errors import BadInput
+from ingest.errors import BadInput, QcfuseError
 
 PASSWORD_CHARACTERS_MIN, PASSWORD_CHARACTERS_MAX = 10, 200
 FREE_FAILURES = 5  # slips of the finger; each further failure doubles the wait
@@ -20,14 +21,32 @@ NAMES_MAX = 10_000  # remembered; beyond it the oldest failures are forgotten
 
 _hasher = PasswordHasher()
 _AT_ONCE = threading.Semaphore(2)  # each takes 64 MiB: whoever floods the log-in must not take the memory
+_IN_LINE = threading.Semaphore(16)  # nor the threads in which everything else is answered, a stop too
+BUSY_S = 2  # in which whoever is in line is served
 _NOBODY = _hasher.hash(secrets.token_urlsafe(16))  # verified for a name that nobody has, so that it takes as long
 
 
+class Busy(QcfuseError):
+    """More people log in at this moment than there is room for."""
+
+
+@contextmanager
+def _turn() -> Iterator[None]:
+    if not _IN_LINE.acquire(blocking=False):
+        raise Busy(f"too many log in at once: try again in {BUSY_S} s")
+    try:
+        with _AT_ONCE:
+            yield
+    finally:
+        _IN_LINE.release()
+
+
 def hash_password(password: str, chosen: bool = True) -> str:
-    """The hash to keep. Raises BadInput for a password that is too short or too long, where it is `chosen` now."""
+    """The hash to keep. Raises BadInput for a password that is too short or too long, where it is `chosen` now;
+    Busy."""
     if chosen and not PASSWORD_CHARACTERS_MIN <= len(password) <= PASSWORD_CHARACTERS_MAX:
         raise BadInput(f"a password has {PASSWORD_CHARACTERS_MIN} to {PASSWORD_CHARACTERS_MAX} characters")
-    with _AT_ONCE:
+    with _turn():
         return _hasher.hash(password)
 
 
@@ -37,9 +56,10 @@ def is_stale(password_hash: str) -> bool:
 
 
 def is_password(password: str, password_hash: str | None) -> bool:
-    """Is it this hash's password? With None, or none kept, it takes as long and is not."""
+    """Is it this hash's password? With None, or none kept, it takes as long and is not. Raises
+    Busy."""
     try:
-        with _AT_ONCE:
+        with _turn():
             good = _hasher.verify(password_hash or _NOBODY, password)
     except (Argon2Error, InvalidHashError):
         return False

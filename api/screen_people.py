@@ -13,7 +13,7 @@ from api.gatekeeper import person_of, require
 from api.installation import installation
 from api.log_in import log_in
 from api.pages import render
-from api.passwords import PASSWORD_CHARACTERS_MIN
+from api.passwords import BUSY_S, PASSWORD_CHARACTERS_MIN, Busy
 from api.people import HUMAN_ROLES
 from api.reader import say
 from api.routes_accounts import own_account
@@ -48,6 +48,9 @@ async def login(request: Request) -> Response:
         page = login_form(request, _said(error), name, status=error.status)
         page.headers.update(error.headers or {})
         return page
+    except Busy:
+        said = say("Too many log in at once: try again in {seconds} s.", seconds=BUSY_S)
+        return login_form(request, said, name, status=429)
     return answer
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import threading
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
@@ -130,6 +131,23 @@ def test_guesses_at_once_are_counted_each(tmp_path: Any) -> None:
         assert codes.count(401) <= FREE_FAILURES + 2
         for name in ("x" * 300, "a\0b"):
             assert client.post("/login", data={"name": name, "password": "x"}).status_code == 401
+
+
+def test_a_flood_of_log_ins_takes_neither_the_memory_nor_the_threads_of_a_stop(
+    tmp_path: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with serve(settings_at(tmp_path / "home")) as live, live.client("qa") as qa, browser(live) as client:
+        secret = add_person(live.settings, "jule", "inspector", by="test")
+        monkeypatch.setattr(passwords, "_IN_LINE", full := threading.Semaphore(0))
+        for _ in range(FREE_FAILURES + 1):
+            busy = log_in(client, "jule", secret)
+            assert (busy.status_code, busy.headers["retry-after"]) == (429, "2")
+            assert "at once" in busy.json()["error"]["message"]
+        page = client.post("/login", data={"name": "jule", "password": secret})
+        assert (page.status_code, "Too many log in at once" in page.text) == (429, True)
+        assert qa.post("/api/control/mode", json={"mode": "manual"}).status_code == 202
+        full.release()
+        assert log_in(client, "jule", secret).status_code == 200, "what was not looked at is no failure"
 
 
 def test_refused_log_ins_stand_in_the_audit_and_names_that_nobody_has_are_only_counted(tmp_path: Any) -> None:

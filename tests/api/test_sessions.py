@@ -2,17 +2,24 @@
 
 from __future__ import annotations
 
+import re
 import threading
 import time
 from collections.abc import Iterator
+from dataclasses import replace
 
+import alembic.command
+import alembic.config
 import httpx
 import pytest
+from fastapi.routing import APIRoute
 
 from api import gatekeeper
-from api.csrf import FORM_BYTES_MAX, csrf_token
-from api.gatekeeper import COOKIE, REMEMBER_S
+from api.app import ROUTERS
+from api.csrf import FORM_BYTES_MAX, UNSAFE, csrf_token
+from api.gatekeeper import COOKIE, OPEN_PATHS, REMEMBER_S
 from api.people import add_person
+from api.store import MIGRATIONS, migrate, open_engine
 from api.store_people import Account, PeopleStore
 from api.tokens import HOUR_MS, issue_token, sha256_of
 from ingest.messages import Instant
@@ -58,6 +65,21 @@ def test_a_browser_sends_the_sessions_token_or_is_refused(plant: Live, client: h
     good = marks | {"X-CSRF-Token": token_of(client)}
     assert client.post("/api/control/mode", json=ORDER, headers=good).status_code == 202
     assert client.get("/api/me", headers=marks).status_code == 200, "reading takes none"
+
+
+def test_every_route_that_changes_anything_asks_browsers_for_the_token(plant: Live, client: httpx.Client) -> None:
+    asked = 0
+    for router in ROUTERS:
+        for route in router.router.routes:
+            methods = route.methods & set(UNSAFE) if isinstance(route, APIRoute) else set()
+            for method in methods:
+                path = re.sub(r"\{[^}]+\}", "x", route.path) if isinstance(route, APIRoute) else ""
+                if path in OPEN_PATHS:
+                    continue
+                answer = client.request(method, path, headers={"Origin": plant.base})
+                assert (answer.status_code, "load it again" in answer.text) == (403, True), (method, path)
+                asked += 1
+    assert asked >= 10
 
 
 @pytest.mark.parametrize("site", ["cross-site", "same-site"])
@@ -214,3 +236,20 @@ def test_the_last_admin_stays_one_also_when_two_take_it_from_each_other_at_once(
     assert people.change(admin, disabled=True) == "last_admin"
     assert people.change(admin, display_name="the last") == "changed"
     assert people.change("nobody", role="qa") == "unknown"
+
+
+def test_accounts_go_back_and_forward_and_those_without_a_password_go(store_url: str, people: PeopleStore) -> None:
+    people.add(account("ann"))
+    people.add(replace(account("bea"), directory_id="https://x 0001"))
+    people.begin_session("s", Instant(0), Instant(HOUR), account="ann")
+    engine = open_engine(store_url, writing=True)
+    with engine.connect() as connection:
+        config = alembic.config.Config()
+        config.set_main_option("script_location", str(MIGRATIONS))
+        config.attributes["connection"] = connection
+        alembic.command.downgrade(config, "0006")
+        connection.commit()
+    engine.dispose()
+    migrate(store_url)
+    assert [one.name for one in people.every()] == ["ann"]
+    assert people.session("s", Instant(HOUR - 1), HOUR) is not None, "whoever was logged in is"
