@@ -103,7 +103,7 @@ const marks = {
     if (!this.tool || this.active || event.button !== 0 || !event.isPrimary || !drawing.dataset.width) return;
     const points = this.drawn.reduce((sum, one) => sum + (one.mark.stroke ? one.mark.stroke.points.length : 0), 0);
     if (this.drawn.length >= this.limits.marks || points + this.limits.points > this.limits.all) {
-      return this.say(`${this.drawn.length} marks are as many as go with one review.`);
+      return this.say(tr("{count} marks are as many as go with one review.", {count: this.drawn.length}));
     }
     event.preventDefault();
     drawing.setPointerCapture(event.pointerId);
@@ -216,13 +216,13 @@ const marks = {
     const drawing = this.current();
     document.getElementById("mark-undo").disabled = document.getElementById("mark-clear").disabled = !this.drawn.length;
     document.getElementById("mark-take").disabled = !drawing || !drawing.parentElement.querySelector(".boxes rect");
-    if (!drawing) return this.say("This camera's picture was not kept: it cannot be marked.");
+    if (!drawing) return this.say(tr("This camera's picture was not kept: it cannot be marked."));
     const camera = drawing.dataset.camera;
     const here = this.drawn.filter((one) => one.mark.camera_id === camera).length;
     const kind = document.querySelector("#decide [name=defect_code]").value.trim();
-    const told = this.drawn.length ? [this.drawn.length + (this.drawn.length > 1 ? " marks drawn, kept with D." : " mark drawn, kept with D.")] : [];
-    if (!kind) told.push(this.drawn.length ? "Name the defect below, so that the eye learns its kind." : "Draw over a defect to teach the eye its kind.");
-    else if (this.counts === false) told.push("How many marks there are already cannot be said just now.");
+    const told = this.drawn.length ? [tr("{count} marks drawn, kept with {key}.", {count: this.drawn.length, key: keys.of("defect").toUpperCase()})] : [];
+    if (!kind) told.push(this.drawn.length ? tr("Name the defect below, so that the eye learns its kind.") : tr("Draw over a defect to teach the eye its kind."));
+    else if (this.counts === false) told.push(tr("How many marks there are already cannot be said just now."));
     else if (this.counts) told.push(this.progress(kind, camera, here));
     this.say(told.join(" "));
   },
@@ -230,9 +230,13 @@ const marks = {
   progress(kind, camera, here) {
     const known = this.counts.find((count) => count.kind === kind && count.camera_id === camera);
     const [before, needed] = [known ? known.marks : 0, Number(this.bar.dataset.needed)];
-    const withThese = here ? `, ${before + here} with these` : "";
-    if (before + here >= needed) return `Marks of ${kind} so far on camera ${camera}: ${before}${withThese}; ${needed} are enough to teach the eye.`;
-    return `Marks of ${kind} so far on camera ${camera}: ${before} of ${needed} needed to teach the eye${withThese}.`;
+    const values = {kind, camera, before, needed, all: before + here};
+    if (before + here >= needed) {
+      return here ? tr("Marks of {kind} so far on camera {camera}: {before}, {all} with these; {needed} are enough to teach the eye.", values)
+        : tr("Marks of {kind} so far on camera {camera}: {before}; {needed} are enough to teach the eye.", values);
+    }
+    return here ? tr("Marks of {kind} so far on camera {camera}: {before} of {needed} needed to teach the eye, {all} with these.", values)
+      : tr("Marks of {kind} so far on camera {camera}: {before} of {needed} needed to teach the eye.", values);
   },
 };
 
