@@ -6,7 +6,7 @@ import csv
 import io
 import time
 from collections import Counter
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 import msgspec
@@ -18,6 +18,7 @@ from api.store import migrate
 from api.store_read import StoreReader
 from api.store_rows import Case, Review
 from api.views import read_verdict
+from fusion.labels import standing
 from ingest.errors import BadInput
 from ingest.messages import Defect, Instant, Verdict, encode
 from ingest.settings import Settings
@@ -131,10 +132,16 @@ def report_batch(
         booked=frozenset(reader.batch_visits(batch_id)),
         cases=tuple(reader.batch_cases(batch_id)),
         verdicts={stored.row_id: read_verdict(stored) for stored in reader.batch_verdicts(batch_id)},
-        reviews=tuple(reader.batch_reviews(batch_id)),
-        defects=tuple(reader.batch_defects(batch_id)),
+        reviews=_that_stand(reader.batch_reviews(batch_id)),
+        defects=tuple(standing(reader.batch_defects(batch_id), lambda record: record)),
     )
     return _fold(batch_id, found, made_at, standings) if found.booked or found.cases else None
+
+
+def _that_stand(reviews: Sequence[Review]) -> tuple[Review, ...]:
+    """What was taken back was never said, nor was that it is."""
+    undone = {review.undoes for review in reviews}
+    return tuple(review for review in reviews if not review.undoes and review.review_id not in undone)
 
 
 def _fold(batch_id: str, found: _Found, made_at: Instant, standings: Standings) -> BatchReport:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -10,6 +10,7 @@ from api.store import migrate
 from api.store_read import StoreReader
 from api.store_rows import PartRecord, StoredMark
 from api.views import read_verdict
+from fusion.labels import standing
 from ingest.blobs import BlobGone, Blobs
 from ingest.errors import BadInput, BadRecord
 from ingest.folder_items import CONTENT_TYPE_OF_SUFFIX, DEFECT_COLUMNS, FRAME_COLUMNS, VISIT_COLUMNS
@@ -82,10 +83,18 @@ def export_marks(settings: Settings, camera_id: str, out: Path, progress: Callab
 
 
 def _by_part(reader: StoreReader, camera_id: str) -> Mapping[str, list[StoredMark]]:
+    """Marks whose record was taken back are left out."""
     found: dict[str, list[StoredMark]] = {}
     for stored in _all_marks(reader, camera_id):
         found.setdefault(stored.part_id, []).append(stored)
-    return found
+    return {part_id: kept for part_id, marks in found.items() if (kept := _that_stand(reader, part_id, marks))}
+
+
+def _that_stand(reader: StoreReader, part_id: str, marks: Sequence[StoredMark]) -> list[StoredMark]:
+    record = reader.part(part_id)
+    records = standing(record.defects if record is not None else (), lambda defect: defect)
+    said = {(defect.recorded_at, defect.recorded_by) for defect in records if defect.outcome == "defect"}
+    return [mark for mark in marks if (mark.recorded_at, mark.recorded_by) in said]
 
 
 def _all_marks(reader: StoreReader, camera_id: str) -> Iterator[StoredMark]:
@@ -116,7 +125,7 @@ def _gather(reader: StoreReader, by_part: Mapping[str, list[StoredMark]], blobs:
             tables.marks += [_mark_row(seen, mark, header, out, tables) for mark in of_frame]
         if shown:
             tables.visits += record.visits or [_stand_in(shown[0], record)]
-            tables.defects += record.defects
+            tables.defects += standing(record.defects, lambda defect: defect)
     return tables
 
 

@@ -77,6 +77,16 @@ def test_an_escape_is_a_part_that_passed_and_was_found_defective(batch: Settings
     assert report_of(batch)["defective_found"] == 2
 
 
+def test_what_was_taken_back_is_no_escape_and_no_review(settings: Settings) -> None:
+    slip = make_defect("P1", record_id="r1", recorded_at=Instant(2000))
+    back = make_defect("P1", outcome="unsure", comment="undone", record_id="r2", undoes="r1", recorded_at=Instant(3000))
+    reviews = (Review("r1", "EOL", 1, slip), Review("r2", "EOL", 1, back, undoes="r1"))
+    fill(settings, [make_pass("P1", event_at=Instant(1000))], defects=(slip, back), reviews=reviews)
+    report = report_of(settings)
+    assert (report["escapes"], report["defective_found"], report["reviews"]) == ([], 0, {})
+    assert "reviews ended unsure" not in str(report["open_points"])
+
+
 def test_what_stands_against_shipping_is_said_in_sentences(batch: Settings) -> None:
     assert report_of(batch)["open_points"] == [
         "1 part was booked but has no verdict",

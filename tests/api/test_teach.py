@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import msgspec
 import numpy as np
 import pytest
 
@@ -77,6 +78,15 @@ def test_a_part_that_turned_out_good_teaches_no_defect(settings: Settings, tmp_p
     collect(settings, (defect, findings), (corrected, findings))
     export_marks(settings, "", tmp_path / "out", ignore)
     assert [row.defect.outcome for row in Folder(tmp_path / "out").defects()] == ["defect", "ok"]
+
+
+def test_marks_of_a_decision_that_was_taken_back_stay_where_they_are(settings: Settings, tmp_path: Path) -> None:
+    kept, (taken, findings) = marked(settings, "P1", BOX), marked(settings, "P2", BOX, STROKE)
+    taken = msgspec.structs.replace(taken, record_id="r1")
+    undo = make_defect("P2", outcome="unsure", comment="undone", record_id="r2", undoes="r1")
+    collect(settings, kept, (taken, findings), (undo, findings))
+    assert export_marks(settings, "", tmp_path / "out", ignore) == Exported(marks=1, frames=1, parts=1, gone=0)
+    assert [row.defect.part_id for row in Folder(tmp_path / "out").defects()] == ["P1"]
 
 
 def test_what_cannot_be_exported_says_what_to_do(settings: Settings, tmp_path: Path) -> None:
