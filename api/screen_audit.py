@@ -21,7 +21,7 @@ from api.reports import cell
 from api.screen import page_of
 from api.store_audit import AuditWanted
 from api.store_rows import AuditEntry
-from api.words import ACTIONS
+from api.vocabulary import ACTIONS
 from ingest.messages import Instant
 
 router = APIRouter(include_in_schema=False)

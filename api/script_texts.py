@@ -11,7 +11,7 @@ from pathlib import Path
 import msgspec
 
 from api.languages import Language
-from api.words import ATTRIBUTES
+from api.vocabulary import ATTRIBUTES
 
 STATIC = Path(__file__).parent / "static"
 

@@ -7,14 +7,13 @@ import json
 import re
 from collections.abc import Iterator
 from functools import cache
-from html.parser import HTMLParser
 from pathlib import Path
 
 from jinja2 import Environment, nodes
 
-from api import error_pages, words
+from api import error_pages, vocabulary
 
-API = Path(words.__file__).parent
+API = Path(vocabulary.__file__).parent
 TEMPLATES = sorted((API / "templates").glob("*.html"))
 SCRIPTS = sorted((API / "static").glob("*.js"))
 
@@ -28,7 +27,9 @@ _COMMENT = re.compile(r"//[^\n]*|/\*.*?\*/", re.DOTALL)
 _TEMPLATE = re.compile(r"`((?:[^`\\]|\\.)*)`", re.DOTALL)
 _SENTENCE = re.compile(r"[A-Z][a-z]{2,}[.…!]?|.*\b[A-Za-z][a-z'’]+[,:;]? [a-z'’]{2,}[ ,.:;?!…]?.*", re.DOTALL)
 _NO_SENTENCE = re.compile(r"^[a-z-]+(?: [a-z-]+)?$|[.#]\w|\[|=|\b(?:use strict|px|rgb)\b")  # classes, selectors
-_ATTRIBUTES = ("title", "aria-label", "placeholder", "alt", "aria-description")
+_ATTRIBUTE = re.compile(r'\s(?:title|aria-label|placeholder|alt|aria-description)="([^"]*)"')
+_TAG = re.compile(r"<[^>]*>")
+_SILENT = re.compile(r"<(script|style|code|kbd)\b[^>]*>.*?</\1>", re.DOTALL)
 
 
 @cache
@@ -55,7 +56,7 @@ def _of_scripts() -> Iterator[str]:
 
 def _of_python() -> Iterator[str]:
     yield from error_pages.SENTENCES
-    for table in words.TABLES:
+    for table in vocabulary.TABLES:
         yield from table.values()
     for path in sorted(API.glob("*.py")):
         source = path.read_text("utf-8")
@@ -73,34 +74,11 @@ def unsaid() -> list[str]:
     return [*_unsaid_in_templates(), *_unsaid_in_scripts()]
 
 
-class _Texts(HTMLParser):
-    """What a template shows as it stands."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.found: list[str] = []
-        self._within: list[str] = []
-
-    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
-        if tag in ("script", "style", "code", "kbd"):
-            self._within.append(tag)
-        self.found += [text for name, text in attrs if name in _ATTRIBUTES and text]
-
-    def handle_endtag(self, tag: str) -> None:
-        if self._within and self._within[-1] == tag:
-            self._within.pop()
-
-    def handle_data(self, data: str) -> None:
-        if not self._within:
-            self.found.append(data)
-
-
 def _unsaid_in_templates() -> Iterator[str]:
     for path in TEMPLATES:
         source = re.sub(r"\{#.*?#\}|\{%.*?%\}", "", path.read_text("utf-8"), flags=re.DOTALL)
-        texts = _Texts()
-        texts.feed(re.sub(r"\{\{.*?\}\}", " ", source, flags=re.DOTALL))
-        for text in texts.found:
+        shown = _SILENT.sub("", re.sub(r"\{\{.*?\}\}", " ", source, flags=re.DOTALL))
+        for text in (*_ATTRIBUTE.findall(shown), *_TAG.split(shown)):
             if re.search(r"[A-Za-zÀ-ÿ]{2,}", text):
                 yield f"{path.name}: {' '.join(text.split())}"
 

@@ -13,7 +13,7 @@ from zoneinfo import ZoneInfo
 import httpx
 import pytest
 
-from api import words
+from api import vocabulary
 from api.screen_audit import LINES_SHOWN, _moment
 from api.store_audit import AuditWanted
 from api.store_desk import Desk
@@ -110,7 +110,7 @@ def written_actions() -> set[str]:
     """The action of every call in the API that writes a line of the trail, where it stands there as a word."""
     places = {"audit": 1, "AuditEntry": 3, "_publish": 3}
     found = set()
-    for path in Path(words.__file__).parent.glob("*.py"):
+    for path in Path(vocabulary.__file__).parent.glob("*.py"):
         for node in ast.walk(ast.parse(path.read_text("utf-8"))):
             if isinstance(node, ast.Call):
                 name = getattr(node.func, "attr", getattr(node.func, "id", ""))
@@ -122,4 +122,4 @@ def written_actions() -> set[str]:
 
 def test_every_action_that_is_written_down_has_its_words() -> None:
     assert len(written_actions()) > 8
-    assert written_actions() <= set(words.ACTIONS)
+    assert written_actions() <= set(vocabulary.ACTIONS)
