@@ -48,9 +48,15 @@ def hides_model(here: Installation, person: Person, part_id: str) -> bool:
 
 
 def exercise_on(here: Installation, person: Person, part_id: str) -> Exercise | None:
-    """The exercise this person is at, if it is this part."""
+    """The exercise this person is at, if it is this part. One whose part has come back and waits in earnest is over."""
     exercise = here.exercises.exercise_of(person.name)
-    return exercise if exercise is not None and exercise.case[2] == part_id else None
+    if exercise is None or exercise.case[2] != part_id:
+        return None
+    record = here.reader.part(part_id)
+    if record is None or any(case.state == "open" for case in record.cases):
+        here.exercises.cancel(person.name)
+        return None
+    return exercise
 
 
 def bodies_for(here: Installation, person: Person, found: Sequence[StoredVerdict], narrowed: bool) -> list[bytes]:

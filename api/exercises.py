@@ -13,12 +13,14 @@ import msgspec
 
 from api.blind import is_audited, key_of
 from api.blind_draw import CaseKey
+from api.blind_views import exercise_on
 from api.errors import ApiError
 from api.installation import Installation
 from api.schemas import ReviewRequest
 from api.store_exercises import Exercise, ExerciseAnswer, KnownPart
 from api.store_queue import QueueFilter
 from api.store_rows import Case, Made, PartRecord, Person
+from ingest.blobs import BlobGone
 from ingest.messages import Defect, Instant, Verdict
 
 CONCLUSIVE = ("defect", "ok")
@@ -50,6 +52,7 @@ def next_part_for(here: Installation, person: Person, wanted: QueueFilter, behin
     """The most urgent part that nobody else holds, held for this person; or the exercise that stands before it."""
     audited = is_audited(person)
     begun = here.exercises.exercise_of(person.name) if audited else None
+    begun = exercise_on(here, person, begun.case[2]) if begun else None
     if begun is not None and begun.case[2] not in behind:
         return Next(begun.case[2], begun.case[1])
     waiting = here.queue.next_for(person.name, wanted, here.now(), behind)
@@ -67,12 +70,28 @@ def _begin(here: Installation, person: Person, before: CaseKey, before_at: Insta
     """The exercise before this case, if this person has not had it and there is a known part that is new to him."""
     if here.exercises.has_answered_before(person.name, before[2]):
         return None
-    new = here.exercises.unseen_by(person.name, before[0])
-    if not new:
+    new = sorted(
+        here.exercises.unseen_by(person.name, before[0]), key=lambda known: here.draw.rank(person.name, known.case)
+    )
+    chosen = next((known for known in new if _can_be_shown(here, known)), None)
+    if chosen is None:
         return None
-    chosen = min(new, key=lambda known: here.draw.rank(person.name, known.case))
     blind = here.draw.is_blind_exercise(person.name, chosen.case)
     return here.exercises.give(Exercise(person.name, chosen.case, before[2], before_at, blind, here.now()))
+
+
+def _can_be_shown(here: Installation, known: KnownPart) -> bool:
+    """Does the part not wait in earnest, and are its pictures still kept? Missing ones would give it away."""
+    record = here.reader.part(known.case[2])
+    if record is None or any(case.state == "open" for case in record.cases):
+        return False
+    try:
+        for seen in record.findings:
+            if seen.frame_ref:
+                here.blobs.version(seen.frame_ref)
+    except BlobGone:
+        return False
+    return True
 
 
 def answer(

@@ -135,6 +135,11 @@ class ExerciseStore(TwoHands):
             insert_new(connection, exercises, [row])
         return self.exercise_of(exercise.name) or exercise
 
+    def cancel(self, name: str) -> None:
+        """End a person's exercise without an answer."""
+        with reaching_store(), self._engine.begin() as connection:
+            connection.execute(sa.delete(exercises).where(exercises.c.name == name))
+
     def answer(self, answer: ExerciseAnswer) -> None:
         """Record what a person said, once, and end the exercise."""
         row = _named(answer.case) | {

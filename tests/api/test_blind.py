@@ -18,8 +18,10 @@ from api.store_exercises import ExerciseStore
 from api.store_queue import QueueFilter, QueueStore
 from api.store_rows import Case, Harvest, Person
 from api.store_write import StoreWriter
+from ingest.errors import BadInput
 from ingest.messages import Instant, Verdict, encode
 from ingest.plan import Reviews
+from ingest.plan_file import load_plan
 from tests.api.conftest import Live, serve, until
 from tests.api.factory import PLAN, keep_evidence, make_findings, make_pass, make_verdict, now, publish, settings_at
 
@@ -72,6 +74,13 @@ def test_the_share_is_held_and_the_draws_know_nothing_of_each_other() -> None:
     for both in (blind & twice, blind & known, twice & known):
         assert 15 < len(both) < 66
     assert blind != {case for case in CASES if Draw(b"another", draw.shares).is_blind(case)}
+
+
+@pytest.mark.parametrize("wrong", ["blind_share: 1.5", "second_share: -0.1", "known_share: much", "blind: 0.1"])
+def test_a_plan_with_a_share_that_is_none_is_refused(tmp_path: Path, wrong: str) -> None:
+    settings = planned(tmp_path / "home", wrong)
+    with pytest.raises(BadInput, match=r"plan\.yaml:\d+: .*(share|blind)"):
+        load_plan(settings.plan)
 
 
 def test_the_key_is_made_once_for_every_process_on_a_store(store_url: str) -> None:

@@ -10,7 +10,7 @@ from api.store_exercises import KNOWN_MAX, Exercise, ExerciseAnswer, ExerciseSto
 from api.store_rows import Made
 from ingest.messages import Instant
 from tests.api.conftest import Live, serve, until
-from tests.api.factory import make_defect, make_verdict, now, publish
+from tests.api.factory import make_defect, make_findings, make_verdict, now, publish
 from tests.api.test_blind import planned
 from tests.api.test_reviews import published
 from tests.api.test_shown_to_two import person
@@ -150,3 +150,30 @@ def test_after_an_exercise_the_part_itself_can_be_reported(plant: Live) -> None:
         real = anna.post("/api/parts/K1/reviews", json={"outcome": "defect", "defect_code": "burr"})
         assert real.json()["told"] is None
         assert len(published(plant, "K1")) == 2
+
+
+def test_a_part_that_comes_back_is_no_exercise_any_more(plant: Live) -> None:
+    here = plant.service.here
+    with person(plant, "cy") as cy, person(plant, "quinn", "qa") as lead:
+        lead.post("/api/known", json={"part_id": "K1", "reason": "teardown"})
+        begun = Exercise("cy", CASE, "P2", now(), True, now())
+        assert here.exercises.give(begun) == begun
+        assert cy.get("/api/parts/K1").json()["state"] == "open"
+        publish(plant.log, plant.settings, verdicts=[make_verdict("K1", attempt=2)])
+        until(lambda: len(here.reader.part("K1").cases) == 2, "the second attempt")  # type: ignore[union-attr]
+        told = cy.get("/api/parts/K1").json()
+        assert [case["attempt"] for case in told["cases"]] == [2, 1]
+        assert here.exercises.exercise_of("cy") is None
+        assert cy.post("/api/parts/K1/reviews", json={"outcome": "defect"}).json()["told"] is None
+        assert len(published(plant, "K1")) == 3
+
+
+def test_a_known_part_whose_pictures_are_gone_is_none_to_show(plant: Live) -> None:
+    here = plant.service.here
+    publish(plant.log, plant.settings, findings=[make_findings("K2", frame_ref="frames/gone.png")])
+    until(lambda: here.reader.findings("K2"), "the findings")
+    with person(plant, "dora") as dora:
+        here.exercises.drop_known(CASE)
+        here.exercises.keep_known(known("K2"))
+        assert dora.get("/api/next").json()["part_id"] != "K2"
+        assert here.exercises.exercise_of("dora") is None
