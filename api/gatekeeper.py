@@ -79,8 +79,22 @@ class Gatekeeper:
                 installation(asking).metrics.refused.labels(reason="too_many").inc()
         if answer is not None:
             await answer(scope, receive, send)
+        elif asking.url.path == STREAM:
+            await self._stream(asking, receive, send)
         else:
             await self._app(scope, _limited(receive), send)
+
+    async def _stream(self, asking: HTTPConnection, receive: Receive, send: Send) -> None:
+        name = asking.state.person.name
+        try:
+            self._limits.begin_stream(name)
+        except ApiError as error:
+            await answer_error(asking, error.status, error.message, None, error.headers)(asking.scope, receive, send)
+            return
+        try:
+            await self._app(asking.scope, receive, send)
+        finally:
+            self._limits.end_stream(name)
 
     async def _judge(self, asking: HTTPConnection, receive: Receive) -> tuple[Response | None, Receive]:
         """What to answer instead of what was asked for, if anything. Raises ApiError, StoreUnavailable."""

@@ -10,6 +10,7 @@ from __future__ import annotations
 import ipaddress
 import math
 import time
+from collections import Counter
 from functools import lru_cache
 
 from api.errors import ApiError
@@ -17,6 +18,8 @@ from ingest.settings import Settings
 
 BURST_S = 10.0  # a list scrolled through fast asks for hundreds of small pictures, then for none
 KEYS_MAX = 10_000  # a megabyte; more people than a plant has, and an attack from more addresses forgets only itself
+STREAMS_MAX = 20  # of one person: a browser keeps six connections to a place, and somebody has three at work
+STREAM_WAIT_S = 5
 UNLIMITED = ("/healthz", "/readyz", "/api/control/mode")  # whoever stops the line is never told to wait
 
 
@@ -48,6 +51,7 @@ class Limits:
     def __init__(self, settings: Settings) -> None:
         self._people = Rate(settings.person_requests_s_max)
         self._addresses = Rate(settings.address_requests_s_max)
+        self._streams: Counter[str] = Counter()
 
     def check_address(self, path: str, address: str) -> None:
         """Asked before it is known who asks. Raises ApiError 429."""
@@ -56,6 +60,18 @@ class Limits:
     def check_person(self, path: str, name: str) -> None:
         """Raises ApiError 429."""
         _check(self._people, path, name, name)
+
+    def begin_stream(self, name: str) -> None:
+        """Raises ApiError 429 when this person has too many open."""
+        if self._streams[name] >= STREAMS_MAX:
+            said = f"{name} has {STREAMS_MAX} streams open: close one"
+            raise ApiError(429, said, None, {"Retry-After": str(STREAM_WAIT_S)})
+        self._streams[name] += 1
+
+    def end_stream(self, name: str) -> None:
+        self._streams[name] -= 1
+        if not self._streams[name]:
+            del self._streams[name]
 
 
 def _check(rate: Rate, path: str, key: str, who: str) -> None:

@@ -9,8 +9,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from api import limits
 from api.limits import Rate, block_of
-from tests.api.conftest import serve
+from tests.api.conftest import serve, until
 from tests.api.factory import settings_at
 
 PAUSES = st.lists(st.floats(0, 3), min_size=1, max_size=200)
@@ -83,6 +84,24 @@ def test_a_person_who_asks_too_often_is_told_when_to_come_back_and_may_always_st
             assert other.get("/api/me").status_code == 200, "each has an own limit"
         with live.client("admin") as admin:
             assert 'qcfuse_refused_total{reason="too_many"}' in admin.get("/metrics").text
+
+
+def test_nobody_keeps_more_streams_open_than_there_is_room_for(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(limits, "STREAMS_MAX", 2)
+    with serve(settings_at(tmp_path / "home")) as live, live.client("qa") as client, live.client("inspector") as other:
+        stream = "/api/verdicts/stream"
+        with client.stream("GET", stream) as first, client.stream("GET", stream) as second:
+            assert (first.status_code, second.status_code) == (200, 200)
+            refused = client.get(stream)
+            assert (refused.status_code, "retry-after" in refused.headers) == (429, True)
+            with other.stream("GET", stream) as another:
+                assert another.status_code == 200
+
+        def open_again() -> bool:
+            with client.stream("GET", stream) as again:
+                return again.status_code == 200
+
+        until(open_again, "room after two were closed")
 
 
 def test_an_address_is_limited_before_it_is_known_who_asks(tmp_path: Path) -> None:
