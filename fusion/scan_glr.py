@@ -163,7 +163,7 @@ def natural_variance(rows: Rows) -> float:
 class Since:
     """The best onset of one set of parts. `row`: the first of them; `log_ratio`: nats of the likeliest raise;
     `statistic`: that for natural spread; `natural`: of `expected`, by nature; `ratio`: how many times the natural rate
-    it is, apart from what something else explains: causes add up."""
+    it is, apart from what something else explains: causes add up; `heaviest`: nats of the defect that adds most."""
 
     row: int
     log_ratio: float
@@ -173,6 +173,7 @@ class Since:
     natural: float
     parts: int
     ratio: float = 1.0
+    heaviest: float = 0.0
 
 
 def best_since(rows: Rows) -> Since:
@@ -185,6 +186,7 @@ def best_since(rows: Rows) -> Since:
     at = int((ratios - many_windows(natural)).argmax())
     late = rows.only(np.arange(len(observed)) >= at)
     nats, more = likeliest_raise(late) if ratios[at] > 0.0 else (0.0, 0.0)
+    adds = gains(late, [more])[late.observed]
     return Since(
         row=at,
         log_ratio=nats,
@@ -194,6 +196,7 @@ def best_since(rows: Rows) -> Since:
         natural=float(natural[at]),
         parts=len(observed) - at,
         ratio=1.0 + more,
+        heaviest=float(adds.max(initial=0.0)),
     )
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable, Collection, Mapping
 
 import msgspec
@@ -25,7 +24,8 @@ ABSENT_PARTS = 4096  # a level that no part carried for so long makes no more pa
 
 
 class Counts(msgspec.Struct, array_like=True, frozen=True):
-    """One signal of an excess since its onset, at the last look that showed it. `ratio`: at its `height`, nats."""
+    """One signal of an excess since its onset, at the last look that showed it. `ratio`: at its `height`, nats;
+    `heaviest`: nats of the defect that adds most."""
 
     observed: int
     parts: int
@@ -34,6 +34,7 @@ class Counts(msgspec.Struct, array_like=True, frozen=True):
     limit: float
     ratio: float
     height: float
+    heaviest: float = 0.0
 
 
 class Onset(msgspec.Struct, frozen=True):
@@ -70,14 +71,14 @@ class OpenExcess(msgspec.Struct, array_like=True):
 
     def stands(self, found: Collection[Signal]) -> bool:
         """Would it be open without the defects taken back? Either a look finds it in the labels that are left, or it
-        stood out by more than these: a defect adds log(ratio) nats at most."""
+        stood out by more than these."""
         shows = self.counts.get("defects")
         if shows is not None and self.doubted:
             if "defects" in found:
                 del self.counts["defects"]  # to be counted anew
                 self.doubted = 0
                 return True
-            if shows.height - self.doubted * math.log(max(shows.ratio, 1.0)) < shows.limit:
+            if shows.height - self.doubted * shows.heaviest < shows.limit:
                 del self.counts["defects"]
                 self.doubted = 0
         return bool(self.counts)
@@ -90,7 +91,14 @@ class OpenExcess(msgspec.Struct, array_like=True):
         if before is not None and before.height > height:
             height, ratio = before.height, before.ratio
         self.counts[signal] = Counts(
-            seen.observed, seen.parts, round(seen.expected, 3), seen.statistic, excess.limit, ratio, height
+            seen.observed,
+            seen.parts,
+            round(seen.expected, 3),
+            seen.statistic,
+            excess.limit,
+            ratio,
+            height,
+            seen.heaviest,
         )
         if seen.statistic >= max(one.statistic for one in self.counts.values()):
             self.ties = onset.ties
