@@ -81,7 +81,7 @@ def stream_stopped(scene: Scene) -> Iterator[None]:
         for beat in (Path(scene.plant.settings.home) / "run").glob("fusion-*.json"):
             beat.unlink()
         scene.plant.start("fusion")
-    scene.until_gone("fusion")
+    scene.until_gone("No new verdicts since")
 
 
 @contextmanager
@@ -212,7 +212,7 @@ STATES: dict[str, State] = {
     "connection-lost": State(connection_lost, ("Connection lost", "may be out of date")),
     "server-hangs": State(server_hangs, ("Connection lost", "may be out of date")),
     "decision-waits": State(decision_waits, ("Not yet recorded", "leave this page open")),
-    "no-permission": State(at("/people"), ("has no right to people", "Back to the flagged parts")),
+    "no-permission": State(at("/people"), ("You lack the right to look after accounts", "Back to the flagged parts")),
     "image-gone": State(image_gone, ("no longer kept",)),
     "part-unknown": State(at("/parts/none"), ("Part none is not known", "Back to the flagged parts")),
     "part-held": State(part_held, ("bo has been looking at this part", "Take it over")),
