@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import ssl
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -24,7 +25,7 @@ from ingest.messages import Instant
 from ingest.settings import Settings
 from tests.api.conftest import Live, serve
 from tests.api.factory import settings_at
-from tests.api.oidc_provider import CLIENT_ID, INA, SECRET, SHARED, Provider, new_key, running
+from tests.api.oidc_provider import CLIENT_ID, INA, SECRET, SHARED, Provider, new_certificate, new_key, running
 
 ROLES = "qc-admins=admin; qc-leads=qa; CN=qc,OU=plant=inspector"
 
@@ -241,6 +242,20 @@ def test_without_the_directory_there_is_a_sentence_and_passwords_work(plant: Liv
         assert_kept_out(client, client.get("/oidc/login"), "cannot be asked now", 503)
         secret = add_person(live.settings, "max", "qa", by="test")
         assert client.post("/api/login", json={"name": "max", "password": secret}).status_code == 200
+
+
+def test_a_directory_with_the_plants_own_certificate_is_believed_only_where_that_is_set(tmp_path: Path) -> None:
+    certificate = new_certificate(tmp_path / "certificate.pem")
+    with running(certificate) as provider:
+        with serve(settings_by(tmp_path / "unknown", provider)) as live, browser(live) as client:
+            assert_kept_out(client, client.get("/oidc/login"), "cannot be asked now", 503)
+        known = settings_by(tmp_path / "known", provider, oidc_ca_file=str(certificate))
+        with serve(known) as live, browser(live) as client:
+            go = client.get("/oidc/login")
+            trusting = ssl.create_default_context(cafile=certificate)
+            back = httpx.get(go.headers["location"], verify=trusting).headers["location"]
+            assert client.get(back).status_code == 303
+            assert client.get("/api/me").json()["name"] == "ina"
 
 
 def test_nobody_comes_into_an_account_by_having_its_name(plant: Live, provider: Provider) -> None:
