@@ -247,6 +247,19 @@ def test_an_eye_that_flags_more_good_parts_than_promised_is_named_with_its_figur
     assert watch.take(seen(700, ELSEWHERE)).fitness.ok  # it is told, and changes no verdict
 
 
+def test_an_accusation_that_rests_on_labels_taken_back_is_dropped_at_the_next_look(watch: CameraWatch) -> None:
+    flagged_now_and_then(watch, 600, 0.06, labelled=True)
+    assert one(watch).incident == "false_alarms"
+    (ledger,) = [book.ledger for book in watch._books.values() if book.ledger.parts]
+    called_ok = [part_id for part_id, looked in ledger.parts.items() if looked.label == "ok"]
+    for part_id in called_ok[16:]:
+        watch.label(PartLabel("L1", part_id, 0, 0, (), taken_back=True))
+    assert sum(looked.label == "ok" for looked in ledger.parts.values()) == 16  # more than promised, as chance has it
+    for number in range(600, 700):
+        watch.take(seen(number))
+    assert watch.incidents() == []
+
+
 def test_an_eye_that_keeps_its_promise_is_not_accused_over_10000_parts(watch: CameraWatch) -> None:
     assert flagged_now_and_then(watch, 10_000, 0.02, labelled=True) > 150
     assert watch.counts["incidents_opened"] == 0

@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from fusion.gate import GateJudge
 from fusion.history import HistoryView
 from fusion.judge import Judge
-from fusion.labels import PartLabel
+from fusion.labels import LabelBook, PartLabel
 from fusion.partition import Partition
 from fusion.recalibrate import Recalibration
 from fusion.recalibrate_watch import RecalibrationWatch
@@ -151,6 +151,42 @@ def test_a_later_record_of_a_part_corrects_the_earlier_one(plan: Plan, gate: Gat
     watch = played(plan, gate, [*steps, *again])
     assert watch[1] is None
     assert watch[2] == []
+
+
+def test_what_was_concluded_from_labels_that_were_taken_back_is_forgotten(
+    plan: Plan, gate: GateJudge, steps: list[Step]
+) -> None:
+    watch, never, book = RecalibrationWatch(plan), RecalibrationWatch(plan), LabelBook()
+
+    def say(record: Defect, at: int, *watches: RecalibrationWatch) -> None:
+        said = book.take(record, at)
+        assert said is not None
+        for one in watches:
+            one.label(said)
+
+    slips = []
+    for at, step in steps:
+        if isinstance(step, Judged):
+            for one in (watch, never):
+                told(one, gate, int(step.evidence.event_at))
+                one.judged(step)
+        else:
+            record = msgspec.structs.replace(step, record_id=f"of {step.part_id}")
+            slips += [record] if record.outcome == "defect" else []
+            say(record, at, *([watch] if record.outcome == "defect" else [watch, never]))
+    end = T0 + PARTS * 4000 + 2 * DELAY_MS
+    assert told(watch, gate, end) is not None
+    assert [one.incident for one in watch.incidents()] == ["miscalibrated"]
+    for n, slip in enumerate(slips):
+        undo = msgspec.structs.replace(slip, recorded_at=Instant(end + n), outcome="unsure", undoes=slip.record_id)
+        say(msgspec.structs.replace(undo, record_id=f"undo {n}"), end + n, watch)
+    assert told(watch, gate, end + 5 * BLOCK_MS) is None
+    assert told(never, gate, end + 5 * BLOCK_MS) is None
+    assert watch.incidents() == []
+    ((kept,), (same,)) = (one._lines["L1"].gates.values() for one in (watch, never))
+    assert (kept.start, kept.since) == (same.start, same.since) == (0, None)
+    assert watch._lines["L1"].lots == never._lines["L1"].lots
+    assert told(watch, gate, end - BLOCK_MS) is not None  # what was in force then stays so
 
 
 # -- in the fold ------------------------------------------------------------------------------------------------------

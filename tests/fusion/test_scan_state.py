@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import random
 from pathlib import Path
 
@@ -14,7 +15,7 @@ from fusion.history import HistoryView
 from fusion.judge import Judge, Judgement
 from fusion.labels import PartLabel
 from fusion.scan_incidents import Counts, OpenExcess
-from fusion.scan_line import _PACK, ScanLine, _Book
+from fusion.scan_line import _PACK, NONE_ANY_MORE, ScanLine, _Book
 from fusion.scan_looks import ScanBook
 from fusion.scan_rates import ScanNotes
 from fusion.scan_watch import ScanWatch
@@ -84,6 +85,29 @@ def test_a_takeover_at_any_instant_changes_nothing(notes: ScanNotes, made: list[
         assert line.incidents() == whole.incidents()
     asked = made[-1].at + BLOCK_MS
     assert line_causes(line, asked, notes) == line_causes(whole, asked, notes)
+
+
+def taken_back(line: ScanLine, slips: list[Made], at: int) -> None:
+    for one in slips:
+        line.label(f"P{one.number}", NONE_ANY_MORE, at)
+
+
+def test_an_incident_goes_without_a_trace_with_the_labels_that_showed_it(notes: ScanNotes, made: list[Made]) -> None:
+    line = ScanLine("L1")
+    fed(line, made[:1600], notes)
+    assert [one.cause for one in line.incidents()] == ["tool_a=Aa"]
+    taken_back(line, [one for one in made[800:1600] if one.defect and "tool_a=Aa" in one.levels], made[1660].at)
+    fed(line, [dataclasses.replace(one, defect=False) for one in made[1600:1900]], notes)
+    assert line.incidents() == []
+    assert line._book.scan.past == []
+
+
+def test_an_incident_stands_without_one_of_the_labels_that_show_it(notes: ScanNotes, made: list[Made]) -> None:
+    line = ScanLine("L1")
+    fed(line, made[:1600], notes)
+    taken_back(line, [one for one in made[1000:1600] if one.defect and "tool_a=Aa" in one.levels][:1], made[1600].at)
+    fed(line, made[1600:1760], notes)
+    assert [one.cause for one in line.incidents()] == ["tool_a=Aa"]
 
 
 def line_causes(line: ScanLine, at: int, notes: ScanNotes) -> list[tuple[str, float, int]]:
