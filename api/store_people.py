@@ -136,14 +136,15 @@ class PeopleStore(TwoHands):
             connection.execute(used)
 
     def session(self, session_sha256: str, now: Instant, idle_ms: float) -> Session | None:
-        """A session that has not ended, was used within `idle_ms`, and whose account or token is good now."""
+        """A session that has not ended and whose account or token is good now. Of an account it was used within
+        `idle_ms`; a display on the wall, opened with a token, is used by looking at it."""
+        in_use = sa.or_(sessions.c.account == "", sessions.c.seen_at > int(now - idle_ms))
         statement = (
             sa.select(sessions, accounts, tokens.c.name.label("token"), tokens.c.role.label("token_role"),
                       tokens.c.revoked, tokens.c.ends_at.label("token_ends_at"))
             .outerjoin(accounts, accounts.c.name == sessions.c.account)
             .outerjoin(tokens, tokens.c.token_sha256 == sessions.c.token_sha256)
-            .where(sessions.c.session_sha256 == session_sha256, sessions.c.ends_at > int(now),
-                   sessions.c.seen_at > int(now - idle_ms))
+            .where(sessions.c.session_sha256 == session_sha256, sessions.c.ends_at > int(now), in_use)
         )  # fmt: skip
         with reaching_store(), self._reading.connect() as connection:
             row = connection.execute(statement).first()

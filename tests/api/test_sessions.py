@@ -20,7 +20,9 @@ from api.csrf import FORM_BYTES_MAX, UNSAFE, csrf_token
 from api.gatekeeper import COOKIE, OPEN_PATHS, REMEMBER_S
 from api.people import add_person
 from api.store import MIGRATIONS, migrate, open_engine
+from api.store_desk import Desk
 from api.store_people import Account, PeopleStore
+from api.store_rows import Person
 from api.tokens import HOUR_MS, issue_token, sha256_of
 from ingest.messages import Instant
 from tests.api.conftest import Live, serve
@@ -198,6 +200,17 @@ def test_a_session_ends_when_its_time_is_over_or_nobody_uses_it(people: PeopleSt
     assert [good(at) for at in (11.9 * HOUR, 12 * HOUR - 2)] == [True, True]
     people.use_session("s", Instant(12 * HOUR - 1))
     assert not good(12 * HOUR)
+
+
+def test_a_display_opened_with_a_token_needs_nobody_before_it(store_url: str, people: PeopleStore) -> None:
+    desk = Desk(store_url)
+    assert desk.add_token("t", Person("wall", "inspector"), Instant(0), Instant(20 * HOUR))
+    people.begin_session("s", Instant(0), Instant(12 * HOUR), token_sha256="t")
+    assert people.session("s", Instant(12 * HOUR - 1), HOUR) is not None
+    assert people.session("s", Instant(12 * HOUR), HOUR) is None
+    desk.revoke_tokens("wall")
+    assert people.session("s", Instant(1), HOUR) is None
+    desk.close()
 
 
 @pytest.mark.parametrize("changes", [{"role": "qa"}, {"disabled": True}, {"password_hash": "another"}])
