@@ -14,6 +14,7 @@ from markupsafe import Markup
 
 from api import words
 from api.clock import say_moment, say_offset
+from api.phrases import say_sentence
 from api.reader import reader, say
 from api.script_texts import STATIC, script_texts
 from ingest.messages import Instant
@@ -64,6 +65,7 @@ _environment = Environment(
 _environment.globals |= {"_": say, "reader": reader, "zone": _zone, "texts_address": _texts_address}
 _environment.filters |= {
     "reason": words.say_reason,
+    "sentence": say_sentence,
     "source": words.say_source,
     "cause": words.say_cause,
     "problem": words.say_problem,

@@ -11,7 +11,7 @@ from pathlib import Path
 
 from jinja2 import Environment, nodes
 
-from api import error_pages, vocabulary
+from api import error_pages, phrases, vocabulary
 
 API = Path(vocabulary.__file__).parent
 TEMPLATES = sorted((API / "templates").glob("*.html"))
@@ -55,8 +55,8 @@ def _of_scripts() -> Iterator[str]:
 
 
 def _of_python() -> Iterator[str]:
-    yield from error_pages.SENTENCES
-    for table in vocabulary.TABLES:
+    yield from (*error_pages.SENTENCES, *phrases.PHRASES)
+    for table in (*vocabulary.TABLES, phrases.MEASURES):
         yield from table.values()
     for path in sorted(API.glob("*.py")):
         source = path.read_text("utf-8")

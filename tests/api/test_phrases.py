@@ -1,0 +1,126 @@
+"""What the judge wrote into a record is said in the reader's language, with the record's own figures."""
+
+from __future__ import annotations
+
+import ast
+import re
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+import fusion.witness
+from api.languages import load_languages
+from api.phrases import PHRASES, say_sentence
+from api.reader import Reader, reading
+from fusion.camera_moved import CameraPose
+from fusion.drift_words import SAID, say_shift, say_unlike
+from fusion.false_alarms import Tally
+from fusion.incidents import Incident
+from fusion.incidents_words import say_dirt, say_false_alarms, say_frozen, say_moved
+from fusion.lens_dirt import Mark
+from fusion.scan_words import say_excess
+
+GERMAN = load_languages("no home").spoken["de"]
+ROOT = Path(fusion.witness.__file__).parent
+ONE = Incident(line_id="L1", incident="frozen", camera_id="top", since=0, parts_count=12)
+SINCE = 1_767_225_600_000
+
+
+def in_german(sentence: str) -> str:
+    with reading(Reader(GERMAN)):
+        return say_sentence(sentence)
+
+
+def incidents() -> Iterator[str]:
+    yield say_frozen(ONE).what
+    yield say_dirt(ONE, [Mark(1.0, 2.0, 30.0, 40.0)]).what
+    yield say_dirt(ONE, [Mark(1.0, 2.0, 30.0, 40.0), Mark(9.0, 9.0, 9.0, 9.0)]).what
+    for x, y in ((3.0, 4.0), (-3.0, -4.0)):
+        yield say_moved(ONE, CameraPose(has_moved=True, off_x=x, off_y=y)).what
+    for labelled in (True, False):
+        yield say_false_alarms(ONE, Tally(alarms=9, parts=100, labelled=labelled, promised=0.01)).what
+    both = {"defects": (9, 120, 2.5), "flags": (30, 200, 11.0)}
+    for counts in (both, {"defects": both["defects"]}, {"flags": both["flags"]}):
+        yield say_excess(["tool_id=T7"], [], counts)
+        yield say_excess(["tool_id=T7"], [["shift=B"]], counts)
+        yield say_excess([], [], counts)
+    for spreads in (1.25, -1.25):
+        yield say_shift("OP20.torque_nm", spreads, 0.4, 12.0, 500, SINCE)
+    yield say_unlike(["OP20.torque_nm", "camera:top"], 400, 0.83, 0.6, SINCE)
+
+
+@pytest.mark.parametrize("told", list(incidents()))
+def test_every_incident_has_its_phrase_and_keeps_its_figures(told: str) -> None:
+    said = in_german(told)
+    assert said != told
+    assert " the " not in said
+    figures = re.findall(r"\d+", told.replace("UTC", ""))
+    assert [one for one in figures if one not in re.findall(r"\d+", said)] == []
+
+
+@pytest.mark.parametrize("measure", SAID.values())
+def test_a_drifted_channel_is_told_by_its_measure(measure: str) -> None:
+    told = (
+        f"OP10.coolant_c: {measure} 4.6 C since 2026-01-05 14:02 UTC, 3.9 to 4.2 C in training (means of 50 parts). "
+        "What models learned from is no longer what they see here."
+    )
+    said = in_german(told)
+    assert "4,6 C seit 2026-01-05 14:02 UTC, beim Lernen 3,9 bis 4,2 C" in said
+    assert measure not in said or measure == "mean"
+
+
+def written(name: str) -> Iterator[str]:
+    """The sentences that a file of the judge puts together, with something in every place."""
+    for node in ast.walk(ast.parse((ROOT / name).read_text("utf-8"))):
+        if isinstance(node, ast.JoinedStr) and len(re.findall(r"[a-z]{2,}", "".join(_words(node)))) >= 3:
+            yield re.sub(r"(\d) ?$", r"\1", "".join(_filled(node)))
+
+
+def _words(node: ast.JoinedStr) -> Iterator[str]:
+    yield from (str(part.value) for part in node.values if isinstance(part, ast.Constant))
+
+
+def _filled(node: ast.JoinedStr) -> Iterator[str]:
+    for part in node.values:
+        if isinstance(part, ast.Constant):
+            yield str(part.value)
+        elif isinstance(part, ast.FormattedValue):
+            form = ast.unparse(part.format_spec).strip("f'\"") if part.format_spec else ""
+            named = ast.unparse(part.value)
+            yield "7%" if form.endswith("%") else "7" if form else _text(named)
+
+
+def _text(named: str) -> str:
+    """What stands there when it is no figure: by the name of the variable."""
+    texts = {"side": "over", "said": "mean risk of its parts", "counted": "", "unit": " A", "against": "", "kind": "",
+             "band": "1..2 A", "slot.entity": "OP20.torque_nm", "entity": "OP20.torque_nm", "named": "tool_id=T7",
+             "worst.frame_id": "face@1", "slot.unit": "A"}  # fmt: skip
+    return texts.get(named, "mean" if "COLUMNS" in named else "7")
+
+
+@pytest.mark.parametrize("name", ["witness.py", "causes.py", "good_only.py", "suspects.py"])
+def test_every_sentence_of_a_cause_has_its_phrase(name: str) -> None:
+    sentences = [one for one in written(name) if not one.startswith(" (")]
+    assert sentences
+    assert [one for one in sentences if in_german(one) == one and not re.fullmatch(r"[\d.]+ of .*", one)] == []
+
+
+def test_english_readers_read_the_records_own_words() -> None:
+    for told in incidents():
+        assert say_sentence(told) == told
+
+
+def test_a_sentence_of_no_known_form_stays_as_it_was_written() -> None:
+    assert in_german("Something else happened at 3.5 bar.") == "Something else happened at 3.5 bar."
+
+
+@given(st.text(max_size=200))
+def test_no_text_breaks_a_phrase(text: str) -> None:
+    in_german(text)
+
+
+def test_phrases_hold_each_form_once() -> None:
+    assert len(PHRASES) == len(set(PHRASES))
