@@ -22,7 +22,7 @@ ROOT = Path(__file__).resolve().parents[2]
 if str(ROOT) not in sys.path:
     sys.path.insert(0, str(ROOT))
 
-from api.people import add_person  # noqa: E402
+from api.people import Wish, add_person  # noqa: E402
 from tests.browser.pictures_homes import PLANTS  # noqa: E402
 from tests.browser.pictures_scene import DESK, Scene  # noqa: E402
 from tests.browser.pictures_screens import SCREENS  # noqa: E402
@@ -30,11 +30,12 @@ from tests.browser.pictures_states import STATES, State  # noqa: E402
 
 PICTURES = ROOT / "deploy" / "pictures"
 SHOWN = SCREENS | STATES
+PEOPLE = (("ina", "inspector", "early shift"), ("jon", "inspector", "late shift"), ("eva", "engineer", ""))
 
 
 def take(scene: Scene, name: str, shown: State, into: Path) -> None:
     """One picture, of what must be read there."""
-    scene.look(shown.size, shown.dark)
+    scene.look(shown.size, shown.dark, shown.language)
     scene.log_in(shown.role)
     with shown.arrive(scene):
         scene.until_read(*shown.read)
@@ -52,7 +53,8 @@ def take_all(browser: webdriver.Chrome, demo: Path, names: list[str], into: Path
             continue
         with tempfile.TemporaryDirectory(prefix="qcfuse-pictures-") as folder, plant_of(Path(folder), demo) as plant:
             if kind == "road":
-                add_person(plant.settings, "ina", "inspector", by="anna")
+                for name, role, group in PEOPLE:
+                    add_person(plant.settings, name, role, by="anna", wish=Wish(role, group_name=group))
             for name in here:
                 try:
                     take(Scene(browser, plant), name, SHOWN[name], into)

@@ -69,8 +69,11 @@ class Scene:
         until(self.parts, "a part in the queue")
         return self.parts()[0]
 
-    def look(self, size: tuple[int, int], dark: bool) -> None:
-        """On a screen of this size, by day or by night, with nothing that moves by itself."""
+    def look(self, size: tuple[int, int], dark: bool, language: str = "en") -> None:
+        """On a screen of this size, by day or by night, in this language, with nothing that moves by itself."""
+        agent = self.browser.execute_script("return navigator.userAgent")
+        spoken = {"userAgent": agent, "acceptLanguage": language}
+        self.browser.execute_cdp_cmd("Emulation.setUserAgentOverride", spoken)
         metrics = {"width": size[0], "height": size[1], "deviceScaleFactor": 1, "mobile": False}
         self.browser.execute_cdp_cmd("Emulation.setDeviceMetricsOverride", metrics)
         features = [

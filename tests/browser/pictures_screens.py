@@ -7,7 +7,9 @@ from contextlib import contextmanager
 
 from selenium.webdriver.common.action_chains import ActionChains
 from selenium.webdriver.common.by import By
+from selenium.webdriver.common.keys import Keys
 
+from api.people import add_person
 from tests.api.conftest import until
 from tests.browser.pictures_scene import TABLET, Scene
 from tests.browser.pictures_states import Arrive, State, at
@@ -96,6 +98,15 @@ def settled(scene: Scene) -> Iterator[None]:
     scene.press("z")
 
 
+@contextmanager
+def own_password(scene: Scene) -> Iterator[None]:
+    """Somebody logs in for the first time, with the one-time password."""
+    secret = add_person(scene.plant.settings, "mia", "inspector", by="anna")
+    with logged_out(scene):
+        scene.browser.find_element(By.ID, "name").send_keys("mia", Keys.TAB, secret, Keys.ENTER)
+        yield
+
+
 SCREENS: dict[str, State] = {
     "login": State(logged_out, ("Your name", "Password")),
     "queue": State(queue(), ("Flagged parts", "Waiting")),
@@ -110,6 +121,12 @@ SCREENS: dict[str, State] = {
     "exposed": State(exposed, ("Those that wait",), role="qa"),
     "batches": State(at("/batches"), ("Batches",), role="qa"),
     "report": State(report, ("Batch",), role="qa"),
-    "people": State(at("/people"), ("People",), role="admin"),
-    "account": State(at("/account"), ("account",)),
+    "quality": State(at("/quality"), ("Quality of decisions",), role="qa"),
+    "rules": State(at("/rules"), ("How parts are shown",)),
+    "audit": State(at("/audit"), ("Audit",), role="qa"),
+    "people": State(at("/people"), ("People", "early shift"), role="admin"),
+    "password": State(own_password, ("My account",)),
+    "docs": State(at("/docs"), ("/api/parts/",), role="engineer"),
+    "queue-german": State(queue(), (), language="de"),
+    "part-german": State(part(), (), language="de"),
 }

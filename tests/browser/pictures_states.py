@@ -31,6 +31,7 @@ class State:
     role: str = "inspector"
     size: tuple[int, int] = DESK
     dark: bool = False
+    language: str = "en"
 
 
 def at(path: str) -> Arrive:

@@ -44,7 +44,7 @@ def test_a_state_says_what_it_is_and_is_fit_to_be_read(browser: webdriver.Chrome
     """`PICTURES_TO`: a folder where the picture of each is left."""
     state = STATES[name]
     scene = Scene(browser, plant_of(state.plant))
-    scene.look(state.size, state.dark)
+    scene.look(state.size, state.dark, state.language)
     scene.log_in(state.role)
     with state.arrive(scene):
         scene.until_read(*state.read)
