@@ -73,7 +73,10 @@ cases = Table(
     Index("cases_urgency", "state", "urgency", "row_id"),
     Index("cases_pressing", "state", "pressing", "row_id"),
     Index("cases_event", "state", "event_at"),
+    Index("cases_cameras", "state", "cameras"),
+    Index("cases_said", "state", "people_said"),
     Index("cases_part", "part_id"),
+    Index("cases_row", "row_id"),
     Index("cases_batch", "batch_id", "row_id"),
 )
 

@@ -16,6 +16,7 @@ def upgrade() -> None:
     op.add_column("cases", sa.Column("blind", sa.Boolean(), nullable=False, server_default=sa.false()))
     op.add_column("cases", sa.Column("people_wanted", sa.Integer(), nullable=False, server_default="1"))
     op.add_column("cases", sa.Column("people_said", sa.Integer(), nullable=False, server_default="0"))
+    op.create_index("cases_said", "cases", ["state", "people_said"])
     _known_parts()
     _exercise_answers()
 
@@ -90,5 +91,6 @@ def downgrade() -> None:
     """Known parts and exercises go; of what was drawn, the header `review` of each record on the log still tells."""
     for table in ("exercise_answers", "exercises", "known_parts", "drawing_keys"):
         op.drop_table(table)
+    op.drop_index("cases_said", "cases")
     for column in ("people_said", "people_wanted", "blind"):
         op.drop_column("cases", column)
