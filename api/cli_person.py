@@ -22,6 +22,7 @@ ROLES = ("inspector", "qa", "engineer", "admin")
 @click.option("--change", is_flag=True, help="Instead: change the account that is there.")
 @click.option("--reset", is_flag=True, help="With --change: a new one-time password.")
 @click.option("--shut/--open", "shut", default=None, help="With --change: may log in no more, or again.")
+@click.option("--by-directory", is_flag=True, help="With --change: is whoever of that name logs in by it next.")
 @with_settings
 def person(
     settings: Settings,
@@ -33,6 +34,7 @@ def person(
     change: bool,
     reset: bool,
     shut: bool | None,
+    by_directory: bool,
 ) -> None:
     """Add somebody who logs in with a password, and print a one-time password: this is the one time it can be read."""
     from api.languages import load_languages
@@ -42,15 +44,17 @@ def person(
     spoken = load_languages(settings.home, settings.language).spoken
     if language and language not in spoken:
         raise BadInput(f"--language {language}: there are {', '.join(sorted(spoken))}")
-    wish = Wish(role, shut, reset, display_name, group, language)
+    if by_directory and not settings.oidc_issuer:
+        raise BadInput("--by-directory: no directory is set: QCFUSE_OIDC_ISSUER")
+    wish = Wish(role, shut, reset, display_name, group, language, by_directory)
     if change:
         secret = change_person(settings, name, by, wish)
         click.echo(secret if secret is not None else f"{name} is changed")
         return
     if role is None:
         raise BadInput("person: give --role, to add somebody, or --change")
-    if reset or shut is not None:
-        raise BadInput("person: --reset, --shut and --open go with --change")
+    if reset or by_directory or shut is not None:
+        raise BadInput("person: --reset, --shut, --open and --by-directory go with --change")
     click.echo(add_person(settings, name, role, by, wish))
 
 

@@ -13,7 +13,7 @@ from typing import Any
 from api.passwords import hash_password, one_time_secret
 from api.store import migrate
 from api.store_desk import Desk
-from api.store_people import Account, PeopleStore
+from api.store_people import NEXT_OF_NAME, Account, PeopleStore
 from api.store_rows import AuditEntry
 from api.tokens import NAME_CHARACTERS_MAX
 from ingest.errors import BadInput
@@ -36,7 +36,8 @@ class Refused(BadInput):
 
 @dataclass(frozen=True, slots=True)
 class Wish:
-    """What is to be of an account; None: as it is. `reset`: give it a one-time password."""
+    """What is to be of an account; None: as it is. `reset`: give it a one-time password; `by_directory`: from now on it
+    is whoever of the plant's directory has its name and logs in next, and has no password here."""
 
     role: str | None = None
     disabled: bool | None = None
@@ -44,6 +45,7 @@ class Wish:
     display_name: str | None = None
     group_name: str | None = None
     language: str | None = None
+    by_directory: bool = False
 
     def checked(self) -> dict[str, Any]:
         """The columns to change. Raises BadInput."""
@@ -92,11 +94,14 @@ def change(people: PeopleStore, account: Account, wish: Wish) -> tuple[str, str 
     columns, secret = wish.checked(), None
     said = [f"{what} {value}" for what, value in columns.items()]
     if wish.reset:
-        if account.directory_id:
+        if account.directory_id or wish.by_directory:
             raise Refused(f"{account.name} logs in by the plant's directory, which keeps the password")
         secret = one_time_secret()
         columns |= {"password_hash": hash_password(secret), "must_change": True}
         said.append("one-time password")
+    if wish.by_directory:
+        columns |= {"password_hash": "", "must_change": False, "directory_id": NEXT_OF_NAME}
+        said.append("by the directory")
     if not columns:
         raise BadInput("nothing is to change: give role, disabled, display_name, group, language or reset")
     if people.change(account.name, **columns) == "last_admin":

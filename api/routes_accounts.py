@@ -114,7 +114,11 @@ def change_one(request: Request, name: str, asked: PersonChange) -> Response:
         raise not_found(f"there is no {name}")
     if name == admin.name and not (asked.role is None and asked.disabled is None):
         raise ApiError(409, "nobody changes the own role or shuts the own account: ask another admin")
-    wish = Wish(asked.role, asked.disabled, asked.reset, asked.display_name, asked.group, asked.language)
+    wish = Wish(
+        asked.role, asked.disabled, asked.reset, asked.display_name, asked.group, asked.language, asked.by_directory
+    )
+    if wish.by_directory and here.directory is None:
+        raise ApiError(409, "no directory is set: QCFUSE_OIDC_ISSUER")
     _check_language(here, wish.language)
     try:
         said, secret = change(here.people, account, wish)

@@ -76,6 +76,11 @@ def account_of(here: Installation, member: Member) -> Account:
 
 
 def _made(here: Installation, member: Member) -> Account:
+    if here.people.bind(member.name, member.directory_id):
+        here.desk.write_audit(AuditEntry(here.now(), BY, "", "person_changed", member.name, "found in the directory"))
+        bound = here.people.account(member.name)
+        assert bound is not None
+        return bound
     account = Account(member.name, member.role, "", must_change=False, disabled=False, made_at=here.now(),
                       display_name=member.display_name, group_name=member.group or "",
                       directory_id=member.directory_id)  # fmt: skip

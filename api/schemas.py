@@ -64,7 +64,8 @@ class PersonRequest(Incoming):
 
 
 class PersonChange(Incoming):
-    """What of an account is to change; `reset` gives it a one-time password."""
+    """What of an account is to change; `reset` gives it a one-time password; with `by_directory` it is whoever of the
+    plant's directory has its name and logs in next."""
 
     role: Name | None = None
     disabled: bool | None = None
@@ -72,6 +73,7 @@ class PersonChange(Incoming):
     display_name: Name | None = None
     group: Name | None = None
     language: Name | None = None
+    by_directory: bool = False
 
 
 class MarkBoxRequest(Incoming):

@@ -17,6 +17,8 @@ from ingest.messages import Instant
 
 NAMES_LOCK = 0x7163666E  # "qcfn"; only on PostgreSQL: SQLite has one writer at a time
 
+NEXT_OF_NAME = "next of this name"  # no issuer is called so: one is an address
+
 Added = Literal["added", "account", "token"]
 Changed = Literal["changed", "unknown", "last_admin"]
 
@@ -24,7 +26,8 @@ Changed = Literal["changed", "unknown", "last_admin"]
 @dataclass(frozen=True, slots=True)
 class Account:
     """Somebody who may log in. `must_change`: the password is a one-time secret that somebody else has seen;
-    `directory_id`: issuer and subject of whoever logs in by the plant's own directory, else empty."""
+    `directory_id`: issuer and subject of whoever logs in by the plant's own directory, NEXT_OF_NAME until that happens
+    for the first time, else empty."""
 
     name: str
     role: str
@@ -92,6 +95,13 @@ class PeopleStore(TwoHands):
         """The account of somebody in the plant's own directory."""
         found = self._accounts(sa.select(accounts).where(accounts.c.directory_id == directory_id))
         return found[0] if found else None
+
+    def bind(self, name: str, directory_id: str) -> bool:
+        """Tie an account that waits for it to somebody of the directory, once."""
+        waits = sa.and_(accounts.c.name == name, accounts.c.directory_id == NEXT_OF_NAME)
+        with reaching_store(), self._engine.begin() as connection:
+            bound = sa.update(accounts).where(waits).values(directory_id=directory_id)
+            return bool(connection.execute(bound).rowcount)
 
     def every(self) -> list[Account]:
         """All accounts by name."""

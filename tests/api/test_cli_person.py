@@ -62,6 +62,8 @@ def test_an_account_is_changed_and_every_admin_shut_out_has_a_way_back(
         (["anna", "--role", "qa", "--reset"], "--change"),
         (["anna", "--role", "qa", "--shut"], "--change"),
         (["nobody", "--change", "--reset"], "there is no nobody"),
+        (["anna", "--role", "qa", "--by-directory"], "QCFUSE_OIDC_ISSUER"),
+        (["root", "--change", "--by-directory"], "QCFUSE_OIDC_ISSUER"),
         (["root", "--change"], "nothing is to change"),
         (["root", "--change", "--shut"], "last admin"),
         (["root", "--change", "--role", "qa"], "last admin"),

@@ -18,7 +18,7 @@ from joserfc import jwt
 from api.gatekeeper import COOKIE, REMEMBER_S
 from api.oidc import Directory, open_directory
 from api.oidc_claims import Member, NotLetIn, Rules, claim_at
-from api.people import add_person
+from api.people import Wish, add_person, change_person
 from api.tokens import issue_token
 from ingest.errors import BadInput
 from ingest.messages import Instant
@@ -266,6 +266,24 @@ def test_nobody_comes_into_an_account_by_having_its_name(plant: Live, provider: 
             provider.person["preferred_username"] = name
             assert_kept_out(client, log_in(client), f"Somebody else is {name} here")
     assert any(action == "login_refused" for action, _ in audit_of(plant, "ina"))
+
+
+def test_an_admin_ties_an_account_to_whoever_of_its_name_logs_in_next_and_to_nobody_after(
+    plant: Live, provider: Provider
+) -> None:
+    secret = add_person(plant.settings, "ina", "inspector", by="test")
+    with browser(plant) as client, plant.client("admin") as admin:
+        assert_kept_out(client, log_in(client), "Somebody else is ina here")
+        assert admin.post("/api/people/ina", json={"by_directory": True}).json()["person"]["directory"]
+        assert client.post("/api/login", json={"name": "ina", "password": secret}).status_code == 401
+        assert log_in(client).status_code == 303
+        assert client.get("/api/me").json()["role"] == "qa"
+        client.cookies.clear()
+        provider.person["sub"] = "0002"  # another of the same name, as after a move to another directory
+        assert_kept_out(client, log_in(client), "Somebody else is ina here")
+        change_person(plant.settings, "ina", "test", Wish(by_directory=True))
+        assert log_in(client).status_code == 303
+    assert ("person_changed", "found in the directory") in audit_of(plant, "ina")
 
 
 def test_an_account_that_is_shut_here_stays_shut_and_has_no_password(plant: Live) -> None:
