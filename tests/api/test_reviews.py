@@ -74,6 +74,8 @@ def test_a_decision_is_taken_back_once_and_the_part_waits_again(line: Live) -> N
         assert state_of(client, "P3") == "open"
         said = [(defect.outcome, defect.comment) for _, defect in published(line, "P3")]
         assert said == [("defect", ""), ("unsure", "undone")]
+        first, undo = (defect for _, defect in published(line, "P3"))
+        assert (first.record_id, undo.undoes) == (review_id, review_id)
         decide(client, "P3")
         until(lambda: line.service.here.collector.state.lag_records == 0, "the collector")
         assert state_of(client, "P3") == "done"
