@@ -33,6 +33,11 @@ def _figure(value: float) -> str:
     return reader().language.number(value, ".0f" if abs(value) >= 100 else ".3g")
 
 
+def _decimals(value: float, places: int) -> str:
+    """A figure with so many decimals."""
+    return reader().language.number(value, f".{places}f")
+
+
 def _when(instant: Instant | None) -> Markup | str:
     """A time by the plant's clock, as an element that also tells it to machines."""
     if instant is None:
@@ -82,6 +87,7 @@ _environment.filters |= {
     "attribute": words.say_attribute,
     "path": _path,
     "figure": _figure,
+    "decimals": _decimals,
 }
 
 
