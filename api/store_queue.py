@@ -16,46 +16,28 @@ import sqlalchemy as sa
 from api.blind_draw import CaseKey
 from api.store import TwoHands, insert_into, reaching_store
 from api.store_examples import riskiest_with
-from api.store_rank import named_camera
-from api.store_tables import cases, causes, holds, reviews, verdicts
-from api.urgency import pressing_bound, weight_elsewhere, weight_on_line
+from api.store_order import (
+    CONCLUSIVE,
+    Mark,
+    Place,
+    QueueFilter,
+    Row,
+    asked_for,
+    elsewhere,
+    fitting,
+    is_for,
+    is_on_line,
+    on_line,
+    order,
+)
+from api.store_tables import cases, holds, reviews
 from ingest.messages import Instant
 
-Row = sa.Row[*tuple[Any, ...]]
+__all__ = ["HOLD_MS", "Hold", "Mark", "Place", "QueueFilter", "QueueStore", "Standing", "Waiting"]
 
 HOLD_MS = 300_000  # an open page renews its hold each minute; of one that was left, others get the part this soon
-CONCLUSIVE = ("defect", "ok")
 BEST_MS, BEST_KEPT = 10_000, 200  # how long, and of how many incidents, the part that shows them is remembered
 NEXT_TRIED = 50  # races that one may lose to others who ask at the same instant
-
-
-@dataclass(frozen=True, slots=True)
-class QueueFilter:
-    """Which waiting parts are meant; empty means any. `camera`: named by evidence or cause; `since`, `until`: when the
-    part was at its gate; `inspector`: as this person may see it, empty: as it is."""
-
-    line_id: str = ""
-    product: str = ""
-    batch_id: str = ""
-    decision: tuple[str, ...] = ()
-    cause: str = ""
-    camera: str = ""
-    since: Instant | None = None
-    until: Instant | None = None
-    inspector: str = ""
-
-
-Mark = tuple[float, int]  # how far one index was read: a value, and the row that holds it
-
-
-@dataclass(frozen=True, slots=True)
-class Place:
-    """A place in the queue as it stood at `as_of`: how far its two indices were read; None: not yet. What comes or
-    moves on meanwhile changes nothing of what is behind it."""
-
-    as_of: Instant
-    on_line: Mark | None = None
-    elsewhere: Mark | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -112,12 +94,12 @@ class QueueStore(TwoHands):
         """What waits, the most urgent first, behind `after`. `free_for`: without what others than this person hold."""
         place = after or Place(now)
         as_of = place.as_of
-        asked = _asked(wanted, now, free_for).limit(limit)
+        asked = asked_for(wanted, now, free_for).limit(limit)
         with reaching_store(), self._reading.connect() as connection:  # one look: what moves on meanwhile is not lost
-            found = [*connection.execute(_on_line(asked, place)), *connection.execute(_elsewhere(asked, place))]
+            found = [*connection.execute(on_line(asked, place)), *connection.execute(elsewhere(asked, place))]
         waiting = []
-        for row in sorted(found, key=lambda row: _order(row, as_of))[:limit]:
-            if _is_on_line(row, as_of):
+        for row in sorted(found, key=lambda row: order(row, as_of))[:limit]:
+            if is_on_line(row, as_of):
                 place = replace(place, on_line=(row.pressing, row.row_id))
             else:
                 place = replace(place, elsewhere=(row.urgency, row.row_id))
@@ -143,8 +125,13 @@ class QueueStore(TwoHands):
         return found
 
     def count(self, wanted: QueueFilter) -> int:
-        """How many wait."""
-        return int(self._rows(sa.select(sa.func.count()).select_from(cases).where(*_waiting(wanted)))[0][0])
+        """How many wait. What is not for an inspector any more is counted by itself: it is little, the rest much."""
+        every = sa.select(sa.func.count()).select_from(cases).where(*fitting(wanted))
+        counted = int(self._rows(every)[0][0])
+        if not wanted.inspector:
+            return counted
+        spoken = every.where(cases.c.people_said > 0, ~is_for(wanted.inspector))
+        return counted - int(self._rows(spoken)[0][0])
 
     def decided(self, name: str, since: Instant) -> tuple[int, int]:
         """Parts decided since then: by this person, by all."""
@@ -197,43 +184,6 @@ class QueueStore(TwoHands):
             return list(connection.execute(statement).all())
 
 
-def _asked(wanted: QueueFilter, now: Instant, free_for: str | None) -> sa.Select[Any]:
-    held = sa.and_(holds.c.part_id == cases.c.part_id, holds.c.until > int(now))
-    statement = sa.select(cases, verdicts.c.body, holds.c.held_by, holds.c.since)
-    statement = statement.join(verdicts, verdicts.c.row_id == cases.c.row_id).outerjoin(holds, held)
-    if free_for is not None:
-        statement = statement.where(sa.or_(holds.c.held_by.is_(None), holds.c.held_by == free_for))
-    return statement.where(*_waiting(wanted))
-
-
-def _on_line(asked: sa.Select[Any], place: Place) -> sa.Select[Any]:
-    """Parts that are still at their gate. The bound lets the index begin behind those that left long ago."""
-    bound, there = pressing_bound(place.as_of), cases.c.moves_on_at > int(place.as_of)
-    statement = asked.where(there, cases.c.pressing <= bound).order_by(cases.c.pressing.desc(), cases.c.row_id)
-    return statement.where(_behind(cases.c.pressing, place.on_line)) if place.on_line else statement
-
-
-def _elsewhere(asked: sa.Select[Any], place: Place) -> sa.Select[Any]:
-    gone = sa.or_(cases.c.pressing.is_(None), cases.c.moves_on_at <= int(place.as_of))
-    statement = asked.where(gone).order_by(cases.c.urgency.desc(), cases.c.row_id)
-    return statement.where(_behind(cases.c.urgency, place.elsewhere)) if place.elsewhere else statement
-
-
-def _behind(value: sa.ColumnElement[float], mark: Mark) -> sa.ColumnElement[bool]:
-    return sa.and_(value <= mark[0], sa.or_(value < mark[0], cases.c.row_id > mark[1]))
-
-
-def _is_on_line(row: Row, as_of: Instant) -> bool:
-    return row.pressing is not None and row.moves_on_at > as_of
-
-
-def _order(row: Row, as_of: Instant) -> tuple[float, float, int]:
-    """Within each index the index's own order, to the last bit; between the two by weight."""
-    if _is_on_line(row, as_of):
-        return -weight_on_line(row.pressing, as_of), -row.pressing, row.row_id
-    return -weight_elsewhere(row.urgency), -row.urgency, row.row_id
-
-
 def _waiting_at(place: Place, row: Row) -> Waiting:
     return Waiting(
         place=place,
@@ -250,33 +200,3 @@ def _waiting_at(place: Place, row: Row) -> Waiting:
         blind=row.blind,
         people_said=row.people_said,
     )
-
-
-def _waiting(wanted: QueueFilter) -> list[sa.ColumnElement[bool]]:
-    meant: list[sa.ColumnElement[bool]] = [cases.c.state == "open"]
-    meant += [cases.c[name] == value for name in ("line_id", "product", "batch_id") if (value := getattr(wanted, name))]
-    if wanted.since is not None:
-        meant.append(cases.c.event_at >= int(wanted.since))
-    if wanted.until is not None:
-        meant.append(cases.c.event_at < int(wanted.until))
-    said_by_model: list[sa.ColumnElement[bool]] = []
-    if wanted.decision:
-        said_by_model.append(cases.c.decision.in_(wanted.decision))
-    if wanted.cause:
-        named = sa.select(causes.c.row_id).where(causes.c.cause == wanted.cause)
-        said_by_model.append(cases.c.row_id.in_(named))
-    if wanted.camera:
-        said_by_model.append(named_camera(wanted.camera))
-    if not wanted.inspector:
-        return meant + said_by_model
-    # A blind part fits whatever the model is asked about it: by coming or staying away it would tell.
-    meant += [sa.or_(cases.c.blind, one) for one in said_by_model]
-    return [*meant, sa.or_(cases.c.people_wanted == 1, sa.and_(cases.c.people_said < 2, ~_has_said(wanted.inspector)))]
-
-
-def _has_said(name: str) -> sa.ColumnElement[bool]:
-    """Has this person said `defect` or `ok` of the case, and not taken it back?"""
-    said, undoing = reviews.alias(), reviews.alias()
-    undone = sa.exists().where(undoing.c.part_id == said.c.part_id, undoing.c.undoes == said.c.review_id)
-    same = (said.c[key] == cases.c[key] for key in ("line_id", "gate_id", "part_id", "attempt"))
-    return sa.exists().where(*same, said.c.recorded_by == name, said.c.outcome.in_(CONCLUSIVE), ~undone)

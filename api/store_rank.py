@@ -16,6 +16,9 @@ from ingest.messages import Instant, Verdict, Visit
 PACE_FROM = 2000  # the latest visits: some hours of a line, the shift's own pace
 PACE_EVERY_MS = 60_000
 _KEY = (cases.c.line_id, cases.c.gate_id, cases.c.part_id, cases.c.attempt)
+_RANKED = sa.update(cases).where(
+    *(column == sa.bindparam(name) for column, name in zip(_KEY, ("line", "gate", "part", "try"), strict=True))
+)
 
 
 def latest_visits(connection: sa.Connection) -> list[Visit]:
@@ -35,6 +38,7 @@ def rank_cases(connection: sa.Connection, harvest: Harvest, ranking: Ranking) ->
     open_cases = connection.execute(waiting.where(cases.c.state == "open", cases.c.part_id.in_(parts))).all()
     if not open_cases:
         return
+    changed = []
     seen = _visits_of(connection, {case.part_id for case in open_cases})
     named = {_revision_of(verdict): cameras_of(verdict) for verdict, _ in harvest.verdicts}
     for case in open_cases:
@@ -46,9 +50,10 @@ def rank_cases(connection: sa.Connection, harvest: Harvest, ranking: Ranking) ->
         moves_on_at = None if rank.moves_on_at is None else int(rank.moves_on_at)
         ranked = {"urgency": urgency, "moves_on_at": moves_on_at, "pressing": rank.pressing, "cameras": cameras}
         if ranked != {name: case._mapping[name] for name in ranked}:
-            key = (*where, case.part_id, case.attempt)
-            same = [column == value for column, value in zip(_KEY, key, strict=True)]
-            connection.execute(sa.update(cases).where(*same).values(**ranked))
+            key = {"line": case.line_id, "gate": case.gate_id, "part": case.part_id, "try": case.attempt}
+            changed.append(ranked | key)
+    if changed:
+        connection.execute(_RANKED, changed)
 
 
 def cameras_of(verdict: Verdict) -> str:

@@ -20,6 +20,7 @@ def upgrade() -> None:
     _name_cameras()
     op.create_index("cases_pressing", "cases", ["state", "pressing", "row_id"])
     op.create_index("cases_event", "cases", ["state", "event_at"])
+    op.create_index("cases_cameras", "cases", ["state", "cameras"])
     op.add_column("views", sa.Column("shared", sa.Boolean(), nullable=False, server_default=sa.false()))
 
 
@@ -46,6 +47,7 @@ def _cameras(verdict: dict[str, Any]) -> str:
 def downgrade() -> None:
     """Shared views are their owners' own again."""
     op.drop_column("views", "shared")
+    op.drop_index("cases_cameras", "cases")
     op.drop_index("cases_event", "cases")
     op.drop_index("cases_pressing", "cases")
     op.drop_column("cases", "cameras")
