@@ -79,7 +79,7 @@ def test_a_blind_parts_page_holds_nothing_of_the_model_and_tells_it_after_the_de
     at(browser, "/parts/K1")  # what comes next is an exercise, and looks like any other part
     said = told(browser)
     assert "P1 was shown without the model's word. You said OK." in said
-    assert "The model had said defect: 87 % likely defective, because of tool_id=T7" in said
+    assert "The model had said defect: 87 % likely defective, because of tool id T7" in said
     assert "waiting for you" in browser.find_element(By.CLASS_NAME, "part-head").text
     assert "opened up" not in browser.page_source
     press(browser, "d")
