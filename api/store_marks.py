@@ -10,7 +10,7 @@ import sqlalchemy as sa
 
 from api.store import insert_new
 from api.store_rows import MarkPlace, StoredMark
-from api.store_tables import defects, marks
+from api.store_tables import defects, marks, reviews
 from ingest.messages import Defect, Instant, Mark, encode, json_decoder
 
 _MARK = json_decoder(Mark)
@@ -56,9 +56,9 @@ def _mark_rows(defect: Defect, record_sha256: str) -> list[dict[str, Any]]:
 
 
 def listed_marks(camera_id: str, kind: str, after: MarkPlace | None) -> sa.Select[Any]:
-    """Marks of a camera and a kind ("" of any), newest record first, behind `after`."""
+    """Marks of a camera and a kind ("" of any), newest record first, behind `after`; not of records taken back."""
     at, record, place = marks.c.recorded_at, marks.c.record_sha256, marks.c.place
-    statement = sa.select(marks).order_by(at.desc(), record, place)
+    statement = sa.select(marks).where(_stands()).order_by(at.desc(), record, place)
     if after is not None:
         same = sa.and_(at == after.recorded_at, sa.tuple_(record, place) > (after.record_sha256, after.place))
         # Said twice, for the index: a range that an OR alone does not tell.
@@ -71,8 +71,16 @@ def listed_marks(camera_id: str, kind: str, after: MarkPlace | None) -> sa.Selec
 def counted_marks() -> sa.Select[Any]:
     """camera_id, kind, marks, parts; in the order of their names."""
     parts = sa.func.count(sa.distinct(marks.c.part_id))
-    grouped = sa.select(marks.c.camera_id, marks.c.kind, sa.func.count(), parts)
+    grouped = sa.select(marks.c.camera_id, marks.c.kind, sa.func.count(), parts).where(_stands())
     return grouped.group_by(marks.c.camera_id, marks.c.kind).order_by(marks.c.camera_id, marks.c.kind)
+
+
+def _stands() -> sa.ColumnElement[bool]:
+    """A mark goes with the decision that it was drawn for: its author may have taken that back."""
+    said, undo = reviews.alias(), reviews.alias()
+    same = [said.c[name] == marks.c[name] for name in ("part_id", "recorded_at", "recorded_by")]
+    taken_back = (undo.c.part_id == said.c.part_id, undo.c.undoes == said.c.review_id)
+    return ~sa.exists().where(*same, *taken_back)
 
 
 def read_mark(row: Any) -> StoredMark:

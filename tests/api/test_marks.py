@@ -172,6 +172,19 @@ def test_the_store_counts_marks_once_by_kind_and_never_loses_one(store_url: str)
     engine.dispose()
 
 
+def test_marks_of_a_decision_taken_back_are_neither_listed_nor_counted(store_url: str) -> None:
+    slip, other = marked("P1", "burr"), marked("P2", "dent")
+    undo = make_defect("P1", outcome="unsure", comment="undone", undoes="r1")
+    writer, reader = StoreWriter(store_url, "one"), StoreReader(store_url)
+    writer.apply(Harvest(defects=(slip, other), reviews=(Review("r1", "EOL", 1, slip),)), now())
+    assert len(reader.marks("", "", 10)) == 2
+    writer.apply(Harvest(defects=(undo,), reviews=(Review("r2", "EOL", 1, undo, undoes="r1"),)), now())
+    assert [one.part_id for one in reader.marks("", "", 10)] == ["P2"]
+    assert reader.count_marks() == [MarkCount("top", "dent", 1, 1)]
+    writer.close()
+    reader.close()
+
+
 def test_the_table_of_marks_can_be_taken_back_and_made_again(store_url: str) -> None:
     engine = open_engine(store_url, writing=True)
     with engine.connect() as connection:
