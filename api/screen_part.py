@@ -20,6 +20,7 @@ from api.tokens import may
 from api.urgency import kinds_of_defect
 from api.views import read_exhibit, read_verdict
 from api.words import say_evidence
+from fusion.labels import standing
 from ingest.messages import Findings, Mark, Verdict
 from vision.marks import MARKS_TO_TEACH
 
@@ -135,9 +136,9 @@ def _examples(here: Installation, frames: list[Findings], verdict: Verdict | Non
 
 
 def _recorded_marks(record: PartRecord) -> dict[str, list[Mark]]:
-    """Frame -> the marks people drew in it, of every frame that has been seen."""
+    """Frame -> the marks people drew in it and did not take back, of every frame that has been seen."""
     found: dict[str, list[Mark]] = {seen.frame_id: [] for seen in record.findings}
-    for defect in record.defects:
+    for defect in standing(record.defects, lambda defect: defect):
         for mark in defect.drawn if defect.outcome == "defect" else ():
             found.setdefault(mark.frame_id, []).append(mark)
     return found
