@@ -11,7 +11,7 @@ from functools import cache
 
 from api.languages import ENGLISH_CODE
 from api.reader import reader, say
-from api.words import say_cause
+from api.words import say_cause, say_source
 
 #: The forms, the narrower before the wider.
 PHRASES = (
@@ -40,6 +40,25 @@ PHRASES = (
     "(mean of alone and given the other channels)",
     "incident since {when}: {ratio} times the expected defects",
     "{attribute} at {station}",
+    # certificates: fusion/certificate_fit.py, certificate_standing.py; the shorter alone and with what it concerns
+    "the plan says something else of this gate than in training; train again",
+    "a camera is frozen",
+    "dirt on a lens",
+    "a camera moved",
+    "an eye flags more than it promised",
+    "more defects or flags than expected",
+    "a source moved and explains more flags than expected",
+    "drift",
+    "risks are not what labels say",
+    "parts are unlike those of training",
+    "the line is in manual mode",
+    "{doubt} ({entity})",
+    "{origin} is missing or unfit more often than in training",
+    "no model is ready.",
+    "the model was trained without enough labels, or before this.",
+    "{lots} lots are too few to know how much lots differ; {least} at least, {more} more.",
+    "only {share} of the parts have a label ({labelled} at least), and nobody knows what escaped among the others.",
+    "no labelled part was defective.",
     # incidents of cameras: fusion/incidents_words.py
     "Camera {camera} gives the same picture for different parts ({parts} so far): it, its cable or its driver "
     "hangs. Restart it; these parts cannot be judged by it.",
@@ -107,7 +126,9 @@ _PLACES = {
     **dict.fromkeys(("unit", "station", "measure"), r"\S+"),
     **dict.fromkeys(("now", "low", "high"), rf"{_FIGURE}(?: \S+)?"),
     "attribute": r"\w+=.+?",
-    "share": r"\d+%",
+    "origin": r"(?:camera|sensors):.+?",
+    "doubt": "(?:a camera|dirt|an eye|more defects|a source|drift|risks|parts are)[a-z ]*",
+    **dict.fromkeys(("share", "labelled"), r"\d+%"),
 }
 
 
@@ -142,7 +163,9 @@ def _in_words(text: str) -> str:
         return say(MEASURES[text])
     if re.fullmatch(r"\d+%", text):
         return f"{text[:-1]} %"
-    if re.fullmatch(r"\w+=[^:]+|[\w-]+\.[a-z]\w*|camera:\S+", text):
+    if re.fullmatch(r"(?:camera|sensors):\S+", text):
+        return say_source(text)
+    if re.fullmatch(r"\w+=[^:]+|[\w-]+\.[a-z]\w*", text):
         return say_cause(text)
     if (sentence := say_sentence(text)) != text:
         return sentence

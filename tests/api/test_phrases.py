@@ -15,7 +15,9 @@ import fusion.witness
 from api.languages import load_languages
 from api.phrases import PHRASES, say_sentence
 from api.reader import Reader, reading
+from api.words import say_certificate
 from fusion.camera_moved import CameraPose
+from fusion.certificate_standing import WORDS
 from fusion.drift_words import SAID, say_shift, say_unlike
 from fusion.false_alarms import Tally
 from fusion.incidents import Incident
@@ -106,6 +108,16 @@ def test_every_sentence_of_a_cause_has_its_phrase(name: str) -> None:
     sentences = [one for one in written(name) if not one.startswith(" (")]
     assert sentences
     assert [one for one in sentences if in_german(one) == one and not re.fullmatch(r"[\d.]+ of .*", one)] == []
+
+
+@pytest.mark.parametrize("word", [*WORDS.values(), *(f"{word} (tool_id=T7)" for word in WORDS.values())])
+def test_every_doubt_of_a_certificate_has_its_phrase(word: str) -> None:
+    said = in_german(word)
+    assert said != word or word == "drift"
+    assert "tool_id" not in said
+    with reading(Reader(GERMAN)):
+        told = {"standing": "void", "why": f"the line is in manual mode; {word}", "promise": None}
+        assert say_certificate(told) == f"Ungültig: die Linie ist im Handbetrieb; {said}"
 
 
 def test_english_readers_read_the_records_own_words() -> None:
