@@ -11,8 +11,8 @@ import msgspec
 from api.errors import CODES
 from api.routes_accounts import PersonView, SecretAnswer
 from api.routes_marks import MarkList
-from api.routes_parts import Exposure
 from api.routes_models import ModelView
+from api.routes_parts import Exposure
 from api.routes_plant import BatchView, ModeView, OversightView
 from api.routes_quality import KnownView, QualityView
 from api.routes_queue import HoldAnswer, NextAnswer, QueuePage, StandingAnswer
@@ -157,6 +157,7 @@ ANSWERS: dict[tuple[str, str], Answer] = {
                                             "is what `Last-Event-ID` goes on from, `data` a verdict."),
     ("GET", "/api/marks"): Answer(MarkList),
     ("POST", "/api/parts/{part_id}/reviews"): Answer(ReviewAnswer, 201, refusals=ONCE),
+    ("POST", "/api/parts/{part_id}/missed"): Answer(ReviewAnswer, 201, refusals=ONCE),
     ("POST", "/api/reviews/{review_id}/undo"): Answer(ReviewAnswer, 201, refusals=(409,)),
     ("GET", "/api/queue"): Answer(QueuePage),
     ("GET", "/api/queue/standing"): Answer(StandingAnswer, listed=True),

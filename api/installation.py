@@ -15,6 +15,7 @@ from api.blind_draw import Draw
 from api.certificates import capacity_told, certificates_now
 from api.clock import UNIVERSAL
 from api.collect import Collector, wall_clock
+from api.kept import Kept
 from api.languages import SPEAKS_ENGLISH, Languages
 from api.metrics import Metrics
 from api.oidc import Directory
@@ -77,6 +78,7 @@ class Installation:
     directory: Directory | None = None
     languages: Languages = SPEAKS_ENGLISH
     zone: ZoneInfo = UNIVERSAL
+    kept: Kept = field(default_factory=Kept)
     one_decision: threading.Lock = field(default_factory=threading.Lock)  # looked up and recorded, one at a time
 
     @property

@@ -125,7 +125,7 @@ def queue(
     found = here.queue.page(wanted, here.now(), limit + 1, read_place(cursor))
     following = write_place(found[limit - 1].place) if len(found) > limit else None
     mine, every = here.queue.decided(person.name, Instant(day_start(here.now(), here.zone)))
-    counts = QueueCounts(here.queue.count(wanted), mine, every)
+    counts = QueueCounts(here.kept.get(wanted, lambda: here.queue.count(wanted)), mine, every)
     return json_response(encode(QueuePage([_item(here.plan, one, wanted) for one in found[:limit]], following, counts)))
 
 

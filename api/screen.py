@@ -11,10 +11,11 @@ from starlette.responses import HTMLResponse, RedirectResponse, Response
 
 from api.errors import ApiError
 from api.gatekeeper import person_of, require
-from api.installation import installation
+from api.installation import Installation, installation
 from api.log_in import begin_session
 from api.pages import render
 from api.queries import read_time
+from api.reader import reader
 from api.road import verdicts_stopped
 from api.routes_plant import ModeView, mode_now
 from api.store_exposed import sides_of
@@ -107,22 +108,23 @@ def overview(request: Request) -> Response:
     """Mode, troubles of the road, and what waits."""
     require(request, "read")
     here = installation(request)
+    said_in = reader().language.code
+    return json_response(here.kept.get(("overview", said_in), lambda: encode(_overview(here))))
+
+
+def _overview(here: Installation) -> Overview:
     waiting = here.reader.open_cases(QUEUE_CASES_MAX)
     open_cases = here.reader.count_open()
-    return json_response(
-        encode(
-            Overview(
-                mode=mode_now(here),
-                troubles=here.troubles(),
-                stopped_since=verdicts_stopped(here.roles(), here.now()),
-                model_missing=here.model_missing(),
-                notices=here.notices(),
-                open=open_cases,
-                waiting=[f"{case.part_id}|{case.gate_id}|{case.attempt}" for case in waiting],
-                waiting_is_all=open_cases <= QUEUE_CASES_MAX,
-                certificates=[_promise(told) for told in here.certificates()],
-            )
-        )
+    return Overview(
+        mode=mode_now(here),
+        troubles=here.troubles(),
+        stopped_since=verdicts_stopped(here.roles(), here.now()),
+        model_missing=here.model_missing(),
+        notices=here.notices(),
+        open=open_cases,
+        waiting=[f"{case.part_id}|{case.gate_id}|{case.attempt}" for case in waiting],
+        waiting_is_all=open_cases <= QUEUE_CASES_MAX,
+        certificates=[_promise(told) for told in here.certificates()],
     )
 
 

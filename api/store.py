@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import fcntl
 import os
+import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -23,7 +24,12 @@ from ingest.errors import BadInput, QcfuseError
 
 MIGRATIONS = Path(__file__).parent / "migrations"
 BUSY_S = 10.0  # a writer of the same SQLite file holds it for milliseconds; ten seconds is a stuck disk
+FILE_POOL = 40  # as many as threads serve requests: to open a file again costs more than most questions
+SERVER_POOL = 20  # of PostgreSQL's usual hundred connections, twice (to read, to write) for each process
 MIGRATION_LOCK = 0x71636675  # "qcfu": any number, so long as every qcfuse on this PostgreSQL takes the same
+
+_SHARED: dict[tuple[str, bool], tuple[sa.Engine, int]] = {}  # with how many hold it
+_SHARING = threading.Lock()
 
 
 class StoreUnavailable(QcfuseError):
@@ -53,7 +59,9 @@ def open_engine(url: str, *, writing: bool) -> sa.Engine:
         return _open_sqlite(parsed, writing)
     if backend == "postgresql":
         try:
-            return sa.create_engine(parsed, pool_pre_ping=True, connect_args={"connect_timeout": 5})
+            return sa.create_engine(
+                parsed, pool_pre_ping=True, pool_size=SERVER_POOL, max_overflow=0, connect_args={"connect_timeout": 5}
+            )
         except NoSuchModuleError as error:
             raise BadInput(f"QCFUSE_STORE: {parsed.drivername}: write postgresql+psycopg://…") from error
     raise BadInput(f"QCFUSE_STORE: {backend} is not a store of qcfuse: sqlite or postgresql")
@@ -63,7 +71,7 @@ def _open_sqlite(url: sa.URL, writing: bool) -> sa.Engine:
     if not url.database or url.database == ":memory:":
         raise BadInput("QCFUSE_STORE: the store must be a file: sqlite:///FILE")
     Path(url.database).parent.mkdir(parents=True, exist_ok=True)
-    engine = sa.create_engine(url, connect_args={"timeout": BUSY_S})
+    engine = sa.create_engine(url, pool_size=FILE_POOL, max_overflow=0, connect_args={"timeout": BUSY_S})
 
     @sa.event.listens_for(engine, "connect")
     def prepare(connection: Any, _record: object) -> None:
@@ -79,16 +87,36 @@ def _open_sqlite(url: sa.URL, writing: bool) -> sa.Engine:
     return engine
 
 
+def share_engine(url: str, *, writing: bool) -> sa.Engine:
+    """The process's one connection pool for this; `leave_engine` when done. Raises BadInput."""
+    with _SHARING:
+        engine, count = _SHARED.get((url, writing)) or (open_engine(url, writing=writing), 0)
+        _SHARED[url, writing] = engine, count + 1
+        return engine
+
+
+def leave_engine(engine: sa.Engine) -> None:
+    """Whoever leaves last closes its connections; to leave twice is no harm."""
+    with _SHARING:
+        key, count = next(((key, count) for key, (one, count) in _SHARED.items() if one is engine), (None, 0))
+        if key is not None and count > 1:
+            _SHARED[key] = engine, count - 1
+            return
+        if key is not None:
+            del _SHARED[key]
+    engine.dispose()
+
+
 class TwoHands:
     """A store opened twice: to write, one at a time, and to read beside it."""
 
     def __init__(self, url: str) -> None:
-        self._engine = open_engine(url, writing=True)
-        self._reading = open_engine(url, writing=False)
+        self._engine = share_engine(url, writing=True)
+        self._reading = share_engine(url, writing=False)
 
     def close(self) -> None:
-        self._engine.dispose()
-        self._reading.dispose()
+        leave_engine(self._engine)
+        leave_engine(self._reading)
 
 
 def migrate(url: str) -> None:

@@ -8,7 +8,7 @@ from typing import Any
 import msgspec
 import sqlalchemy as sa
 
-from api.store import open_engine, reaching_store
+from api.store import leave_engine, reaching_store, share_engine
 from api.store_audit import ANY_LINE, AuditWanted, audit_lines
 from api.store_batches import counted_cases, counted_visits, newest_batches, read_batch
 from api.store_examples import good_frames
@@ -47,10 +47,10 @@ class StoreReader:
     """A read-only view of the store; safe to share between threads. Every method raises StoreUnavailable."""
 
     def __init__(self, url: str) -> None:
-        self._engine = open_engine(url, writing=False)
+        self._engine = share_engine(url, writing=False)
 
     def close(self) -> None:
-        self._engine.dispose()
+        leave_engine(self._engine)
 
     def _rows(self, statement: Any) -> list[Row]:
         with reaching_store(), self._engine.connect() as connection:

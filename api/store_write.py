@@ -13,7 +13,7 @@ import msgspec
 import sqlalchemy as sa
 
 from api.blind_draw import Draw
-from api.store import insert_into, insert_new, open_engine, reaching_store
+from api.store import insert_into, insert_new, leave_engine, reaching_store, share_engine
 from api.store_batches import keep_batches
 from api.store_cases import settle_cases
 from api.store_marks import add_defects
@@ -32,7 +32,7 @@ class StoreWriter:
     """One collector's connection to the store."""
 
     def __init__(self, url: str, holder: str, draw: Draw = NOTHING_DRAWN, ranking: Ranking | None = None) -> None:
-        self._engine = open_engine(url, writing=True)
+        self._engine = share_engine(url, writing=True)
         self._holder = holder
         self._draw = draw
         self._ranking = ranking or Ranking()
@@ -42,7 +42,7 @@ class StoreWriter:
         """Give the lease back, so that another collector need not wait for it to run out."""
         with reaching_store(), self._engine.begin() as connection:
             connection.execute(sa.update(leases).where(leases.c.holder == self._holder).values(until=0))
-        self._engine.dispose()
+        leave_engine(self._engine)
 
     def take_lease(self, now: Instant) -> bool:
         """Become, or stay, the one collector. False while another one is at work."""

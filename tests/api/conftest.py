@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import tempfile
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -108,7 +109,7 @@ def live(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Live]:
 
 
 @pytest.fixture(scope="session")
-def postgres(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+def postgres() -> Iterator[str]:
     """URL of a real PostgreSQL, started for these tests on loopback."""
     programs = postgres_programs()
     if programs is None:
@@ -116,8 +117,11 @@ def postgres(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
         if os.environ.get("CI"):
             pytest.fail(missing)
         pytest.skip(missing)
-    base = make_cluster(programs, Path(tmp_path_factory.mktemp("postgres")))
-    with served_cluster(programs, base) as url:
+    # Not below pytest's own folder: each session that begins shuts that to all but its user; PostgreSQL has another.
+    with (
+        tempfile.TemporaryDirectory(prefix="qcfuse-postgres-") as folder,
+        served_cluster(programs, make_cluster(programs, Path(folder))) as url,
+    ):
         yield url
 
 

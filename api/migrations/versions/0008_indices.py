@@ -19,6 +19,7 @@ def upgrade() -> None:
     op.execute("INSERT INTO batches (batch_id, last_row) SELECT batch_id, max(row_id) FROM cases GROUP BY batch_id")
     op.create_index("batches_last", "batches", ["last_row"])
     op.create_index("marks_recorded", "marks", ["recorded_at", "record_sha256", "place"])
+    op.create_index("cases_row", "cases", ["row_id"])
     op.drop_index("visits_started", "visits")
     op.create_index("visits_order", "visits", ["started_at", "line_id", "part_id", "station_id"])
     op.create_table(
@@ -37,5 +38,6 @@ def downgrade() -> None:
     op.drop_table("repeats")
     op.drop_index("visits_order", "visits")
     op.create_index("visits_started", "visits", ["started_at"])
+    op.drop_index("cases_row", "cases")
     op.drop_index("marks_recorded", "marks")
     op.drop_table("batches")
