@@ -8,10 +8,12 @@ import sqlalchemy as sa
 
 from api.store_rows import Harvest, Made
 from api.store_tables import cases, defects, reviews
-from ingest.messages import json_decoder
+from fusion.labels import standing
+from ingest.messages import Defect, json_decoder
 
 CONCLUSIVE = ("defect", "ok")
 _MADE = json_decoder(Made)
+_DEFECT = json_decoder(Defect)
 _KEY = (cases.c.line_id, cases.c.gate_id, cases.c.part_id, cases.c.attempt)
 
 
@@ -19,16 +21,17 @@ def settle_cases(connection: sa.Connection, harvest: Harvest) -> None:
     """Close what reviews, other defect records and later attempts have settled.
 
     `unsure` settles nothing. A review settles the attempt it names, unless it was taken back; a defect record from
-    elsewhere settles every case of the part that was decided on before it. `history` came before qcfuse and settles
-    nothing.
+    elsewhere settles every case of the part that was decided on before it, unless that was taken back. `history` came
+    before qcfuse and settles nothing.
     """
     parts = {verdict.part_id for verdict, _ in harvest.verdicts}
     parts |= {review.defect.part_id for review in harvest.reviews}
     parts |= {defect.part_id for defect in harvest.defects if defect.source != "history"}
     if not parts:
         return
+    records = _records_that_stand(connection, parts)
     own_bodies = _settle_by_reviews(connection, parts)
-    _settle_by_records(connection, parts, own_bodies)
+    _settle_by_records(connection, [record for record in records if record.body not in own_bodies])
     _supersede(connection, harvest)
 
 
@@ -41,7 +44,7 @@ def _settle_by_reviews(connection: sa.Connection, parts: set[str]) -> set[str]:
     undone = {review.undoes for review in known if review.undoes}
     for review in known:
         if review.review_id in undone:
-            _open_again(connection, review)
+            _open_again(connection, *_same_case(review))
     for review in known:
         if review.gate_id and review.outcome in CONCLUSIVE and review.review_id not in undone:
             one_is_enough = sa.or_(cases.c.people_wanted == 1, cases.c.decision == "pass")
@@ -77,7 +80,7 @@ def _same_case(review: sa.Row[Any]) -> list[sa.ColumnElement[bool]]:
     return [column == value for column, value in zip(_KEY, key, strict=True)]
 
 
-def _open_again(connection: sa.Connection, review: sa.Row[Any]) -> None:
+def _open_again(connection: sa.Connection, *meant: sa.ColumnElement[bool]) -> None:
     """As if nobody had decided yet; what others have said of the case settles it anew."""
     later = cases.alias()
     came_back = sa.exists().where(
@@ -86,29 +89,32 @@ def _open_again(connection: sa.Connection, review: sa.Row[Any]) -> None:
         later.c.part_id == cases.c.part_id,
         later.c.attempt > cases.c.attempt,
     )
-    decided = sa.update(cases).where(*_same_case(review), cases.c.outcome.in_(CONCLUSIVE))
+    decided = sa.update(cases).where(*meant, cases.c.outcome.in_(CONCLUSIVE))
     state = sa.case((sa.or_(cases.c.decision == "pass", came_back), "done"), else_="open")
     connection.execute(decided.values(state=state, outcome=sa.case((came_back, "superseded"), else_=None)))
 
 
-def _settle_by_records(connection: sa.Connection, parts: set[str], own_bodies: set[str]) -> None:
-    known = connection.execute(
-        sa.select(defects)
-        .where(defects.c.part_id.in_(parts), defects.c.source != "history", defects.c.outcome.in_(CONCLUSIVE))
-        .order_by(defects.c.recorded_at, defects.c.record_sha256)
-    )
-    for record in known.all():
-        if record.body not in own_bodies:
-            connection.execute(
-                sa.update(cases)
-                .where(
-                    cases.c.part_id == record.part_id,
-                    cases.c.line_id == record.line_id,
-                    cases.c.event_at <= record.recorded_at,
-                    cases.c.outcome.is_(None),
-                )
-                .values(state="done", outcome=record.outcome)
-            )
+def _records_that_stand(connection: sa.Connection, parts: set[str]) -> list[sa.Row[Any]]:
+    """The records that settle cases, oldest first. What one settled that was taken back waits again."""
+    meant = sa.select(defects).where(defects.c.part_id.in_(parts), defects.c.source != "history")
+    known = connection.execute(meant.order_by(defects.c.recorded_at, defects.c.record_sha256)).all()
+    stand = [row for row, _ in standing([(row, _DEFECT.decode(row.body)) for row in known], lambda read: read[1])]
+    gone = {row.record_sha256 for row in known} - {row.record_sha256 for row in stand}
+    for row in known:
+        if row.outcome in CONCLUSIVE and row.record_sha256 in gone:
+            _open_again(connection, *_decided_before(row))
+    return [row for row in stand if row.outcome in CONCLUSIVE]
+
+
+def _decided_before(record: sa.Row[Any]) -> list[sa.ColumnElement[bool]]:
+    of_part = (cases.c.part_id == record.part_id, cases.c.line_id == record.line_id)
+    return [*of_part, cases.c.event_at <= record.recorded_at]
+
+
+def _settle_by_records(connection: sa.Connection, records: list[sa.Row[Any]]) -> None:
+    for record in records:
+        unsettled = sa.update(cases).where(*_decided_before(record), cases.c.outcome.is_(None))
+        connection.execute(unsettled.values(state="done", outcome=record.outcome))
 
 
 def _supersede(connection: sa.Connection, harvest: Harvest) -> None:

@@ -221,6 +221,20 @@ def test_a_decision_taken_back_after_the_part_came_again_is_superseded(store: St
     assert states(reader, "P1") == [("EOL", 1, "done", "superseded"), ("EOL", 2, "open", None)]
 
 
+def test_a_record_from_elsewhere_that_is_taken_back_opens_the_case_and_leaves_what_others_said(store: Store) -> None:
+    slips = [make_defect(part, record_id=f"slip {part}") for part in ("P1", "P2", "P3")]
+    undone = [make_defect(one.part_id, outcome="unsure", undoes=one.record_id) for one in slips]
+    reader = store.apply(
+        harvest(make_verdict("P1"), make_verdict("P2"), make_verdict("P3")),
+        Harvest(defects=(slips[0], slips[1], make_defect("P2", outcome="ok", record_id="another"))),
+        Harvest(defects=(undone[2],)),  # before what it takes back
+        Harvest(defects=(undone[0], undone[1], slips[2])),
+    )
+    assert states(reader, "P1") == [("EOL", 1, "open", None)]
+    assert states(reader, "P2") == [("EOL", 1, "done", "ok")]
+    assert states(reader, "P3") == [("EOL", 1, "open", None)]
+
+
 def test_what_came_of_the_latest_parts_with_a_cause_is_counted_without_the_part_itself(store: Store) -> None:
     reader = store.apply(
         harvest(*(make_verdict(f"P{n}") for n in range(4)), make_verdict("OTHER", causes=[])),
