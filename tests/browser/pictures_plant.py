@@ -37,6 +37,7 @@ class Plant:
     address: str
     line: Line | None = None
     running: dict[str, subprocess.Popen[bytes]] = dataclasses.field(default_factory=dict)
+    tokens: dict[tuple[str, str], str] = dataclasses.field(default_factory=dict)  # of whom there was one before
 
     def start(self, *roles: str) -> None:
         """Start these roles; the API answers when this returns."""
@@ -79,10 +80,16 @@ class Plant:
                 one.wait()
         self.running.clear()
 
+    def token(self, name: str, role: str) -> str:
+        """A token of this person."""
+        if (name, role) not in self.tokens:
+            self.tokens[name, role] = issue_token(self.settings, name, role)
+        return self.tokens[name, role]
+
     @contextmanager
     def asked_by(self, name: str, role: str) -> Iterator[httpx.Client]:
         """Another person's client."""
-        headers = {"Authorization": f"Bearer {issue_token(self.settings, name, role)}"}
+        headers = {"Authorization": f"Bearer {self.token(name, role)}"}
         base = f"http://127.0.0.1:{self.settings.port}"
         with httpx.Client(base_url=base, headers=headers, timeout=WAIT_S) as client:
             yield client

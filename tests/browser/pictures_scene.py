@@ -9,7 +9,6 @@ from pathlib import Path
 from selenium import webdriver
 from selenium.webdriver.common.by import By
 
-from api.tokens import issue_token
 from tests.api.conftest import until
 from tests.browser.pictures_plant import Plant
 from tests.browser.pictures_png import small_png
@@ -31,7 +30,7 @@ class Scene:
 
     def log_in(self, role: str, name: str = "anna") -> None:
         """Open the queue as this person, and see it live."""
-        self.browser.get(f"{self.plant.address}/?token={issue_token(self.plant.settings, name, role)}")
+        self.browser.get(f"{self.plant.address}/?token={self.plant.token(name, role)}")
 
     def open(self, path: str) -> None:
         self.browser.get(self.plant.address + path)

@@ -124,7 +124,7 @@ SCREENS: dict[str, State] = {
     "quality": State(at("/quality"), ("Quality of decisions",), role="qa"),
     "rules": State(at("/rules"), ("How parts are shown",)),
     "audit": State(at("/audit"), ("Audit",), role="qa"),
-    "people": State(at("/people"), ("People", "early shift"), role="admin"),
+    "people": State(at("/people"), ("People", "ina"), role="admin"),
     "password": State(own_password, ("My account",)),
     "docs": State(at("/docs"), ("/api/parts/",), role="engineer"),
     "queue-german": State(queue(), (), language="de"),

@@ -14,6 +14,7 @@ from selenium.webdriver.common.by import By
 from selenium.webdriver.common.keys import Keys
 
 from tests.api.conftest import until
+from tests.browser.pictures_homes import until_whole
 from tests.browser.pictures_plant import forget
 from tests.browser.pictures_scene import DESK, TABLET, Scene
 
@@ -82,7 +83,7 @@ def stream_stopped(scene: Scene) -> Iterator[None]:
         for beat in (Path(scene.plant.settings.home) / "run").glob("fusion-*.json"):
             beat.unlink()
         scene.plant.start("fusion")
-    scene.until_gone("No new verdicts since")
+    until_whole(scene.plant)
 
 
 @contextmanager
@@ -136,6 +137,7 @@ def image_gone(scene: Scene) -> Iterator[None]:
     blobs = Path(scene.plant.settings.blobs)
     refs = [ref for one in frames for ref in (one["findings"]["frame_ref"], one["findings"]["heatmap_ref"]) if ref]
     kept = {blobs / ref: forget(blobs / ref) for ref in refs}
+    scene.browser.execute_cdp_cmd("Network.clearBrowserCache", {})  # a browser shows for an hour what it has seen
     try:
         scene.open(address)
         yield
