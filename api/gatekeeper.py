@@ -105,7 +105,7 @@ class Gatekeeper:
             self._limits.check_person(path, person.name)
         elif not _is_open(asking):
             return _refuse(asking), receive
-        if person is not None and person.must_change and not _leads_to_the_change(path):
+        if person is not None and person.must_change and not (_is_open(asking) or _leads_to_the_change(path)):
             return _ask_to_change(asking), receive
         if asking.scope["method"] in UNSAFE:
             check_origin(headers)
@@ -207,7 +207,7 @@ def _asks_by_itself(asking: HTTPConnection) -> bool:
 
 def _leads_to_the_change(path: str) -> bool:
     leading = ("/account", "/api/account", "/api/account/language", "/api/logout", "/api/me")
-    return path in leading or path in OPEN_PATHS or path.startswith("/static/")
+    return path in leading or path.startswith("/texts/")
 
 
 def _ask_to_change(asking: HTTPConnection) -> Response:

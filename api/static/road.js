@@ -29,7 +29,7 @@ const road = {
       this.show(overview);
       for (const listener of this.listeners) listener(overview);
     } catch (error) {
-      if (error.message !== "logged out") this.setLost(true);
+      if (error.message !== "logged out" && error.status !== 403) this.setLost(true); // 403: not open yet, but there
     }
   },
 

@@ -124,6 +124,10 @@ def test_a_one_time_password_does_not_stop_somebody_else_from_logging_in(plant: 
         time.sleep(REMEMBER_S * 1.1)
         with httpx.Client(base_url=plant.base, cookies={COOKIE: first}) as earlier:
             assert earlier.get("/api/me").status_code == 401, "a browser has one session"
+        assert client.get("/texts/de.js").status_code == 200, "the page that asks for the change speaks too"
+        token = issue_token(plant.settings, "gil", "qa")
+        assert client.get("/", params={"token": token}).headers["location"] == "/"
+        assert client.get("/api/me").json()["name"] == "gil"
 
 
 def test_log_out_stands_in_the_audit(plant: Live, client: httpx.Client) -> None:

@@ -67,6 +67,8 @@ def choose_password(browser: webdriver.Chrome, live: Live, secret: str) -> None:
     assert browser.current_url.endswith("/account"), "nothing else is open before"
     fill(browser, old=secret, new=OWN, again=OWN + "x" + Keys.ENTER)
     until(lambda: "differ" in browser.page_source, "a word about the repetition")
+    browser.execute_async_script("road.look().then(arguments[0])")
+    assert not browser.find_element(By.ID, "lost").is_displayed(), "what is not open yet is not lost"
     fill(browser, old=secret, new=OWN, again=OWN + Keys.ENTER)
     until(lambda: browser.current_url == f"{live.base}/", "the queue")
 
