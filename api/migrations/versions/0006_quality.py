@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import sqlalchemy as sa
 from alembic import op
 
@@ -67,7 +69,7 @@ def _exercise_answers() -> None:
     _forbid_changes("exercise_answers")
 
 
-def _case_key(*, primary_key: bool) -> list[sa.Column[object]]:
+def _case_key(*, primary_key: bool) -> list[sa.Column[Any]]:
     texts = [sa.Column(name, sa.Text(), primary_key=primary_key, nullable=False) for name in _CASE]
     attempt = sa.Column("attempt", sa.Integer(), primary_key=primary_key, autoincrement=False, nullable=False)
     return [*texts, attempt]
