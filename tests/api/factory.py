@@ -6,6 +6,7 @@ import math
 import struct
 import time
 import zlib
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -153,7 +154,7 @@ def make_defect(part_id: str = "P1", **changes: Any) -> Defect:
     return Defect(**(fields | changes))
 
 
-def publish(log: Log, settings: Settings, **messages: list[msgspec.Struct]) -> None:
+def publish(log: Log, settings: Settings, **messages: Sequence[msgspec.Struct]) -> None:
     """Append messages: `publish(log, settings, verdicts=[...], production=[...])`."""
     producer = log.producer()
     for topic, bodies in messages.items():
