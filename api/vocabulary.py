@@ -76,7 +76,6 @@ ACTIONS = {
     "exercise": "exercise decided",
     "known_part": "known part named",
     "known_part_dropped": "known part taken away",
-    "known_part_dropped": "known part taken away",
     "language_chosen": "language chosen",
     "login": "logged in",
     "login_refused": "log-in refused",
