@@ -29,7 +29,8 @@ class Scene:
     plant: Plant
 
     def log_in(self, role: str, name: str = "anna") -> None:
-        """Open the queue as this person, and see it live."""
+        """Open the queue as this person, whoever sat here before."""
+        self.browser.execute_cdp_cmd("Network.clearBrowserCookies", {})
         self.browser.get(f"{self.plant.address}/?token={self.plant.token(name, role)}")
 
     def open(self, path: str) -> None:

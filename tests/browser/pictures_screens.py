@@ -125,7 +125,7 @@ SCREENS: dict[str, State] = {
     "rules": State(at("/rules"), ("How parts are shown",)),
     "audit": State(at("/audit"), ("Audit",), role="qa"),
     "people": State(at("/people"), ("People", "ina"), role="admin"),
-    "password": State(own_password, ("My account",)),
+    "password": State(own_password, ("My account", "Choose one that only you know")),
     "docs": State(at("/docs"), ("/api/parts/",), role="engineer"),
     "queue-german": State(queue(), (), language="de"),
     "part-german": State(part(), (), language="de"),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 from importlib import resources
@@ -13,12 +14,15 @@ from selenium import webdriver
 
 from tests.browser.pictures_homes import PLANTS
 from tests.browser.pictures_plant import Plant
+from tests.browser.pictures_png import BYTES_MAX
 from tests.browser.pictures_scene import Scene
+from tests.browser.pictures_screens import SCREENS
 from tests.browser.pictures_states import STATES
 from tests.browser.test_accessibility import AXE, RULES
 
 pytestmark = pytest.mark.browser
 
+DEPLOY = Path(__file__).resolve().parents[2] / "deploy"
 Open = Callable[[str], Plant]
 ORDERED = sorted(STATES, key=lambda name: list(PLANTS).index(STATES[name].plant))  # one plant after the other
 
@@ -54,3 +58,11 @@ def test_a_state_says_what_it_is_and_is_fit_to_be_read(browser: webdriver.Chrome
             scene.picture(Path(folder) / f"{name}.png")
         browser.execute_script(resources.files("axe_core_python").joinpath("axe.min.js").read_text("utf-8"))
         assert browser.execute_async_script(AXE, RULES) == []
+
+
+def test_every_picture_stands_in_the_document_and_is_small() -> None:
+    shown = set(re.findall(r"\]\(pictures/([a-z-]+)\.png\)", (DEPLOY / "screens.md").read_text("utf-8")))
+    assert shown == set(SCREENS | STATES)
+    sizes = {path.stem: path.stat().st_size for path in (DEPLOY / "pictures").glob("*.png")}
+    assert set(sizes) == shown
+    assert max(sizes.values()) <= BYTES_MAX
