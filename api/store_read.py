@@ -233,7 +233,8 @@ def _stored(row: Row) -> StoredVerdict:
 
 
 def _case(row: Row) -> Case:
-    return Case(**{**row._asdict(), "event_at": Instant(row.event_at)})
+    moves_on_at = None if row.moves_on_at is None else Instant(row.moves_on_at)
+    return Case(**{**row._asdict(), "event_at": Instant(row.event_at), "moves_on_at": moves_on_at})
 
 
 def _visit(row: Row) -> Visit:

@@ -71,7 +71,19 @@ function leavePart() {
   location.href = queueAddress();
 }
 
+/** How long the part can still be stopped, second by second. */
+function showTimeLeft() {
+  const sign = document.getElementById("time-left");
+  if (!sign) return;
+  const seconds = Math.round((Date.parse(sign.dataset.until) - Date.now()) / 1000);
+  const time = Math.abs(seconds) < 100 ? Math.abs(seconds) + " s" : Math.round(Math.abs(seconds) / 60) + " min";
+  sign.textContent = seconds > 0 ? tr("in {time}", {time}) : tr("{time} ago, if the line runs", {time});
+  sign.classList.toggle("warn", seconds > 0 && seconds < 60);
+}
+
 document.addEventListener("DOMContentLoaded", () => {
+  showTimeLeft();
+  setInterval(showTimeLeft, 1000);
   document.getElementById("back").href = queueAddress();
   const heat = document.getElementById("show-heat");
   if (heat) {

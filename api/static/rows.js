@@ -94,7 +94,7 @@ function rowOf(item, key) {
       el("small", {}, verdict.reasons.map((reason) => reasonWords[reason] || reason.replaceAll("_", " ")).join(", "))),
     riskBar(verdict),
     causeList(verdict),
-    el("div", {class: "row-age"}, el("time", {datetime: verdict.event_at, "data-age": true}, tr("{age} ago", {age: age(verdict.event_at)})), leftSign(item)));
+    el("div", {class: "row-age", "aria-live": "off"}, el("time", {datetime: verdict.event_at, "data-age": true}, tr("{age} ago", {age: age(verdict.event_at)})), leftSign(item)));
 }
 
 /** A row that waits no longer stays where it is, grey, and says so. */
