@@ -108,10 +108,13 @@ def _as_new(record: PartRecord, exercise: Exercise) -> PartRecord:
     case = next((one for one in record.cases if key_of(one) == exercise.case), record.cases[0])
     shift = exercise.before_at - case.event_at
     meant = [one for one in record.verdicts if _case_of(one) == exercise.case]
+    moves_on_at = None if case.moves_on_at is None else Instant(case.moves_on_at + shift)
     return replace(
         record,
         verdicts=tuple(_moved_verdict(one, shift) for one in meant),
-        cases=(replace(case, state="open", outcome=None, event_at=Instant(case.event_at + shift)),),
+        cases=(
+            replace(case, state="open", outcome=None, event_at=Instant(case.event_at + shift), moves_on_at=moves_on_at),
+        ),
         visits=tuple(_moved_visit(visit, shift) for visit in record.visits),
     )
 
