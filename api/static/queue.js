@@ -76,9 +76,19 @@ function take(verdict) {
     if (focused) node.focus();
   } else if (fits(verdict)) {
     if (busy()) behindBar.add(key);
-    else gather();
+    else insert(verdict);
     showNew();
   }
+}
+
+/** A new part at its place, which the next look may correct. */
+function insert(verdict) {
+  const items = [...rows.values()].map((one) => one.item);
+  const item = {verdict, held_by: "", why: guessWhy(verdict, items)};
+  const below = [...list().children].find((node) => weightOf(rows.get(node.dataset.key).item) < weightOf(item));
+  if (!below && following) return; // behind what is shown
+  put(item, below || null).classList.add("fresh");
+  showEmpty();
 }
 
 /** A part that waits no longer: gone, or grey in its place while somebody is at work. */
@@ -93,8 +103,10 @@ function leave(key, said) {
 }
 
 function gather() {
-  clearTimeout(gathering);
-  gathering = setTimeout(() => { if (state === "open" && !busy()) fill(); }, GATHER_MS);
+  gathering ||= setTimeout(() => {
+    gathering = 0;
+    if (state === "open" && !busy()) fill();
+  }, GATHER_MS);
 }
 
 function showNew() {

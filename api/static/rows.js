@@ -45,6 +45,23 @@ function whyHere(item) {
   return [risk, cost, timeLeft(item)].filter(Boolean).join(", ") + ".";
 }
 
+const HALF_MS = 120_000, MOVED_ON = 0.25; // as api/urgency.py weighs
+
+/** What a look at a part is worth now: risk, cost, and the time left to stop it. */
+function weightOf({verdict, why}) {
+  const left = why && why.known_from !== "seen" && why.moves_on_at ? Date.parse(why.moves_on_at) - Date.now() : 0;
+  return (verdict.blind ? 1 : verdict.risk ?? 1) * (why ? why.escape_cost : 1) * (left > 0 ? 2 ** (-left / HALF_MS) : MOVED_ON);
+}
+
+/** Of a part that the stream brought, as of another of its gate; the next look at the queue tells it as it is. */
+function guessWhy(verdict, others) {
+  const like = [...others].find((one) => one.why && one.verdict.line_id === verdict.line_id && one.verdict.gate_id === verdict.gate_id
+    && ["plan", "line", ""].includes(one.why.known_from));
+  if (!like) return null;
+  const stays = like.why.moves_on_at ? Date.parse(like.why.moves_on_at) - Date.parse(like.verdict.event_at) : null;
+  return {...like.why, moves_on_at: stays === null ? null : new Date(Date.parse(verdict.event_at) + stays).toISOString()};
+}
+
 function leftSign(item) {
   const left = item.why && ["plan", "line"].includes(item.why.known_from) ? Date.parse(item.why.moves_on_at) - Date.now() : 0;
   return el("small", {class: "left" + (left > 0 && left < 60_000 ? " soon" : "")}, left > 0 ? tr("{time} left", {time: duration(left)}) : "");
