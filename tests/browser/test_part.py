@@ -24,7 +24,8 @@ KINDS = "products: [{product: HSG-4, kinds: [blowhole, cold shut]}]\n"
 def live(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Live]:
     home = Path(tmp_path_factory.mktemp("part")) / "home"
     settings = settings_at(home)
-    (home / "plan.yaml").write_text(PLAN + KINDS)
+    stays = PLAN.replace("deadline_ms: 500, needs", "deadline_ms: 500, moves_on_ms: 600000, needs")
+    (home / "plan.yaml").write_text(stays + KINDS)
     with serve(settings) as served:
         frame, heat, evidence = keep_evidence(settings, "P1")
         thin = EvidenceSummary(complete=False, present=["sensors:OP20"], missing=["camera:top"], late=[], unfit=[])
@@ -77,6 +78,17 @@ def test_a_curve_has_numbers_on_its_axes_and_is_read_out_by_pointer_and_keys(
     press(opened, Keys.ARROW_LEFT)
     until(lambda: said.text.startswith("1.953 s: "), "the sample before")
     assert field.get_attribute("aria-valuetext") == said.text
+
+
+def test_how_long_the_part_can_still_be_stopped_is_told_on_its_page_and_in_the_queue(
+    opened: webdriver.Chrome, live: Live
+) -> None:
+    opened.get(f"{live.base}/parts/P1")
+    until(lambda: text_of(opened, "#time-left") in ("in 10 min", "in 9 min"), "the time left")
+    opened.get(f"{live.base}/")
+    until(lambda: "min left" in text_of(opened, ".row"), "the time left in the row")
+    press(opened, "j")
+    until(lambda: "min until it leaves gate EOL" in text_of(opened, "#why-here"), "the reason of its place")
 
 
 def test_the_heat_map_fades_and_grows_by_key(opened: webdriver.Chrome, live: Live) -> None:
