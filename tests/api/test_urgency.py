@@ -163,3 +163,24 @@ def test_a_lines_pace_is_learned_from_its_own_visits(plan: Plan) -> None:
     assert paces(plan, visits[:8]) == {}, "too few visits tell nothing"
     ranking = Ranking(msgspec.structs.replace(plan, lines=(middle,)))
     assert ranking.stays_ms("L1", "EOL") == 600_000, "what the plan states goes first"
+
+
+def test_the_collector_learns_the_pace_from_what_it_collects_and_from_what_is_there_already(
+    tmp_path: Path, store_url: str
+) -> None:
+    migrate(store_url)
+    plan, at = plan_with(tmp_path), now()
+    ends = [Instant(at - 60_000 + n * 5000) for n in range(8)]
+    passing = [
+        make_visit(f"P{n}", station_id="OP40", started_at=Instant(end - 1000), ended_at=end)
+        for n, end in enumerate(ends)
+    ]
+    for holder, visits in (("one", passing), ("after a restart", passing[-1:])):
+        writer, queue = StoreWriter(store_url, holder, ranking=Ranking(plan)), QueueStore(store_url)
+        writer.apply(Harvest(visits=tuple(visits)), at)
+        flagged_now = make_verdict(holder, event_at=at)
+        writer.apply(Harvest(verdicts=((flagged_now, encode(flagged_now).decode()),)), at)
+        (found,) = [one for one in queue.page(ANY, at, 9) if one.part_id == holder]
+        assert (found.expected, found.moves_on_at) == (True, at + 5000)
+        writer.close()
+        queue.close()
