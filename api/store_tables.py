@@ -71,7 +71,7 @@ cases = Table(
     Column("pressing", Float),
     Column("cameras", Text, nullable=False, server_default=""),
     Index("cases_urgency", "state", "urgency", "row_id"),
-    Index("cases_pressing", "state", "pressing", "row_id"),
+    Index("cases_pressing", "state", "pressing", "row_id", "moves_on_at"),
     Index("cases_event", "state", "event_at"),
     Index("cases_cameras", "state", "cameras"),
     Index("cases_said", "state", "people_said"),

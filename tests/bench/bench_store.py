@@ -32,28 +32,43 @@ from api.store_queue import Place, QueueFilter, QueueStore  # noqa: E402
 from api.store_read import StoreReader  # noqa: E402
 from api.store_rows import Harvest, VerdictFilter  # noqa: E402
 from api.store_write import StoreWriter  # noqa: E402
+from api.urgency import Ranking  # noqa: E402
 from ingest.messages import Instant, encode  # noqa: E402
-from tests.api.factory import make_pass, make_verdict, now  # noqa: E402
+from ingest.plan import Plan  # noqa: E402
+from ingest.plan_file import load_plan  # noqa: E402
+from tests.api.factory import PLAN, make_pass, make_verdict, now  # noqa: E402
 from tests.api.postgres import make_cluster, postgres_programs, served_cluster  # noqa: E402
 from tests.bench.readme_table import machine, markdown_table, write_table  # noqa: E402
 from tests.bench.store_copied import copy_store, evict  # noqa: E402
 
+DAY_MS = 86_400_000
 WRITTEN_AT_ONCE, BATCH_PARTS, PAGE, TURNS = 2000, 500, 100, 15
 ANY = QueueFilter()
 FILLING = ("wal_level=minimal", "max_wal_senders=0", "max_wal_size=8GB", "maintenance_work_mem=1GB", "autovacuum=off")
 
 
+def plan() -> Plan:
+    """Four lines whose parts stay ten minutes at the gate: of a day's some hundreds are still there."""
+    gate = "{gate_id: EOL, after: OP40, deadline_ms: 500, moves_on_ms: 600000}"
+    lines = [f"  - {{line_id: L{n}, stations: [{{station_id: OP40}}], gates: [{gate}]}}\n" for n in range(4)]
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder) / "plan.yaml"
+        path.write_text(PLAN.partition("lines:")[0] + "lines:\n" + "".join(lines))
+        return load_plan(path)
+
+
 def fill(url: str, waiting: int, passed: int) -> float:
     """So many verdicts; seconds it took."""
     migrate(url)
-    writer = StoreWriter(url, holder="bench")
-    rng, began = np.random.default_rng(0), time.perf_counter()
+    writer = StoreWriter(url, holder="bench", ranking=Ranking(plan()))
+    at, rng, began = now(), np.random.default_rng(0), time.perf_counter()
     for first in range(0, waiting + passed, WRITTEN_AT_ONCE):
         made = []
         for number in range(first, min(first + WRITTEN_AT_ONCE, waiting + passed)):
             make = make_verdict if number < waiting else make_pass
-            risk = float(rng.random())
-            verdict = make(f"P{number}", batch_id=f"B{number // BATCH_PARTS}", risk=risk, line_id=f"L{number % 4}")
+            risk, event_at = float(rng.random()), Instant(at - rng.random() * DAY_MS)
+            batch, line = f"B{number // BATCH_PARTS}", f"L{number % 4}"
+            verdict = make(f"P{number}", batch_id=batch, risk=risk, line_id=line, event_at=event_at)
             made.append((verdict, encode(verdict).decode()))
         writer.apply(Harvest(verdicts=tuple(made)), now())
         print(f"{first + len(made)} of {waiting + passed}", end="\r", file=sys.stderr, flush=True)
@@ -99,6 +114,10 @@ def questions(queue: QueueStore, reader: StoreReader, known: Known) -> dict[str,
         "first page of the queue": lambda: queue.page(ANY, at, PAGE),
         "a page in its middle": lambda: queue.page(ANY, at, PAGE, known.place),
         "first page of one line": lambda: queue.page(QueueFilter(line_id="L3"), at, PAGE),
+        "first page of one camera": lambda: queue.page(QueueFilter(camera="top"), at, PAGE),
+        "first page of the last hour": lambda: queue.page(QueueFilter(since=hour), at, PAGE),
+        "first page of what is older": lambda: queue.page(QueueFilter(until=hour), at, PAGE),
+        "how many one camera has": lambda: queue.count(QueueFilter(camera="top")),
         "first page of one cause": lambda: queue.page(QueueFilter(cause="tool_id=T7"), at, PAGE),
         "how many wait": lambda: queue.count(ANY),
         "decided today": lambda: queue.decided("anna", Instant(at - 1)),

@@ -18,7 +18,7 @@ def upgrade() -> None:
     op.add_column("cases", sa.Column("pressing", sa.Float()))
     op.add_column("cases", sa.Column("cameras", sa.Text(), nullable=False, server_default=""))
     _name_cameras()
-    op.create_index("cases_pressing", "cases", ["state", "pressing", "row_id"])
+    op.create_index("cases_pressing", "cases", ["state", "pressing", "row_id", "moves_on_at"])
     op.create_index("cases_event", "cases", ["state", "event_at"])
     op.create_index("cases_cameras", "cases", ["state", "cameras"])
     op.add_column("views", sa.Column("shared", sa.Boolean(), nullable=False, server_default=sa.false()))
