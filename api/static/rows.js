@@ -104,7 +104,7 @@ function rowOf(item, key) {
   const {verdict} = item;
   const address = "/parts/" + pathOf(verdict.part_id) + "?gate=" + encodeURIComponent(verdict.gate_id);
   const where = [verdict.line_id, verdict.gate_id, verdict.product, verdict.attempt > 1 ? tr("attempt {number}", {number: verdict.attempt}) : ""];
-  return el("a", {class: "row " + verdict.decision, href: address, "data-key": key},
+  return el("a", {class: "row " + verdict.decision, href: address, "data-key": key, "aria-describedby": "why-here"},
     thumbnail(verdict),
     el("div", {class: "row-who"}, el("b", {}, verdict.part_id), el("small", {}, where.filter(Boolean).join(" · ")), heldSign(item.held_by)),
     el("div", {class: "row-why"}, el("span", {class: "pill " + (verdict.blind ? "blind" : verdict.decision)}, verdict.blind ? tr("Your own eyes first") : decisionWords[verdict.decision]),
