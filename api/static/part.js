@@ -76,8 +76,10 @@ function showTimeLeft() {
   const sign = document.getElementById("time-left");
   if (!sign) return;
   const seconds = Math.round((Date.parse(sign.dataset.until) - Date.now()) / 1000);
-  const time = Math.abs(seconds) < 100 ? Math.abs(seconds) + " s" : Math.round(Math.abs(seconds) / 60) + " min";
-  sign.textContent = seconds > 0 ? tr("in {time}", {time}) : tr("{time} ago, if the line runs", {time});
+  const past = Math.abs(seconds);
+  const values = {gate: gateId, time: past < 100 ? past + " s" : past < 6000 ? Math.round(past / 60) + " min" : Math.round(past / 3600) + " h"};
+  sign.textContent = sign.dataset.seen === "1" ? tr("it left gate {gate} {time} ago", values)
+    : seconds > 0 ? tr("{time} until it leaves gate {gate}", values) : tr("it should have left gate {gate} {time} ago", values);
   sign.classList.toggle("warn", seconds > 0 && seconds < 60);
 }
 
