@@ -190,6 +190,8 @@ def value_spread(counted: Spread) -> float:
     its standard error: with few values or few defects the spread is not known, and a natural difference must not become
     an incident. `counted`: of `weighed`, a row a value."""
     excess, expected, chance = counted.T
+    if not chance.sum() > 0.0:  # rates that cannot be raised any more weigh nothing
+        return SPREAD_USUAL
     spread = float((excess**2 - chance).sum() / (expected**2).sum())
     typical = float((expected**2).sum() / chance.sum())  # expected count of a value, weighted by its parts
     values = float(expected.sum() ** 2 / (expected**2).sum())

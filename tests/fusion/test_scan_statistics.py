@@ -194,5 +194,8 @@ def test_limits_come_from_the_lines_own_history_the_same_each_time_and_from_none
     assert notes.defects.rate == pytest.approx(BASE, rel=0.25)
     assert 7.0 <= notes.defects_limit < 13.0
     assert fit_scan(levels[:150], defects[:150], defects[:150]) is None
+    flagged_all = fit_scan(levels, defects, np.ones(len(levels)))
+    assert flagged_all is not None
+    assert np.isfinite(flagged_all.flags_limit)
     table, names = level_table(levels)
     assert null_limit(table, names, notes.defects, np.random.default_rng(0)) == notes.defects_limit
