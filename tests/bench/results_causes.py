@@ -13,10 +13,11 @@ from __future__ import annotations
 import argparse
 import importlib
 import importlib.util
+import itertools
 import secrets
 import sys
 import time
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -279,13 +280,11 @@ def tables(quick: bool, seed: int, progress: Callable[[str], None]) -> tuple[str
 NEIGHBOURS = {"results_causes_parts": "results-causes-parts", "results_causes_drift": "results-causes-drift"}
 
 
-def neighbours() -> dict[str, str]:
-    """Tables of causes per part and of drift, by their markers."""
-    return {
-        markers: str(importlib.import_module(module).table())
-        for module, markers in NEIGHBOURS.items()
-        if importlib.util.find_spec(module) is not None
-    }
+def neighbours() -> Iterator[tuple[str, str]]:
+    """Tables of causes per part and of drift, each with its markers, as they are ready."""
+    for module, markers in NEIGHBOURS.items():
+        if importlib.util.find_spec(module) is not None:
+            yield markers, str(importlib.import_module(module).table())
 
 
 def main() -> int:
@@ -296,13 +295,13 @@ def main() -> int:
     arguments = asked.parse_args()
     causes, false = tables(arguments.quick, arguments.seed, lambda line: print(line, file=sys.stderr, flush=True))
     note = f"Seed {arguments.seed}; {'quick' if arguments.quick else 'all'} lines; measured on {machine()}."
-    whole = f"{causes}\n\n{false}\n\n{note}"
-    written = {"results-causes": whole, **({} if arguments.quick else neighbours())}
-    print("\n\n".join(written.values()))
-    if not arguments.quick:
+    written = [("results-causes", f"{causes}\n\n{false}\n\n{note}")]
+    for markers, table in itertools.chain(written, () if arguments.quick else neighbours()):
+        print(table, flush=True)
+        if arguments.quick:
+            continue
         try:
-            for markers, table in written.items():
-                write_table(markers, table)
+            write_table(markers, table)
         except (MarkersMissing, OSError) as error:
             print(f"README.md was not rewritten: {error}", file=sys.stderr)
             return 1
