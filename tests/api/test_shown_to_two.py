@@ -53,9 +53,9 @@ def filled(store_url: str) -> Iterator[Filled]:
         store.close()
 
 
-def said(by: str, outcome: str, at: int = 0, made: Made = Made(), **more: Any) -> Review:
+def said(by: str, outcome: str, at: int = 0, made: Made | None = None, **more: Any) -> Review:
     told = make_defect("P1", source="inspector", outcome=outcome, recorded_by=by, recorded_at=Instant(now() + at))
-    return Review(f"{by}-{outcome}-{at}", "EOL", 1, told, made, **more)
+    return Review(f"{by}-{outcome}-{at}", "EOL", 1, told, made or Made(), **more)
 
 
 def test_two_who_agree_settle_it_one_alone_does_not(filled: Filled) -> None:

@@ -91,9 +91,7 @@ def test_a_client_that_comes_and_goes_while_verdicts_come_sees_each_once(stocked
     assert [part for _, part in seen] == parts
 
 
-def test_clients_that_leave_while_verdicts_come_trouble_nobody(
-    stocked: Live, caplog: pytest.LogCaptureFixture
-) -> None:
+def test_clients_that_leave_while_verdicts_come_trouble_nobody(stocked: Live, caplog: pytest.LogCaptureFixture) -> None:
     with streaming(stocked) as staying:
         sent = [f"leaving {n}" for n in range(10)]
         for part in sent:
