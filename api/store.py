@@ -71,7 +71,9 @@ def _open_sqlite(url: sa.URL, writing: bool) -> sa.Engine:
     if not url.database or url.database == ":memory:":
         raise BadInput("QCFUSE_STORE: the store must be a file: sqlite:///FILE")
     Path(url.database).parent.mkdir(parents=True, exist_ok=True)
-    engine = sa.create_engine(url, pool_size=FILE_POOL, max_overflow=0, connect_args={"timeout": BUSY_S})
+    # One writes at a time. Of this process they wait here for their turn: SQLite would have them knock again and again.
+    hands = 1 if writing else FILE_POOL
+    engine = sa.create_engine(url, pool_size=hands, max_overflow=0, connect_args={"timeout": BUSY_S})
 
     @sa.event.listens_for(engine, "connect")
     def prepare(connection: Any, _record: object) -> None:

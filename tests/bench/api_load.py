@@ -100,7 +100,8 @@ class Shift:
         if kind == "review":
             path = f"/api/parts/P{self._told['waiting'] - 1 - number}/reviews"
             asked = {"outcome": "ok", "took_ms": 1800, "shown": {"verdict_id": "", "risk_shown": True}}
-            return kind, path, packed("POST", path, token, json.dumps(asked).encode(), Idempotency_Key=f"k{number}")
+            key = f"{self._told['run']}-{number}"
+            return kind, path, packed("POST", path, token, json.dumps(asked).encode(), Idempotency_Key=key)
         paths = {
             "overview": "/api/overview",
             "queue": "/api/queue?limit=50",

@@ -110,7 +110,7 @@ def publish_until(stop: threading.Event, log: Log, settings: Settings) -> None:
     """Verdicts at a steady rate, each with the moment it was published."""
     number, began = 0, time.perf_counter()
     while not stop.is_set():
-        publish(log, settings, verdicts=[make_verdict(f"live-{number}", risk=number * 0.618 % 1.0)])
+        publish(log, settings, verdicts=[make_verdict(f"live-{time.time_ns()}", risk=number * 0.618 % 1.0)])
         number += 1
         stop.wait(max(0.0, began + number / VERDICTS_S - time.perf_counter()))
 
@@ -122,6 +122,7 @@ def measure(settings: Settings, tokens: list[str], given: argparse.Namespace) ->
     told = {
         "port": port, "tokens": tokens, "parts": [f"P{number}" for number in range(PICTURED)], "streams": given.streams,
         "rate": given.rate, "seconds": given.seconds, "waiting": given.waiting, "shares": SHARES,
+        "run": str(time.time_ns()),
     }  # fmt: skip
     with served(settings, port) as server:
         publishing = threading.Thread(target=publish_until, args=(stop, log, settings))
