@@ -4,7 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 RUN := OMP_NUM_THREADS=1 OPENBLAS_NUM_THREADS=1
 
-.PHONY: demo test check format bench bench-vision bench-store bench-paint results results-vision results-fusion results-causes services pictures clean lock
+.PHONY: demo test check format bench bench-vision bench-store bench-api bench-paint results results-vision results-fusion results-causes services pictures clean lock
 
 demo: $(VENV)/.ready         ## simulate a plant, train on it, stream parts through the whole road, serve the screen
 	@$(BIN)/qcfuse demo
@@ -46,6 +46,9 @@ bench-store: $(VENV)/.ready-dev  ## the store's answers with 200 000 parts in it
 
 bench-paint: $(VENV)/.ready-dev  ## the browser's first paint of every page with 100 000 parts that wait; rewrites the README's table
 	@$(RUN) $(BIN)/python tests/bench/bench_paint.py
+
+bench-api: $(VENV)/.ready-dev  ## the API with 200 open streams and 300 requests a second beside the stream; prints
+	@$(RUN) $(BIN)/python tests/bench/bench_api.py
 
 pictures: $(VENV)/.ready-dev ## pictures of every screen and state for the documents, of the plant that `make demo` left
 	@$(RUN) $(BIN)/python tests/browser/pictures.py

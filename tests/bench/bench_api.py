@@ -1,10 +1,10 @@
 #!/usr/bin/env python3
 """The API under a shift: open streams and requests at a steady rate, while verdicts come in.
 
-    python tests/bench/bench_api.py [--waiting 100000] [--streams 200] [--rate 300] [--seconds 60] [--print]
+    python tests/bench/bench_api.py [--waiting 100000] [--streams 200] [--rate 300] [--seconds 60]
 
 Three processes: the API as `qcfuse api` runs it, the makers of the load (`api_load.py`), and this one, which publishes
-the verdicts. Rewrites the README's table unless `--print`.
+the verdicts. Prints a table.
 """
 
 from __future__ import annotations
@@ -49,7 +49,7 @@ from tests.api.factory import (  # noqa: E402
 )
 from tests.api.postgres import free_port  # noqa: E402
 from tests.bench.bench_store import fill  # noqa: E402
-from tests.bench.readme_table import machine, markdown_table, write_table  # noqa: E402
+from tests.bench.readme_table import machine, markdown_table  # noqa: E402
 
 PEOPLE, PICTURED = 200, 300
 VERDICTS_S = 20  # a fast line that flags every fifth part: 100 parts a second
@@ -163,7 +163,6 @@ def main() -> int:
     asked.add_argument("--rate", type=float, default=300.0)
     asked.add_argument("--seconds", type=float, default=60.0)
     asked.add_argument("--home", help="an empty folder to prepare and to keep, or one that an earlier run prepared")
-    asked.add_argument("--print", action="store_true", dest="only_print")
     given = asked.parse_args()
     with tempfile.TemporaryDirectory(prefix="qcfuse-bench-api-") as folder:
         settings, tokens = prepare(Path(given.home or folder) / "home", given.waiting)
@@ -180,8 +179,6 @@ def main() -> int:
     print(shown)
     for told in ("errors", "statuses"):
         print(f"{told}: {found[told]}", file=sys.stderr)
-    if not given.only_print:
-        write_table("bench-api", shown)
     return 0
 
 
