@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import os
 import signal
 import socket
@@ -12,6 +13,7 @@ from pathlib import Path
 import httpx
 import pytest
 
+from api.app import _listen
 from api.tokens import issue_token
 from ingest.log import Log
 from ingest.settings import Settings
@@ -63,6 +65,12 @@ def test_it_lives_beats_and_stops_at_once_when_told(settings: Settings, log: Log
                 assert role.running.wait(WAIT_S) == 0
             assert role.said.read_text() == ""
             assert list(beats.glob("api-*.json")) == []
+
+
+def test_what_it_writes_is_sent_at_once(settings: Settings) -> None:
+    """A head and a body that go out one after the other do not wait for the receipt of the first (40 ms)."""
+    with _listen(dataclasses.replace(settings, port=free_port())) as listening:
+        assert listening.proto == socket.IPPROTO_TCP  # on this asyncio decides
 
 
 @pytest.mark.slow
