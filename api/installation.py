@@ -20,6 +20,7 @@ from api.languages import SPEAKS_ENGLISH, Languages
 from api.metrics import Metrics
 from api.oidc import Directory
 from api.passwords import FREE_FAILURES_ADDRESS, Patience, Strangers
+from api.phrases import say_sentence
 from api.publish import Publisher
 from api.reader import say
 from api.road import (
@@ -121,7 +122,10 @@ class Installation:
 
     def incidents(self) -> list[dict[str, Any]]:
         """What is going wrong now, as the judges at work tell it."""
-        return incidents_told(self._fresh_beats())
+        return [
+            one | {"what": say_sentence(what)} if isinstance(what := one.get("what"), str) else one
+            for one in incidents_told(self._fresh_beats())
+        ]
 
     def certificates(self) -> list[dict[str, Any]]:
         """How every gate's escape certificate stands; one that no judge at work speaks for is void."""
