@@ -71,7 +71,8 @@ class Records(msgspec.Struct, array_like=True, gc=False):
             whose = (undo.recorded_by, undo.source, "")
             mine = [one for one in self.said if (one.by, one.source, one.record_id) == whose]
             meant = [one for one in mine if one.at <= undo.recorded_at][-1:]
-        self.said = [one for one in self.said if one not in meant]
+        gone = [msgspec.structs.replace(one, place=0) for one in meant]  # with repeats of it that had no name
+        self.said = [one for one in self.said if msgspec.structs.replace(one, place=0) not in gone]
         return True
 
     def limit(self) -> None:

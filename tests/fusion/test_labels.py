@@ -84,6 +84,7 @@ def test_a_record_without_a_name_is_taken_back_by_the_same_person() -> None:
     assert last(record(1, "defect"), undone_as_it_was(2, by="ben")) == "defect"
     assert last(record(1, "defect"), record(2, "ok"), undone_as_it_was(3)) == "defect"
     assert last(record(1, "defect"), record(5, "ok"), undone_as_it_was(3)) == "ok"
+    assert last(record(1, "defect"), record(1, "defect"), undone_as_it_was(2)) == ""  # it came twice
     assert last(record(1, "defect"), record(2, "ok"), undone_as_it_was(3), undone_as_it_was(3)) == "defect"
 
 
