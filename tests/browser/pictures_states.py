@@ -144,6 +144,7 @@ def image_gone(scene: Scene) -> Iterator[None]:
     finally:
         for path, body in kept.items():
             path.write_bytes(body)
+        scene.browser.execute_cdp_cmd("Network.clearBrowserCache", {})
 
 
 @contextmanager
@@ -210,7 +211,7 @@ STATES: dict[str, State] = {
     "model-not-ready": State(at("/"), ("No model is ready", "every part goes to a person"), "untrained"),
     "manual-mode": State(manual_mode, ("Manual mode", "every line, ordered by bo (light of the camera flickers)")),
     "manual-mode-tablet-dark": State(
-        manual_mode, ("Manual mode", "every part goes to a person"), size=TABLET, dark=True
+        manual_mode, ("Manual mode", "Every part goes to a person"), size=TABLET, dark=True
     ),
     "connection-lost": State(connection_lost, ("Connection lost", "may be out of date")),
     "server-hangs": State(server_hangs, ("Connection lost", "may be out of date")),
