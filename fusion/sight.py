@@ -8,6 +8,7 @@ import numpy.typing as npt
 from ingest.messages import Findings
 
 CAMERA_COLUMNS = ("ratio", "box_score", "box_count", "box_area", "box_x", "box_y", "box_width", "box_height")
+FIGURE_MAX = 1e30  # a float32 holds it; more says nothing more
 
 
 def camera_values(findings: tuple[Findings, ...]) -> npt.NDArray[np.float32]:
@@ -16,13 +17,14 @@ def camera_values(findings: tuple[Findings, ...]) -> npt.NDArray[np.float32]:
     worst = worst_frame(findings)
     if worst is None:
         return values
-    values[0] = frame_ratio(worst)
+    values[0] = np.clip(frame_ratio(worst), -FIGURE_MAX, FIGURE_MAX)
     values[1:4] = 0.0
     if worst.boxes:
         top = max(worst.boxes, key=lambda box: (box.score, box.width * box.height, -box.x, -box.y))
         area = sum(box.width * box.height for box in worst.boxes)
         centre = (top.x + top.width / 2.0, top.y + top.height / 2.0)
-        values[1:] = (top.score, len(worst.boxes), area, *centre, top.width, top.height)
+        told = (top.score, len(worst.boxes), area, *centre, top.width, top.height)
+        values[1:] = np.clip(told, -FIGURE_MAX, FIGURE_MAX)
     return values
 
 

@@ -11,6 +11,7 @@ import numpy as np
 import numpy.typing as npt
 import pytest
 
+from api.blind import EVERYTHING
 from api.cli import run
 from api.pages import render
 from api.store_rows import PartRecord, Person
@@ -178,6 +179,9 @@ def test_the_part_page_says_what_a_score_is_made_of_the_most_unusual_first() -> 
         may_stop=False,
         may_resume=False,
         may_people=False,
+        may_quality=False,
+        may_audit=False,
+        shown=EVERYTHING,
         kinds=[],
         examples={},
         came_of={},
@@ -186,7 +190,7 @@ def test_the_part_page_says_what_a_score_is_made_of_the_most_unusual_first() -> 
         record=PartRecord((), (), (), (seen,), (), ()),
         case=None,
         verdict=None,
-        verdicts=[],
+        revisions=[],
         causes=[],
         codes=[],
         marks_needed=10,
@@ -197,5 +201,5 @@ def test_the_part_page_says_what_a_score_is_made_of_the_most_unusual_first() -> 
         recorded={seen.frame_id: []},
         may_use=lambda _: True,
     )
-    places = [page.index(text) for text in ("long edges", "+5.0", "fine texture", "+3.1", "frame as a whole", "-0.2")]
+    places = [page.index(text) for text in ("long edges", "+5", "fine texture", "+3.14", "frame as a whole", "-0.2")]
     assert places == sorted(places)
