@@ -15,9 +15,10 @@ from api.routes_models import ModelView
 from api.routes_parts import Exposure
 from api.routes_plant import BatchView, ModeView, OversightView
 from api.routes_quality import KnownView, QualityView
-from api.routes_queue import HoldAnswer, NextAnswer, QueuePage, StandingAnswer
+from api.routes_queue import HoldAnswer, NextAnswer, QueuePage
 from api.routes_reviews import ReviewAnswer
 from api.routes_views import ViewAnswer
+from api.store_queue import Standing
 from api.views import PartView
 from ingest.messages import Cause, EvidenceSummary, Instant, Order, Verdict
 
@@ -160,7 +161,7 @@ ANSWERS: dict[tuple[str, str], Answer] = {
     ("POST", "/api/parts/{part_id}/missed"): Answer(ReviewAnswer, 201, refusals=ONCE),
     ("POST", "/api/reviews/{review_id}/undo"): Answer(ReviewAnswer, 201, refusals=(409,)),
     ("GET", "/api/queue"): Answer(QueuePage),
-    ("GET", "/api/queue/standing"): Answer(StandingAnswer, listed=True),
+    ("GET", "/api/queue/standing"): Answer(Standing, listed=True),
     ("GET", "/api/next"): Answer(NextAnswer),
     ("POST", "/api/parts/{part_id}/hold"): Answer(HoldAnswer),
     ("DELETE", "/api/parts/{part_id}/hold"): NOTHING,

@@ -16,7 +16,7 @@ from api.exercises import next_part_for
 from api.gatekeeper import person_of, require
 from api.installation import Installation, installation
 from api.queries import read_age, read_decisions, read_place, write_place
-from api.store_queue import HOLD_MS, QueueFilter, Standing, Waiting
+from api.store_queue import HOLD_MS, QueueFilter, Waiting
 from api.urgency import escape_cost
 from api.views import json_response, list_response
 from ingest.messages import Instant, encode
@@ -78,17 +78,6 @@ class HoldAnswer(msgspec.Struct, frozen=True):
     since: Instant
     until: Instant
     mine: bool
-
-
-class StandingAnswer(msgspec.Struct, frozen=True):
-    """How one case stands now."""
-
-    part_id: str
-    gate_id: str
-    attempt: int
-    state: str
-    outcome: str | None
-    held_by: str
 
 
 def read_filter(
@@ -155,11 +144,7 @@ def standing(request: Request, part_id: Annotated[list[str], Query(max_length=ST
     require(request, "read")
     here = installation(request)
     found = here.queue.standing(part_id, here.now())
-    return list_response([encode(StandingAnswer(*_fields(one))) for one in found], None)
-
-
-def _fields(one: Standing) -> tuple[str, str, int, str, str | None, str]:
-    return one.part_id, one.gate_id, one.attempt, one.state, one.outcome, one.held_by
+    return list_response([msgspec.json.encode(one) for one in found], None)
 
 
 @router.get("/api/next")

@@ -5,10 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import Any
 
-import msgspec
 import sqlalchemy as sa
 
-from api.store_rows import Harvest
+from api.store_rows import Harvest, read_visit
 from api.store_tables import cases, visits
 from api.urgency import Ranking
 from ingest.messages import Instant, Verdict, Visit
@@ -23,7 +22,9 @@ _RANKED = sa.update(cases).where(
 
 def latest_visits(connection: sa.Connection) -> list[Visit]:
     """What the lines' pace is learned from."""
-    return [_visit(row) for row in connection.execute(_visits().order_by(visits.c.started_at.desc()).limit(PACE_FROM))]
+    return [
+        read_visit(row) for row in connection.execute(_visits().order_by(visits.c.started_at.desc()).limit(PACE_FROM))
+    ]
 
 
 def rank_cases(connection: sa.Connection, harvest: Harvest, ranking: Ranking) -> None:
@@ -78,22 +79,9 @@ def _revision_of(verdict: Verdict) -> tuple[str, str, str, int, int]:
 def _visits_of(connection: sa.Connection, parts: Iterable[str]) -> dict[str, list[Visit]]:
     found: dict[str, list[Visit]] = {}
     for row in connection.execute(_visits().where(visits.c.part_id.in_(list(parts)))):
-        found.setdefault(row.part_id, []).append(_visit(row))
+        found.setdefault(row.part_id, []).append(read_visit(row))
     return found
 
 
 def _visits() -> sa.Select[Any]:
     return sa.select(visits)
-
-
-def _visit(row: sa.Row[Any]) -> Visit:
-    return Visit(
-        part_id=row.part_id,
-        line_id=row.line_id,
-        station_id=row.station_id,
-        started_at=Instant(row.started_at),
-        ended_at=Instant(row.ended_at),
-        batch_id=row.batch_id,
-        product=row.product,
-        attributes=msgspec.json.decode(row.attributes, type=dict[str, str]),
-    )

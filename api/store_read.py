@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections import Counter
 from typing import Any
 
-import msgspec
 import sqlalchemy as sa
 
 from api.store import leave_engine, reaching_store, share_engine
@@ -27,6 +26,7 @@ from api.store_rows import (
     StoredMark,
     StoredVerdict,
     VerdictFilter,
+    read_visit,
 )
 from api.store_tables import cases, causes, defects, findings, orders, reviews, verdicts, visits
 from ingest.messages import Defect, Findings, Instant, Order, Visit, json_decoder
@@ -99,7 +99,7 @@ class StoreReader:
         record = PartRecord(
             verdicts=tuple(_stored(row) for row in self._rows(bodies)),
             cases=tuple(_case(row) for row in self._rows(decided)),
-            visits=tuple(_visit(row) for row in self._rows(booked)),
+            visits=tuple(read_visit(row) for row in self._rows(booked)),
             findings=tuple(self.findings(part_id)),
             defects=tuple(_DEFECT.decode(row[0]) for row in self._rows(reported)),
             reviews=tuple(_review(row) for row in self._rows(reviewed)),
@@ -195,7 +195,7 @@ class StoreReader:
 
     def exposed(self, cause: str, since: Instant | None, limit: int, after: VisitPlace | None = None) -> list[Visit]:
         """Visits exposed to `cause` (`tool_id=T7`, or a pair), newest first, behind `after`."""
-        return [_visit(row) for row in self._rows(exposed_visits(cause, since, after).limit(limit))]
+        return [read_visit(row) for row in self._rows(exposed_visits(cause, since, after).limit(limit))]
 
     def count_exposed(self, cause: str, since: Instant | None) -> int:
         """Parts exposed to `cause`."""
@@ -235,19 +235,6 @@ def _stored(row: Row) -> StoredVerdict:
 def _case(row: Row) -> Case:
     moves_on_at = None if row.moves_on_at is None else Instant(row.moves_on_at)
     return Case(**{**row._asdict(), "event_at": Instant(row.event_at), "moves_on_at": moves_on_at})
-
-
-def _visit(row: Row) -> Visit:
-    return Visit(
-        part_id=row.part_id,
-        line_id=row.line_id,
-        station_id=row.station_id,
-        started_at=Instant(row.started_at),
-        ended_at=Instant(row.ended_at),
-        batch_id=row.batch_id,
-        product=row.product,
-        attributes=msgspec.json.decode(row.attributes, type=dict[str, str]),
-    )
 
 
 def _review(row: Row) -> Review:

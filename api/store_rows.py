@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from typing import Any
 
 import msgspec
 
@@ -217,3 +218,17 @@ class Person:
     language: str = ""
     group: str = ""
     csrf: str = field(default="", repr=False)
+
+
+def read_visit(row: Any) -> Visit:
+    """A visit from its row of the table `visits`."""
+    return Visit(
+        part_id=row.part_id,
+        line_id=row.line_id,
+        station_id=row.station_id,
+        started_at=Instant(row.started_at),
+        ended_at=Instant(row.ended_at),
+        batch_id=row.batch_id,
+        product=row.product,
+        attributes=msgspec.json.decode(row.attributes, type=dict[str, str]),
+    )

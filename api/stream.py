@@ -100,9 +100,8 @@ class Broadcaster:
         self._ring: deque[Event] = deque(maxlen=RING_EVENTS)
         self._last = 0
         self._woken = asyncio.Event()
-        self._news = (
-            asyncio.Event()
-        )  # of what comes next; each has its own, for clients that wait may leave at any time
+        # of what comes next; each has its own, for clients that wait may leave at any time
+        self._news = asyncio.Event()
         self._closing = False
         self._loop: asyncio.AbstractEventLoop | None = None
 
