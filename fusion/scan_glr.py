@@ -90,7 +90,7 @@ def screen(rows: Rows) -> Screened:
         return Screened(np.zeros(count), np.zeros(count, dtype=np.int64))
     sizes = window_sizes(m)
     segment = np.searchsorted(sizes, np.arange(m, 0, -1)).astype(np.int32)
-    flat = (segment[:, None] * np.int32(count) + rows.levels).ravel()
+    flat = (segment[:, None] * np.int32(count) + rows.levels).astype(np.intp).ravel()  # as bincount counts
     width, places = rows.levels.shape[1], len(sizes) * count
 
     def summed(of_rows: Numbers) -> Numbers:

@@ -14,7 +14,7 @@ from fusion.scan_memory import ScanMemory, ScanPart
 from fusion.scan_rates import ScanNotes
 from fusion.waiting_room import BLOCK_MS, WaitingRoom, block_before
 
-LOOK_PARTS = 128  # from one look to the next: some 50 us a part of a look's 6 ms
+LOOK_PARTS = 128  # from one look to the next: some 80 us a part of a look's 10 ms
 BLAMED_KEPT = 16  # latest changes of what is open, for parts that are judged late
 NONE_ANY_MORE = 2  # in the place of a label that was taken back
 Blamed = tuple[str, float, int]  # cause, how many times the natural rate, since when
