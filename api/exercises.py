@@ -21,9 +21,7 @@ from api.store_exercises import Exercise, ExerciseAnswer, KnownPart
 from api.store_queue import QueueFilter
 from api.store_rows import Case, Made, PartRecord, Person
 from ingest.blobs import BlobGone
-from ingest.messages import Defect, Instant, Verdict
-
-CONCLUSIVE = ("defect", "ok")
+from ingest.messages import CONCLUSIVE, Defect, Instant, Verdict
 
 
 @dataclass(frozen=True, slots=True)

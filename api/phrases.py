@@ -137,13 +137,13 @@ def say_sentence(sentence: str) -> str:
     if reader().language.code == ENGLISH_CODE:
         return sentence
     for phrase in PHRASES:
-        if found := _form(phrase).fullmatch(sentence):
+        if found := form_of(phrase).fullmatch(sentence):
             return say(phrase, **{name: _in_words(text) for name, text in found.groupdict().items()})
     return sentence
 
 
 @cache
-def _form(phrase: str) -> re.Pattern[str]:
+def form_of(phrase: str) -> re.Pattern[str]:
     """`{a} of {b}` as a pattern; a place that comes again holds the same again."""
     seen: set[str] = set()
 

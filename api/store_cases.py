@@ -9,9 +9,8 @@ import sqlalchemy as sa
 from api.store_rows import Harvest, Made
 from api.store_tables import cases, defects, reviews
 from fusion.labels import standing
-from ingest.messages import Defect, json_decoder
+from ingest.messages import CONCLUSIVE, Defect, json_decoder
 
-CONCLUSIVE = ("defect", "ok")
 _MADE = json_decoder(Made)
 _DEFECT = json_decoder(Defect)
 _KEY = (cases.c.line_id, cases.c.gate_id, cases.c.part_id, cases.c.attempt)

@@ -14,11 +14,10 @@ import sqlalchemy as sa
 from api.store_rank import named_camera
 from api.store_tables import cases, causes, holds, reviews, verdicts
 from api.urgency import pressing_bound, weight_elsewhere, weight_on_line
-from ingest.messages import Instant
+from ingest.messages import CONCLUSIVE, Instant
 
 Row = sa.Row[*tuple[Any, ...]]
 
-CONCLUSIVE = ("defect", "ok")
 RECENT_MS = 3_600_000  # what came within an hour is few enough to be sorted
 
 

@@ -15,9 +15,8 @@ from api.store import TwoHands, reaching_store
 from api.store_rows import Made
 from api.store_tables import accounts, cases, defects, reviews
 from api.store_tables_quality import exercise_answers
-from ingest.messages import Instant, json_decoder
+from ingest.messages import CONCLUSIVE, Instant, json_decoder
 
-CONCLUSIVE = ("defect", "ok")
 _MADE = json_decoder(Made)
 Row = sa.Row[*tuple[Any, ...]]
 _NOT_SAID = Made()

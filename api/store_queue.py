@@ -17,7 +17,6 @@ from api.blind_draw import CaseKey
 from api.store import TwoHands, insert_into, reaching_store
 from api.store_examples import riskiest_with
 from api.store_order import (
-    CONCLUSIVE,
     Mark,
     Place,
     QueueFilter,
@@ -31,7 +30,7 @@ from api.store_order import (
     order,
 )
 from api.store_tables import cases, holds, reviews
-from ingest.messages import Instant
+from ingest.messages import CONCLUSIVE, Instant
 
 __all__ = ["HOLD_MS", "Hold", "Mark", "Place", "QueueFilter", "QueueStore", "Standing", "Waiting"]
 

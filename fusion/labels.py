@@ -15,9 +15,8 @@ from typing import TypeVar
 
 import msgspec
 
-from ingest.messages import Defect
+from ingest.messages import CONCLUSIVE, Defect
 
-CONCLUSIVE = ("defect", "ok")
 UNDONE = "undone"  # comment of a record that takes back, written before there was a field to say which one
 PARTS_MAX = 20_000  # of one line, the latest labelled: what history remembers of a line too
 RECORDS_MAX = 32  # of one part; beyond it the oldest are forgotten, which the latest outweigh anyhow

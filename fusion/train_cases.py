@@ -6,13 +6,13 @@ from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 from fusion.history import HistoryView
-from fusion.labels import CONCLUSIVE, LabelBook, standing
+from fusion.labels import LabelBook, standing
 from fusion.origins import PAIR
 from fusion.paced_history import PacedHistory
 from ingest.evidence import Evidence
 from ingest.folder import DefectRow
 from ingest.gates import Closing
-from ingest.messages import Defect, Instant
+from ingest.messages import CONCLUSIVE, Defect, Instant
 from ingest.plan import Plan
 
 CaseKey = tuple[str, str, str, int]

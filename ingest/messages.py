@@ -82,6 +82,10 @@ class Mark(Message, frozen=True, kw_only=True, omit_defaults=True):
     stroke: Stroke | None = None
 
 
+#: Outcomes that say what a part is; `unsure` says nothing of it.
+CONCLUSIVE = ("defect", "ok")
+
+
 class Defect(Message, frozen=True, kw_only=True):
     """One defect record (`qc.defects`): what somebody found out about a part. Without marks or ids it has no such key.
     `record_id` (ours, optional): its sender's name for it. `undoes` (ours, optional): the `record_id` of a record of
