@@ -16,6 +16,7 @@ import numpy as np
 import numpy.typing as npt
 
 FloatArray = npt.NDArray[np.float64]
+CONCLUSIVE = ("defect", "ok")  # outcomes of a `Defect` that say what its part is; `unsure` says nothing
 
 
 class Instant(int):
@@ -80,10 +81,6 @@ class Mark(Message, frozen=True, kw_only=True, omit_defaults=True):
     kind: str = ""
     box: MarkBox | None = None
     stroke: Stroke | None = None
-
-
-#: Outcomes that say what a part is; `unsure` says nothing of it.
-CONCLUSIVE = ("defect", "ok")
 
 
 class Defect(Message, frozen=True, kw_only=True):
@@ -271,8 +268,7 @@ class SensorRecord:
     part_id: str | None = None
 
 
-#: What a fusion worker reads; a frame reaches it only as findings.
-LineMessage = Visit | SensorRecord | Findings | Defect
+LineMessage = Visit | SensorRecord | Findings | Defect  # what fusion reads; a frame reaches it only as findings
 
 
 def decode_hook(kind: type, value: Any) -> Any:
