@@ -15,58 +15,36 @@ import uvicorn
 from fastapi import FastAPI
 from starlette.staticfiles import StaticFiles
 
-from api import (
-    routes_accounts,
-    routes_docs,
-    routes_health,
-    routes_marks,
-    routes_missed,
-    routes_models,
-    routes_oidc,
-    routes_parts,
-    routes_people,
-    routes_plant,
-    routes_quality,
-    routes_queue,
-    routes_reviews,
-    routes_texts,
-    routes_verdicts,
-    routes_views,
-    screen,
-    screen_audit,
-    screen_part,
-    screen_people,
-    screen_quality,
-)
-from api.blind_draw import Draw
-from api.clock import zone_named
+from api.access.gatekeeper import Gatekeeper
+from api.access.limits import Limits
+from api.access.oidc import open_directory
+from api.access.people import FIRST_ADMIN, first_admin
+from api.agreement.draw import Draw
 from api.collect import Collector, wall_clock
-from api.errors import answer_errors
-from api.gatekeeper import Gatekeeper
 from api.harvest import Harvester
+from api.http.errors import answer_errors
+from api.http.openapi import describe
 from api.installation import Installation
-from api.languages import load_languages
-from api.limits import Limits
 from api.metrics import Measured, Metrics
-from api.oidc import open_directory
-from api.openapi import describe
-from api.pages import STATIC
-from api.people import FIRST_ADMIN, first_admin
 from api.publish import Publisher
-from api.reader import Reading
 from api.road import heartbeats
-from api.store import migrate
-from api.store_desk import Desk
-from api.store_exercises import ExerciseStore
-from api.store_people import PeopleStore
-from api.store_quality import QualityStore
-from api.store_queue import QueueStore
-from api.store_read import StoreReader
-from api.store_repeats import RepeatStore
-from api.store_views import ViewStore
-from api.store_write import StoreWriter
+from api.routers import ROUTERS
+from api.screens.pages import STATIC
+from api.store.database import migrate
+from api.store.desk import Desk
+from api.store.exercises import ExerciseStore
+from api.store.people import PeopleStore
+from api.store.quality import QualityStore
+from api.store.queue import QueueStore
+from api.store.read import StoreReader
+from api.store.repeats import RepeatStore
+from api.store.views import ViewStore
+from api.store.write import StoreWriter
 from api.stream import Broadcaster
 from api.urgency import Ranking
+from api.wording.clock import zone_named
+from api.wording.languages import load_languages
+from api.wording.reader import Reading
 from ingest.blobs import Blobs
 from ingest.errors import BadInput
 from ingest.log import Log
@@ -78,29 +56,6 @@ from ingest.settings import Settings
 from ingest.topics import create_topics
 
 GRACE_S = 2  # open streams are let go at once; a request that takes longer than this is cut
-ROUTERS = (
-    routes_health,
-    routes_people,
-    routes_accounts,
-    routes_verdicts,
-    routes_marks,
-    routes_missed,
-    routes_oidc,
-    routes_reviews,
-    routes_queue,
-    routes_views,
-    routes_parts,
-    routes_plant,
-    routes_models,
-    routes_docs,
-    routes_texts,
-    screen,
-    screen_audit,
-    screen_part,
-    screen_people,
-    screen_quality,
-    routes_quality,
-)
 
 
 @dataclass(frozen=True, slots=True)
@@ -173,8 +128,8 @@ def build_app(service: Service, beat: Callable[[], object] = lambda: None) -> Fa
     )
     app.state.installation = here
     answer_errors(app)
-    for module in ROUTERS:
-        app.include_router(module.router)
+    for router in ROUTERS:
+        app.include_router(router)
     describe(app)
     app.mount("/static", StaticFiles(directory=STATIC), name="static")
     app.add_middleware(Reading)

@@ -10,9 +10,9 @@ from typing import Any
 
 import msgspec
 
-from api.reader import say
 from api.road import Heartbeat, heartbeats
-from api.words import say_certificate
+from api.wording.reader import say
+from api.wording.words import say_certificate
 from ingest.messages import Instant, Verdict
 from ingest.plan import Plan
 from ingest.plan_file import load_plan

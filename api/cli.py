@@ -11,7 +11,7 @@ from collections.abc import Sequence
 
 import click
 
-from api import cli_batch, cli_folder, cli_look, cli_marks, cli_person, cli_plant, cli_roles
+from api.commands import batch, folder, look, marks, person, plant, roles
 from ingest.errors import BadInput, QcfuseError
 
 EXIT_FAILURE = 1
@@ -36,14 +36,14 @@ def qcfuse(context: click.Context, config: str | None) -> None:
 
 
 for _commands in (
-    cli_roles.SERVICE,
-    cli_folder.COMMANDS,
-    cli_roles.ROLES,
-    cli_plant.COMMANDS,
-    cli_person.COMMANDS,
-    cli_batch.COMMANDS,
-    cli_marks.COMMANDS,
-    cli_look.COMMANDS,
+    roles.SERVICE,
+    folder.COMMANDS,
+    roles.ROLES,
+    plant.COMMANDS,
+    person.COMMANDS,
+    batch.COMMANDS,
+    marks.COMMANDS,
+    look.COMMANDS,
 ):
     for _command in _commands:
         qcfuse.add_command(_command)

@@ -11,9 +11,9 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from api.harvest import Harvester
-from api.store import StoreUnavailable
-from api.store_rows import Stored
-from api.store_write import StoreWriter
+from api.store.database import StoreUnavailable
+from api.store.rows import Stored
+from api.store.write import StoreWriter
 from ingest.errors import Fenced, LogUnavailable
 from ingest.log import Log, Reader, Record
 from ingest.messages import Instant

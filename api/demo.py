@@ -9,8 +9,8 @@ from pathlib import Path
 
 import click
 
+from api.access.tokens import issue_token
 from api.demo_stream import CUT_FILE
-from api.tokens import issue_token
 from api.up import Supervisor, absolute, environment, prepare, wait_until_served
 from fusion.judge import Judge
 from ingest.errors import QcfuseError

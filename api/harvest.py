@@ -11,7 +11,7 @@ from typing import Any
 
 import msgspec
 
-from api.store_rows import Harvest, LoggedOrder, Made, Review
+from api.store.rows import Harvest, LoggedOrder, Made, Review
 from ingest.decode import Door
 from ingest.errors import BadRecord
 from ingest.log import Record

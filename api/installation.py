@@ -11,18 +11,14 @@ from zoneinfo import ZoneInfo
 
 from starlette.requests import HTTPConnection
 
-from api.blind_draw import Draw
+from api.access.oidc import Directory
+from api.access.passwords import FREE_FAILURES_ADDRESS, Patience, Strangers
+from api.agreement.draw import Draw
 from api.certificates import capacity_told, certificates_now
-from api.clock import UNIVERSAL
 from api.collect import Collector, wall_clock
-from api.kept import Kept
-from api.languages import SPEAKS_ENGLISH, Languages
+from api.http.kept import Kept
 from api.metrics import Metrics
-from api.oidc import Directory
-from api.passwords import FREE_FAILURES_ADDRESS, Patience, Strangers
-from api.phrases import say_sentence
 from api.publish import Publisher
-from api.reader import say
 from api.road import (
     Heartbeat,
     RoleHealth,
@@ -33,17 +29,21 @@ from api.road import (
     role_health,
     troubles_of_roles,
 )
-from api.store_desk import Desk
-from api.store_exercises import ExerciseStore
-from api.store_people import PeopleStore
-from api.store_quality import QualityStore
-from api.store_queue import QueueStore
-from api.store_read import StoreReader
-from api.store_repeats import RepeatStore
-from api.store_rows import AuditEntry, Person
-from api.store_views import ViewStore
+from api.store.desk import Desk
+from api.store.exercises import ExerciseStore
+from api.store.people import PeopleStore
+from api.store.quality import QualityStore
+from api.store.queue import QueueStore
+from api.store.read import StoreReader
+from api.store.repeats import RepeatStore
+from api.store.rows import AuditEntry, Person
+from api.store.views import ViewStore
 from api.stream import Broadcaster
-from api.words import say_age, say_capacity
+from api.wording.clock import UNIVERSAL
+from api.wording.languages import SPEAKS_ENGLISH, Languages
+from api.wording.phrases import say_sentence
+from api.wording.reader import say
+from api.wording.words import say_age, say_capacity
 from ingest.blobs import Blobs
 from ingest.messages import Instant
 from ingest.plan import Plan

@@ -9,7 +9,7 @@ import msgspec
 
 from api.control import publish_order
 from api.harvest import REVIEW_HEADER, ReviewHeader
-from api.store_rows import Review
+from api.store.rows import Review
 from ingest.errors import LogUnavailable
 from ingest.log import Log, Outgoing
 from ingest.messages import Order, encode

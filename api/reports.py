@@ -12,12 +12,12 @@ from dataclasses import dataclass
 import msgspec
 
 from api.certificates import NO_STANDINGS, Promise, Standings, promises_of, standings_now
-from api.pages import render
-from api.reader import reading, say, usual_reader
-from api.store import migrate
-from api.store_read import StoreReader
-from api.store_rows import Case, Review
-from api.views import read_verdict
+from api.http.views import read_verdict
+from api.screens.pages import render
+from api.store.database import migrate
+from api.store.read import StoreReader
+from api.store.rows import Case, Review
+from api.wording.reader import reading, say, usual_reader
 from fusion.labels import standing
 from ingest.errors import BadInput
 from ingest.messages import Defect, Instant, Verdict, encode

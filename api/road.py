@@ -12,8 +12,8 @@ from typing import Any
 
 import msgspec
 
-from api.reader import say
-from api.words import say_age
+from api.wording.reader import say
+from api.wording.words import say_age
 from ingest.messages import Instant, json_decoder
 from ingest.settings import Settings
 

@@ -16,11 +16,11 @@ from itertools import takewhile
 import msgspec
 from starlette.concurrency import run_in_threadpool
 
-from api.blind import without_the_model
-from api.blind_draw import CaseKey, Draw
-from api.store import StoreUnavailable
-from api.store_read import StoreReader
-from api.store_rows import StoredVerdict
+from api.agreement.blind import without_the_model
+from api.agreement.draw import CaseKey, Draw
+from api.store.database import StoreUnavailable
+from api.store.read import StoreReader
+from api.store.rows import StoredVerdict
 
 RING_EVENTS = 2000  # 4 MB: ten seconds of a fast plant
 PAGE_EVENTS = 500

@@ -6,10 +6,10 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from api.store import migrate
-from api.store_read import StoreReader
-from api.store_rows import PartRecord, StoredMark
-from api.views import read_verdict
+from api.http.views import read_verdict
+from api.store.database import migrate
+from api.store.read import StoreReader
+from api.store.rows import PartRecord, StoredMark
 from fusion.labels import standing
 from ingest.blobs import BlobGone, Blobs
 from ingest.errors import BadInput, BadRecord

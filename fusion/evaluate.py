@@ -15,9 +15,9 @@ import numpy as np
 import numpy.typing as npt
 from sklearn.metrics import average_precision_score, roc_auc_score, roc_curve
 
-from fusion.calibrate import expected_calibration_error
+from fusion.calibration.calibrate import expected_calibration_error
+from fusion.causes.origins import PAIR
 from fusion.labels import standing
-from fusion.origins import PAIR
 from ingest.errors import BadInput
 from ingest.folder import Folder
 from ingest.messages import Defect, Instant, Verdict, json_decoder

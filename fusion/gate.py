@@ -9,21 +9,21 @@ from dataclasses import dataclass
 import msgspec
 import numpy as np
 
-from fusion.causes import CauseFinder
-from fusion.certificate import Certificate
-from fusion.counterfactual import Counterfactual
-from fusion.drift_signals import DriftNotes, DriftReference
-from fusion.features import FeatureRow, FeatureSpec, Floats, Norms, RowBuilder, feature_columns
+from fusion.calibration.lot_spread import LotSpread
+from fusion.causes.counterfactual import Counterfactual
+from fusion.causes.origins import OriginModel, Origins
+from fusion.causes.ranking import CauseFinder
+from fusion.causes.suspects import OpenCause
+from fusion.causes.witness import Witness
+from fusion.certificate.promise import Certificate
+from fusion.drift.signals import DriftNotes, DriftReference
 from fusion.history import HistoryView
-from fusion.lot_spread import LotSpread
-from fusion.novelty import NoveltyNotes
-from fusion.novelty_reading import NOTHING_STRANGE, Strange, Strangeness
-from fusion.novelty_values import ClosedAttribute
-from fusion.origins import OriginModel, Origins
-from fusion.risk import Estimate, RiskModels, SubsetModel
-from fusion.scan_rates import ScanNotes
-from fusion.suspects import OpenCause
-from fusion.witness import Witness
+from fusion.novelty.gate import NoveltyNotes
+from fusion.novelty.reading import NOTHING_STRANGE, Strange, Strangeness
+from fusion.novelty.values import ClosedAttribute
+from fusion.risk.features import FeatureRow, FeatureSpec, Floats, Norms, RowBuilder, feature_columns
+from fusion.risk.model import Estimate, RiskModels, SubsetModel
+from fusion.scan.rates import ScanNotes
 from ingest.errors import ModelRefused
 from ingest.evidence import Evidence
 from ingest.messages import Cause

@@ -15,7 +15,7 @@ from typing import TypeVar
 
 import msgspec
 
-from fusion.recalibrate import Recalibration
+from fusion.calibration.recalibrate import Recalibration
 from ingest.evidence import Evidence
 from ingest.plan import Plan
 
@@ -49,7 +49,8 @@ class HistoryView(msgspec.Struct, frozen=True):
 
     `risk`, `rate`: entity -> log of (shrunk decayed mean of the entity / mean of the line), 0 where nothing is known.
     `parts`: how many parts of the line have entered. `recalibration`: what released labels said then of the model's
-    risks (`fusion/recalibrate.py`), None while they stand as they are. `counts`: entity -> what its means rest on.
+    risks (`fusion/calibration/recalibrate.py`), None while they stand as they are. `counts`: entity -> what its means
+    rest on.
     `blamed`: what open incidents blame: (cause, times the natural rate, since when). `hold_below`: the risk below which
     parts over the threshold were held, inspectors having no time for them (`fusion/capacity.py`).
     """

@@ -9,7 +9,7 @@ import msgspec
 from ingest.messages import Instant
 
 IncidentKind = Literal[
-    "frozen", "lens_dirt", "camera_moved", "false_alarms",  # a camera's order (`fusion/camera_watch.py`)
+    "frozen", "lens_dirt", "camera_moved", "false_alarms",  # a camera's order (`fusion/cameras/watch.py`)
     "excess",  # more defects or flags than expected from a level, a pair of levels, or all
     "shift",  # a channel or a camera moved, and that explains more flags than expected
     "drift", "miscalibrated", "unlike_training",  # what models see is no longer what they learned from

@@ -7,11 +7,11 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal
 
+from fusion.causes.suspects import OpenCause
 from fusion.decide import Decision, Standing, decide, drawn_for_audit, evidence_reasons
 from fusion.exhibit import exhibit
 from fusion.gate import GateJudge, Reading, open_gates
 from fusion.history import HistoryView
-from fusion.suspects import OpenCause
 from ingest.errors import ModelRefused
 from ingest.evidence import Evidence
 from ingest.messages import Cause, Instant, ModelName

@@ -11,19 +11,19 @@ from typing import Literal
 
 import msgspec
 
-from fusion.camera_watch import PROBLEMS, CameraWatch
+from fusion.calibration.watch import RecalibrationWatch
+from fusion.cameras.promises import Promises
+from fusion.cameras.watch import PROBLEMS, CameraWatch
 from fusion.capacity import CapacityWatch
-from fusion.certificate_journal import VoidJournal
-from fusion.certificate_standing import SourceWatch, Standing, standings
-from fusion.drift_watch import DriftWatch
+from fusion.certificate.journal import VoidJournal
+from fusion.certificate.standing import SourceWatch, Standing, standings
+from fusion.drift.watch import DriftWatch
 from fusion.history import HistoryView
 from fusion.incidents import Incident
 from fusion.judge import Judge, Judgement
 from fusion.labels import LabelBook
 from fusion.paced_history import PacedHistory
-from fusion.promises import Promises
-from fusion.recalibrate_watch import RecalibrationWatch
-from fusion.scan_watch import ScanWatch, told_once
+from fusion.scan.watch import ScanWatch, told_once
 from fusion.watch import Judged, Watch
 from ingest.assemble import Assembler
 from ingest.blobs import blob_name

@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import IO
 
-from fusion.certificate_standing import Standing
+from fusion.certificate.standing import Standing
 from fusion.incidents import Incident
 from fusion.judge import Judge
 from fusion.partition import Partition, Ruling

@@ -7,8 +7,8 @@ import tempfile
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
-from fusion.train_cases import released_labels
-from fusion.train_frames import training_frames
+from fusion.training.cases import released_labels
+from fusion.training.frames import training_frames
 from ingest.errors import BadInput
 from ingest.folder import Folder
 from ingest.messages import Instant

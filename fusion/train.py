@@ -11,18 +11,18 @@ from pathlib import Path
 
 import msgspec
 
-from fusion.card import write_card
-from fusion.cold_start_fit import PARTS_MIN, ColdTraining, begin_cold, finish_cold
-from fusion.features import feature_columns
-from fusion.fit_risk import DEFECTS_MIN
+from fusion.cold_start.fit import PARTS_MIN, ColdTraining, begin_cold, finish_cold
 from fusion.gate import NOTES_VERSION, FusionNotes
 from fusion.history import HistoryView
 from fusion.judge import MODEL_NAME
-from fusion.novelty_limit import with_novelty
+from fusion.novelty.limit import with_novelty
 from fusion.replay import assemble_folder
-from fusion.train_cases import Case, CaseKey, Released, collect_cases, history_views, released_labels
-from fusion.train_eyes import look_out_of_fold
-from fusion.train_gate import FittedGate, GateTraining, begin_gate, finish_gate
+from fusion.risk.features import feature_columns
+from fusion.risk.fit import DEFECTS_MIN
+from fusion.training.card import write_card
+from fusion.training.cases import Case, CaseKey, Released, collect_cases, history_views, released_labels
+from fusion.training.eyes import look_out_of_fold
+from fusion.training.gate import FittedGate, GateTraining, begin_gate, finish_gate
 from ingest.folder import Folder
 from ingest.messages import Instant
 from ingest.plan import Plan

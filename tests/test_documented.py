@@ -8,9 +8,9 @@ from pathlib import Path
 
 import pytest
 
-from api import words
 from api.cli import qcfuse
-from fusion.fit_risk import DEFECTS_MIN
+from api.wording import words
+from fusion.risk.fit import DEFECTS_MIN
 from ingest.decode import REASONS, Door
 from ingest.errors import BadInput
 from ingest.log import Record
@@ -62,7 +62,7 @@ def test_every_command_is_there_has_help_and_is_documented() -> None:
 
 def test_every_route_is_documented() -> None:
     declared = re.compile(r'@router\.(?:get|post)\(\s*"([^"]+)"')
-    found = {path for file in (ROOT / "api").glob("*.py") for path in declared.findall(file.read_text("utf-8"))}
+    found = {path for file in (ROOT / "api").rglob("*.py") for path in declared.findall(file.read_text("utf-8"))}
     assert "/healthz" in found
     routes = {path.replace(":path}", "}") for path in found}  # what a name may hold is no business of the reader
     text = documents()

@@ -15,9 +15,9 @@ import httpx
 import pytest
 import uvicorn
 
+from api.access.tokens import issue_token
 from api.app import ApiServer, Service, build_app, open_installation
-from api.store import migrate
-from api.tokens import issue_token
+from api.store.database import migrate
 from ingest.log import Log
 from ingest.log_open import open_log
 from ingest.plan_file import load_plan

@@ -11,9 +11,10 @@ from pathlib import Path
 
 from jinja2 import Environment, nodes
 
-from api import error_pages, phrases, vocabulary
+from api.screens import error_pages
+from api.wording import phrases, vocabulary
 
-API = Path(vocabulary.__file__).parent
+API = Path(vocabulary.__file__).parents[1]
 TEMPLATES = sorted((API / "templates").glob("*.html"))
 SCRIPTS = sorted((API / "static").glob("*.js"))
 
@@ -58,9 +59,9 @@ def _of_python() -> Iterator[str]:
     yield from (*error_pages.SENTENCES, *phrases.PHRASES)
     for table in (*vocabulary.TABLES, phrases.MEASURES):
         yield from table.values()
-    for path in sorted(API.glob("*.py")):
+    for path in sorted(API.rglob("*.py")):
         source = path.read_text("utf-8")
-        if not re.search(r"^from api\.reader import .*\bsay\b", source, re.MULTILINE):
+        if not re.search(r"^from api\.wording\.reader import .*\bsay\b", source, re.MULTILINE):
             continue
         for node in ast.walk(ast.parse(source)):
             if isinstance(node, ast.Call) and getattr(node.func, "id", "") == "say" and node.args:

@@ -8,11 +8,11 @@ import httpx
 import pytest
 from fastapi.routing import APIRoute
 
-from api.app import ROUTERS
-from api.csrf import csrf_token
-from api.gatekeeper import COOKIE
-from api.store_desk import Desk
-from api.tokens import RIGHTS, ROLES, issue_token
+from api.access.csrf import csrf_token
+from api.access.gatekeeper import COOKIE
+from api.access.tokens import RIGHTS, ROLES, issue_token
+from api.routers import ROUTERS
+from api.store.desk import Desk
 from ingest.errors import BadInput
 from ingest.settings import Settings
 from tests.api.conftest import Live
@@ -122,7 +122,7 @@ def test_every_route_stands_in_the_tables_of_who_may() -> None:
     missing = [
         (method, route.path)
         for router in ROUTERS
-        for route in router.router.routes
+        for route in router.routes
         if isinstance(route, APIRoute)
         for method in route.methods
         if not any(method == one and route.path_regex.match(path) for one, path in asked)

@@ -10,10 +10,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from api.agreement import CASES_MIN, cohen_kappa, fleiss_kappa, newcombe, share_of, wilson
-from api.agreement_report import EVERYBODY, OTHERS, PEOPLE_MIN, UNGROUPED, by_group, report
-from api.store_quality import Decided
-from api.store_rows import Made
+from api.agreement.kappa import CASES_MIN, cohen_kappa, fleiss_kappa, newcombe, share_of, wilson
+from api.agreement.report import EVERYBODY, OTHERS, PEOPLE_MIN, UNGROUPED, by_group, report
+from api.store.quality import Decided
+from api.store.rows import Made
 from ingest.messages import Instant
 
 counts = st.integers(0, 400)

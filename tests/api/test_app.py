@@ -13,8 +13,8 @@ from pathlib import Path
 import httpx
 import pytest
 
+from api.access.tokens import issue_token
 from api.app import _listen
-from api.tokens import issue_token
 from ingest.log import Log
 from ingest.settings import Settings
 from tests.api.conftest import WAIT_S, free_port, until

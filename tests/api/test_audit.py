@@ -13,12 +13,12 @@ from zoneinfo import ZoneInfo
 import httpx
 import pytest
 
-from api import vocabulary
-from api.screen_audit import LINES_SHOWN, _moment
-from api.store_audit import AuditWanted
-from api.store_desk import Desk
-from api.store_read import StoreReader
-from api.store_rows import AuditEntry
+from api.screens.audit import LINES_SHOWN, _moment
+from api.store.audit import AuditWanted
+from api.store.desk import Desk
+from api.store.read import StoreReader
+from api.store.rows import AuditEntry
+from api.wording import vocabulary
 from ingest.messages import Instant
 from tests.api.conftest import Live
 
@@ -110,7 +110,7 @@ def written_actions() -> set[str]:
     """The action of every call in the API that writes a line of the trail, where it stands there as a word."""
     places = {"audit": 1, "AuditEntry": 3, "_publish": 3}
     found = set()
-    for path in Path(vocabulary.__file__).parent.glob("*.py"):
+    for path in Path(vocabulary.__file__).parents[1].rglob("*.py"):
         for node in ast.walk(ast.parse(path.read_text("utf-8"))):
             if isinstance(node, ast.Call):
                 name = getattr(node.func, "attr", getattr(node.func, "id", ""))

@@ -12,12 +12,12 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from api.blind import EVERYTHING, is_audited, shown_to
-from api.blind_draw import Draw
-from api.store_exercises import ExerciseStore
-from api.store_queue import QueueFilter, QueueStore
-from api.store_rows import Case, Harvest, Person
-from api.store_write import StoreWriter
+from api.agreement.blind import EVERYTHING, is_audited, shown_to
+from api.agreement.draw import Draw
+from api.store.exercises import ExerciseStore
+from api.store.queue import QueueFilter, QueueStore
+from api.store.rows import Case, Harvest, Person
+from api.store.write import StoreWriter
 from ingest.errors import BadInput
 from ingest.messages import Instant, Verdict, encode
 from ingest.plan import Reviews

@@ -10,8 +10,8 @@ import pytest
 
 from api.certificates import certificates_now, promises_of
 from api.road import Heartbeat
-from api.words import say_certificate
-from fusion.certificate_standing import Standing
+from api.wording.words import say_certificate
+from fusion.certificate.standing import Standing
 from ingest.messages import Instant
 from ingest.plan import Plan
 from ingest.plan_file import load_plan

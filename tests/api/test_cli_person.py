@@ -6,10 +6,10 @@ from pathlib import Path
 
 import pytest
 
+from api.access.passwords import is_password
+from api.access.tokens import issue_token
 from api.cli import run
-from api.passwords import is_password
-from api.store_people import Account, PeopleStore
-from api.tokens import issue_token
+from api.store.people import Account, PeopleStore
 from tests.api.factory import settings_at
 
 

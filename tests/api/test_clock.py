@@ -9,8 +9,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from api.clock import day_start, local, say_moment, say_offset, zone_named
-from api.languages import ENGLISH, load_languages
+from api.wording.clock import day_start, local, say_moment, say_offset, zone_named
+from api.wording.languages import ENGLISH, load_languages
 from ingest.errors import BadInput
 from ingest.messages import Instant
 

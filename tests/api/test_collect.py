@@ -8,10 +8,10 @@ from contextlib import contextmanager
 
 from api.collect import Collector
 from api.harvest import Harvester
-from api.store import migrate
-from api.store_read import StoreReader
-from api.store_rows import VerdictFilter
-from api.store_write import StoreWriter
+from api.store.database import migrate
+from api.store.read import StoreReader
+from api.store.rows import VerdictFilter
+from api.store.write import StoreWriter
 from ingest.log import Log, Outgoing
 from ingest.log_open import open_log
 from ingest.messages import encode

@@ -9,11 +9,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from api.curves import HEIGHT, TICKS_Y, WIDTH, Drawing, Limit, Readout, draw_curves
-from api.error_pages import Advice
-from api.pages import render
-from api.views import Curve, Exhibit
-from api.words import say_cause, say_evidence, say_percent
+from api.http.views import Curve, Exhibit
+from api.screens.curves import HEIGHT, TICKS_Y, WIDTH, Drawing, Limit, Readout, draw_curves
+from api.screens.error_pages import Advice
+from api.screens.pages import render
+from api.wording.words import say_cause, say_evidence, say_percent
 from ingest.messages import EvidenceSummary
 from tests.api.factory import exhibit, make_verdict
 

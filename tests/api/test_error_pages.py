@@ -10,7 +10,7 @@ import pytest
 from starlette.requests import Request
 
 from api.app import build_app
-from api.error_pages import new_number
+from api.screens.error_pages import new_number
 from tests.api.conftest import Live
 
 PAGE = {"Accept": "text/html,application/xhtml+xml"}

@@ -6,8 +6,8 @@ from collections.abc import Iterator
 
 import pytest
 
-from api.store_exercises import KNOWN_MAX, Exercise, ExerciseAnswer, ExerciseStore, KnownPart
-from api.store_rows import Made
+from api.store.exercises import KNOWN_MAX, Exercise, ExerciseAnswer, ExerciseStore, KnownPart
+from api.store.rows import Made
 from ingest.messages import Instant
 from tests.api.conftest import Live, serve, until
 from tests.api.factory import make_defect, make_findings, make_verdict, now, publish
@@ -70,7 +70,7 @@ def test_a_person_gets_each_known_part_of_his_line_once(store: ExerciseStore) ->
 
 def test_there_is_a_limit_to_known_parts(store: ExerciseStore, monkeypatch: pytest.MonkeyPatch) -> None:
     assert KNOWN_MAX >= 100
-    monkeypatch.setattr("api.store_exercises.KNOWN_MAX", 1)
+    monkeypatch.setattr("api.store.exercises.KNOWN_MAX", 1)
     assert store.keep_known(known("K1"))
     assert not store.keep_known(known("K2"))
     assert store.keep_known(known("K1", "ok"))

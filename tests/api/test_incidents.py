@@ -7,9 +7,9 @@ from pathlib import Path
 import msgspec
 
 from api.road import Heartbeat, incidents_told
-from api.store_queue import QueueStore
-from api.store_rows import Harvest
-from api.store_write import StoreWriter
+from api.store.queue import QueueStore
+from api.store.rows import Harvest
+from api.store.write import StoreWriter
 from fusion.incidents import Incident
 from ingest.messages import Instant, encode
 from ingest.role import wall_ms

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from api.kept import ENTRIES_MAX, GOOD_S_MAX, TIMES, Kept
+from api.http.kept import ENTRIES_MAX, GOOD_S_MAX, TIMES, Kept
 
 
 class Work:

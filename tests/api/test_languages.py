@@ -10,10 +10,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from api import vocabulary, words
-from api.languages import ENGLISH, PRODUCT, Language, load_languages, read_language
-from api.plurals import FORMS, form_of
-from api.reader import Reader, reading
+from api.wording import vocabulary, words
+from api.wording.languages import ENGLISH, PRODUCT, Language, load_languages, read_language
+from api.wording.plurals import FORMS, form_of
+from api.wording.reader import Reader, reading
 from ingest.errors import BadInput
 from ingest.settings import Settings
 from tests.api.conftest import Live
@@ -183,7 +183,7 @@ def test_files_of_the_product_are_read_as_a_plants_would_be() -> None:
 def test_a_bad_language_or_zone_stops_the_start_with_one_sentence(settings: Settings) -> None:
     from dataclasses import replace
 
-    from api.reader import usual_reader
+    from api.wording.reader import usual_reader
 
     for changed in (replace(settings, language="klingon"), replace(settings, time_zone="Mars/Olympus")):
         with pytest.raises(BadInput, match="QCFUSE_"):

@@ -9,8 +9,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from api import limits
-from api.limits import Rate, block_of
+from api.access import limits
+from api.access.limits import Rate, block_of
 from tests.api.conftest import serve, until
 from tests.api.factory import settings_at
 

@@ -11,11 +11,11 @@ import numpy as np
 import numpy.typing as npt
 import pytest
 
-from api.blind import EVERYTHING
+from api.agreement.blind import EVERYTHING
 from api.cli import run
-from api.pages import render
-from api.store_rows import PartRecord, Person
-from api.words import SCORERS, say_scorer
+from api.screens.pages import render
+from api.store.rows import PartRecord, Person
+from api.wording.words import SCORERS, say_scorer
 from ingest.messages import Findings, Instant, json_decoder
 from tests.api.factory import make_findings
 from vision.folds import TrainingFrame

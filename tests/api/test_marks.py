@@ -10,10 +10,10 @@ import msgspec
 import pytest
 import sqlalchemy as sa
 
-from api.store import MIGRATIONS, migrate, open_engine
-from api.store_read import StoreReader
-from api.store_rows import Harvest, MarkCount, Review
-from api.store_write import StoreWriter
+from api.store.database import MIGRATIONS, migrate, open_engine
+from api.store.read import StoreReader
+from api.store.rows import Harvest, MarkCount, Review
+from api.store.write import StoreWriter
 from ingest.log import Record
 from ingest.messages import Defect, Mark, MarkBox, Stroke, encode, json_decoder
 from tests.api.conftest import Live, until

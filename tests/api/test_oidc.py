@@ -15,11 +15,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 from joserfc import jwt
 
-from api.gatekeeper import COOKIE, REMEMBER_S
-from api.oidc import Directory, open_directory
-from api.oidc_claims import Member, NotLetIn, Rules, claim_at
-from api.people import Wish, add_person, change_person
-from api.tokens import issue_token
+from api.access.gatekeeper import COOKIE, REMEMBER_S
+from api.access.oidc import Directory, open_directory
+from api.access.oidc_claims import Member, NotLetIn, Rules, claim_at
+from api.access.people import Wish, add_person, change_person
+from api.access.tokens import issue_token
 from ingest.errors import BadInput
 from ingest.messages import Instant
 from ingest.settings import Settings

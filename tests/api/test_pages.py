@@ -9,12 +9,12 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from api.cursors import read_stands, write_stands
-from api.errors import ApiError
-from api.store_exposed import VisitPlace, place_of
-from api.store_read import StoreReader
-from api.store_rows import Harvest, MarkPlace
-from api.store_write import StoreWriter
+from api.http.cursors import read_stands, write_stands
+from api.http.errors import ApiError
+from api.store.exposed import VisitPlace, place_of
+from api.store.read import StoreReader
+from api.store.rows import Harvest, MarkPlace
+from api.store.write import StoreWriter
 from ingest.messages import Defect, Instant, Mark, MarkBox, Verdict, encode
 from tests.api.factory import make_defect, make_pass, make_verdict, make_visit, now
 

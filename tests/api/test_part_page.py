@@ -5,8 +5,8 @@ from __future__ import annotations
 import pytest
 import sqlalchemy as sa
 
-from api.store_examples import good_frames
-from api.store_tables import cases, findings
+from api.store.examples import good_frames
+from api.store.tables import cases, findings
 
 
 def _row(table: sa.Table, **told: object) -> dict[str, object]:

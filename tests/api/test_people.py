@@ -15,11 +15,11 @@ from argon2 import PasswordHasher
 from hypothesis import given
 from hypothesis import strategies as st
 
-from api import passwords
-from api.passwords import FREE_FAILURES, Patience, Strangers, is_password, one_time_secret
-from api.people import Wish, add_person, change_person, first_admin
-from api.store_people import PeopleStore
-from api.tokens import issue_token, revoke_tokens
+from api.access import passwords
+from api.access.passwords import FREE_FAILURES, Patience, Strangers, is_password, one_time_secret
+from api.access.people import Wish, add_person, change_person, first_admin
+from api.access.tokens import issue_token, revoke_tokens
+from api.store.people import PeopleStore
 from ingest.errors import BadInput
 from ingest.settings import Settings
 from tests.api.conftest import Live, serve
@@ -86,7 +86,7 @@ def test_changing_the_password_ends_every_other_session(plant: Live) -> None:
 def wait_for_forgetting() -> None:
     import time
 
-    from api.gatekeeper import REMEMBER_S
+    from api.access.gatekeeper import REMEMBER_S
 
     time.sleep(REMEMBER_S * 1.1)
 

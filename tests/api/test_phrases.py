@@ -11,22 +11,22 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-import fusion.witness
-from api.languages import load_languages
-from api.phrases import PHRASES, form_of, say_sentence
-from api.reader import Reader, reading
-from api.words import say_certificate
-from fusion.camera_moved import CameraPose
-from fusion.certificate_standing import WORDS
-from fusion.drift_words import SAID, say_shift, say_unlike
-from fusion.false_alarms import Tally
+import fusion.causes.witness
+from api.wording.languages import load_languages
+from api.wording.phrases import PHRASES, form_of, say_sentence
+from api.wording.reader import Reader, reading
+from api.wording.words import say_certificate
+from fusion.cameras.false_alarms import Tally
+from fusion.cameras.lens_dirt import Mark
+from fusion.cameras.moved import CameraPose
+from fusion.cameras.words import say_dirt, say_false_alarms, say_frozen, say_moved
+from fusion.certificate.standing import WORDS
+from fusion.drift.words import SAID, say_shift, say_unlike
 from fusion.incidents import Incident
-from fusion.incidents_words import say_dirt, say_false_alarms, say_frozen, say_moved
-from fusion.lens_dirt import Mark
-from fusion.scan_words import say_excess
+from fusion.scan.words import say_excess
 
 GERMAN = load_languages("no home").spoken["de"]
-ROOT = Path(fusion.witness.__file__).parent
+ROOT = Path(fusion.causes.witness.__file__).parents[1]
 ONE = Incident(line_id="L1", incident="frozen", camera_id="top", since=0, parts_count=12)
 SINCE = 1_767_225_600_000
 

@@ -14,9 +14,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from api.plc_board import Board, RoadSigns
-from api.plc_opcua import is_loopback
-from api.tokens import issue_token
+from api.access.tokens import issue_token
+from api.plc.board import Board, RoadSigns
+from api.plc.opcua import is_loopback
 from ingest.log import Log
 from ingest.messages import Instant
 from ingest.plan import Plan

@@ -6,11 +6,11 @@ from collections.abc import Iterator
 
 import pytest
 
-from api.blind_draw import Draw
-from api.store_exercises import ExerciseAnswer, ExerciseStore
-from api.store_quality import QualityStore
-from api.store_rows import Harvest, Made, Review
-from api.store_write import StoreWriter
+from api.agreement.draw import Draw
+from api.store.exercises import ExerciseAnswer, ExerciseStore
+from api.store.quality import QualityStore
+from api.store.rows import Harvest, Made, Review
+from api.store.write import StoreWriter
 from ingest.messages import Defect, Instant, encode
 from ingest.plan import Reviews
 from tests.api.conftest import Live

@@ -12,13 +12,13 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from api.errors import ApiError
-from api.queries import read_place, write_place
-from api.store import migrate
-from api.store_queue import HOLD_MS, Mark, Place, QueueFilter, QueueStore
-from api.store_rows import Harvest, Review
-from api.store_views import VIEWS_MAX, View, ViewStore
-from api.store_write import StoreWriter
+from api.http.errors import ApiError
+from api.http.queries import read_place, write_place
+from api.store.database import migrate
+from api.store.queue import HOLD_MS, Mark, Place, QueueFilter, QueueStore
+from api.store.rows import Harvest, Review
+from api.store.views import VIEWS_MAX, View, ViewStore
+from api.store.write import StoreWriter
 from ingest.messages import Instant, Verdict, encode
 from tests.api.conftest import Live, serve, until
 from tests.api.factory import make_defect, make_pass, make_verdict, now, publish, settings_at

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from api.blind import EVERYTHING
-from api.pages import render
-from api.revisions import revisions
-from api.store_rows import Case, PartRecord, Person
-from api.words import REASONS, say_reason
+from api.agreement.blind import EVERYTHING
+from api.screens.pages import render
+from api.screens.revisions import revisions
+from api.store.rows import Case, PartRecord, Person
+from api.wording.words import REASONS, say_reason
 from ingest.messages import Instant, Verdict, encode, json_decoder
 from tests.api.factory import make_verdict
 

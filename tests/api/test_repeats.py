@@ -8,7 +8,7 @@ from typing import Any
 import httpx
 import pytest
 
-from api.store_repeats import KEPT_MS, Answered, RepeatStore
+from api.store.repeats import KEPT_MS, Answered, RepeatStore
 from ingest.messages import Instant
 from tests.api.conftest import Live, until
 from tests.api.factory import now

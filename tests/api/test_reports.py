@@ -12,10 +12,10 @@ import pytest
 from api.certificates import Standings
 from api.cli import run
 from api.reports import format_report, report_batch
-from api.store import migrate
-from api.store_read import StoreReader
-from api.store_rows import Harvest, Review
-from api.store_write import StoreWriter
+from api.store.database import migrate
+from api.store.read import StoreReader
+from api.store.rows import Harvest, Review
+from api.store.write import StoreWriter
 from ingest.messages import EvidenceSummary, Instant, Verdict, encode
 from ingest.settings import Settings
 from tests.api.factory import make_defect, make_pass, make_verdict, make_visit, now

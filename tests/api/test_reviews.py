@@ -9,8 +9,8 @@ from typing import Any
 import httpx
 import pytest
 
-from api.store_rows import Made
-from api.tokens import issue_token
+from api.access.tokens import issue_token
+from api.store.rows import Made
 from ingest.log import Record
 from ingest.messages import Defect, json_decoder
 from tests.api.conftest import Live, serve, until
@@ -89,7 +89,7 @@ def test_only_its_author_takes_a_decision_back_and_only_for_a_while(
         assert other.post(f"/api/reviews/{review_id}/undo").status_code == 403
         assert machine.post(f"/api/reviews/{review_id}/undo").status_code == 403
         assert client.post("/api/reviews/none/undo").status_code == 404
-        monkeypatch.setattr("api.routes_reviews.UNDO_MS", -1)
+        monkeypatch.setattr("api.routes.reviews.UNDO_MS", -1)
         late = client.post(f"/api/reviews/{review_id}/undo")
         assert late.status_code == 409
         assert "decide again" in late.json()["error"]["message"]

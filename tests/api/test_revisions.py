@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from api.revisions import changes, revisions
+from api.screens.revisions import changes, revisions
 from ingest.messages import Cause, EvidenceSummary, Verdict
 from tests.api.factory import make_verdict
 

@@ -10,7 +10,7 @@ import httpx
 import msgspec
 import pytest
 
-from api.store_read import StoreReader
+from api.store.read import StoreReader
 from ingest.log import Log
 from ingest.messages import Defect, Instant, Order, encode, json_decoder
 from ingest.settings import Settings

@@ -22,10 +22,10 @@ from schemathesis.specs.openapi.checks import (
     status_code_conformance,
 )
 
-from api.answers import ANSWERS
-from api.examples import EXAMPLES
-from api.openapi import operations
-from api.tokens import ROLES, issue_token
+from api.access.tokens import ROLES, issue_token
+from api.http.answers import ANSWERS
+from api.http.examples import EXAMPLES
+from api.http.openapi import operations
 from tests.api.conftest import Live, serve
 from tests.api.factory import settings_at
 from tests.api.plant import KNOWN, fill
@@ -76,7 +76,7 @@ def strict(document: dict[str, Any]) -> dict[str, Any]:
 
 
 def test_every_route_of_the_document_says_what_it_answers(document: dict[str, Any]) -> None:
-    """A new route fails here until it stands in `api/answers.py`."""
+    """A new route fails here until it stands in `api/http/answers.py`."""
     routes = {(method, path) for method, path, _ in operations(document)}
     assert routes == set(ANSWERS)
 

@@ -14,16 +14,16 @@ import httpx
 import pytest
 from fastapi.routing import APIRoute
 
-from api import gatekeeper
-from api.app import ROUTERS
-from api.csrf import FORM_BYTES_MAX, UNSAFE, csrf_token
-from api.gatekeeper import COOKIE, OPEN_PATHS, REMEMBER_S
-from api.people import add_person
-from api.store import MIGRATIONS, migrate, open_engine
-from api.store_desk import Desk
-from api.store_people import Account, PeopleStore
-from api.store_rows import Person
-from api.tokens import HOUR_MS, issue_token, sha256_of
+from api.access import gatekeeper
+from api.access.csrf import FORM_BYTES_MAX, UNSAFE, csrf_token
+from api.access.gatekeeper import COOKIE, OPEN_PATHS, REMEMBER_S
+from api.access.people import add_person
+from api.access.tokens import HOUR_MS, issue_token, sha256_of
+from api.routers import ROUTERS
+from api.store.database import MIGRATIONS, migrate, open_engine
+from api.store.desk import Desk
+from api.store.people import Account, PeopleStore
+from api.store.rows import Person
 from ingest.messages import Instant
 from tests.api.conftest import Live, serve
 from tests.api.factory import make_verdict, publish, settings_at
@@ -72,7 +72,7 @@ def test_a_browser_sends_the_sessions_token_or_is_refused(plant: Live, client: h
 def test_every_route_that_changes_anything_asks_browsers_for_the_token(plant: Live, client: httpx.Client) -> None:
     asked = 0
     for router in ROUTERS:
-        for route in router.router.routes:
+        for route in router.routes:
             methods = route.methods & set(UNSAFE) if isinstance(route, APIRoute) else set()
             for method in methods:
                 path = re.sub(r"\{[^}]+\}", "x", route.path) if isinstance(route, APIRoute) else ""

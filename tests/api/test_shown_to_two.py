@@ -8,13 +8,13 @@ from typing import Any
 import httpx
 import pytest
 
-from api.blind_draw import Draw
-from api.store_quality import QualityStore
-from api.store_queue import QueueFilter, QueueStore
-from api.store_read import StoreReader
-from api.store_rows import Harvest, Made, Review
-from api.store_write import StoreWriter
-from api.tokens import issue_token
+from api.access.tokens import issue_token
+from api.agreement.draw import Draw
+from api.store.quality import QualityStore
+from api.store.queue import QueueFilter, QueueStore
+from api.store.read import StoreReader
+from api.store.rows import Harvest, Made, Review
+from api.store.write import StoreWriter
 from ingest.messages import Instant, Verdict, encode
 from ingest.plan import Reviews
 from tests.api.conftest import Live, serve, until

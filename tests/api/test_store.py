@@ -12,12 +12,12 @@ import sqlalchemy as sa
 from alembic.autogenerate import compare_metadata
 from alembic.migration import MigrationContext
 
-from api.store import MIGRATIONS, StoreUnavailable, migrate, open_engine
-from api.store_queue import QueueFilter, QueueStore
-from api.store_read import StoreReader
-from api.store_rows import Harvest, Review, VerdictFilter
-from api.store_tables import metadata
-from api.store_write import StoreWriter
+from api.store.database import MIGRATIONS, StoreUnavailable, migrate, open_engine
+from api.store.queue import QueueFilter, QueueStore
+from api.store.read import StoreReader
+from api.store.rows import Harvest, Review, VerdictFilter
+from api.store.tables import metadata
+from api.store.write import StoreWriter
 from ingest.errors import BadInput, Fenced
 from ingest.messages import Cause, Instant, Verdict, Visit, encode
 from tests.api.factory import make_defect, make_findings, make_pass, make_verdict, make_visit, now

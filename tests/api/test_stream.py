@@ -10,7 +10,7 @@ from contextlib import contextmanager
 import httpx
 import pytest
 
-from api.store_rows import StoredVerdict
+from api.store.rows import StoredVerdict
 from api.stream import RING_EVENTS, Wanted, encode_event
 from tests.api.conftest import WAIT_S, Live, serve, until
 from tests.api.factory import make_pass, make_verdict, publish, settings_at

@@ -9,12 +9,12 @@ import numpy as np
 import pytest
 
 from api.cli import run
-from api.store import migrate
-from api.store_rows import Harvest
-from api.store_write import StoreWriter
+from api.store.database import migrate
+from api.store.rows import Harvest
+from api.store.write import StoreWriter
 from api.teach import Exported, export_marks
-from fusion.train_cases import released_labels
-from fusion.train_marks import marks_of_frames
+from fusion.training.cases import released_labels
+from fusion.training.marks import marks_of_frames
 from ingest.errors import BadInput
 from ingest.folder import Folder
 from ingest.messages import Defect, Findings, Instant, Mark, MarkBox, Stroke, Visit

@@ -10,10 +10,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from api.store import migrate
-from api.store_queue import Place, QueueFilter, QueueStore
-from api.store_rows import Harvest
-from api.store_write import StoreWriter
+from api.store.database import migrate
+from api.store.queue import Place, QueueFilter, QueueStore
+from api.store.rows import Harvest
+from api.store.write import StoreWriter
 from api.urgency import HALF_MS, Ranking, escape_cost, kinds_of_defect, paces, weight_on_line
 from ingest.messages import Instant, Verdict, Visit, encode
 from ingest.plan import Plan

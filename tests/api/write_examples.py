@@ -18,7 +18,7 @@ ROOT = Path(__file__).resolve().parents[2]
 if str(ROOT) not in sys.path:
     sys.path.insert(0, str(ROOT))
 
-from api.answers import ANSWERS  # noqa: E402
+from api.http.answers import ANSWERS  # noqa: E402
 from tests.api.conftest import serve  # noqa: E402
 from tests.api.factory import settings_at  # noqa: E402
 from tests.api.plant import CAUSE, KNOWN, PART, fill  # noqa: E402

@@ -30,10 +30,10 @@ ROOT = Path(__file__).resolve().parents[2]
 if str(ROOT) not in sys.path:
     sys.path.insert(0, str(ROOT))
 
-from api.store_desk import Desk  # noqa: E402
-from api.store_rows import Harvest, Person  # noqa: E402
-from api.store_write import StoreWriter  # noqa: E402
-from api.tokens import sha256_of  # noqa: E402
+from api.access.tokens import sha256_of  # noqa: E402
+from api.store.desk import Desk  # noqa: E402
+from api.store.rows import Harvest, Person  # noqa: E402
+from api.store.write import StoreWriter  # noqa: E402
 from ingest.log import Log  # noqa: E402
 from ingest.log_open import open_log  # noqa: E402
 from ingest.settings import Settings  # noqa: E402

@@ -22,12 +22,12 @@ ROOT = Path(__file__).resolve().parents[2]
 if str(ROOT) not in sys.path:
     sys.path.insert(0, str(ROOT))
 
-from api.agreement_report import report  # noqa: E402
-from api.store import migrate  # noqa: E402
-from api.store_quality import QualityStore  # noqa: E402
-from api.store_queue import QueueFilter, QueueStore  # noqa: E402
-from api.store_rows import Harvest, Made, Review  # noqa: E402
-from api.store_write import StoreWriter  # noqa: E402
+from api.agreement.report import report  # noqa: E402
+from api.store.database import migrate  # noqa: E402
+from api.store.quality import QualityStore  # noqa: E402
+from api.store.queue import QueueFilter, QueueStore  # noqa: E402
+from api.store.rows import Harvest, Made, Review  # noqa: E402
+from api.store.write import StoreWriter  # noqa: E402
 from ingest.messages import Defect, Instant  # noqa: E402
 from tests.api.factory import make_defect, now  # noqa: E402
 from tests.bench.bench_store import median_ms  # noqa: E402

@@ -27,11 +27,11 @@ ROOT = Path(__file__).resolve().parents[2]
 if str(ROOT) not in sys.path:
     sys.path.insert(0, str(ROOT))
 
-from api.store import migrate  # noqa: E402
-from api.store_queue import Place, QueueFilter, QueueStore  # noqa: E402
-from api.store_read import StoreReader  # noqa: E402
-from api.store_rows import Harvest, VerdictFilter  # noqa: E402
-from api.store_write import StoreWriter  # noqa: E402
+from api.store.database import migrate  # noqa: E402
+from api.store.queue import Place, QueueFilter, QueueStore  # noqa: E402
+from api.store.read import StoreReader  # noqa: E402
+from api.store.rows import Harvest, VerdictFilter  # noqa: E402
+from api.store.write import StoreWriter  # noqa: E402
 from api.urgency import Ranking  # noqa: E402
 from ingest.messages import Instant, encode  # noqa: E402
 from ingest.plan import Plan  # noqa: E402

@@ -15,8 +15,8 @@ import numpy as np
 import numpy.typing as npt
 
 from fusion.judge import Judgement
-from fusion.scan_fit import fit_scan
-from fusion.scan_rates import ScanNotes
+from fusion.scan.fit import fit_scan
+from fusion.scan.rates import ScanNotes
 from fusion.watch import Judged
 from ingest.evidence import Evidence
 from ingest.messages import Defect, Instant, Visit

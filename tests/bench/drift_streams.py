@@ -14,11 +14,11 @@ import numpy as np
 import numpy.typing as npt
 from scipy.signal import lfilter
 
-from fusion.features import CHANNEL_COLUMNS, FeatureRow, FeatureSpec, RowBuilder, raw_columns
 from fusion.gate import GateJudge, Reading
 from fusion.judge import Judgement
-from fusion.risk import Estimate
-from fusion.train_cases import Case, Released
+from fusion.risk.features import CHANNEL_COLUMNS, FeatureRow, FeatureSpec, RowBuilder, raw_columns
+from fusion.risk.model import Estimate
+from fusion.training.cases import Case, Released
 from fusion.watch import Judged
 from ingest.evidence import CURVE_POINTS, STATS, ChannelWindow, Evidence, StationWindow
 from ingest.messages import Defect, Findings, Fitness, Instant, Visit

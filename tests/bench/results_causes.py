@@ -43,8 +43,8 @@ from scipy.stats import beta, chi2  # noqa: E402
 
 from fusion.incidents import Incident  # noqa: E402
 from fusion.labels import PartLabel  # noqa: E402
-from fusion.scan_line import LOOK_PARTS  # noqa: E402
-from fusion.scan_watch import ScanWatch  # noqa: E402
+from fusion.scan.line import LOOK_PARTS  # noqa: E402
+from fusion.scan.watch import ScanWatch  # noqa: E402
 from ingest.messages import Defect, Instant  # noqa: E402
 
 HISTORY_PARTS = 16_000

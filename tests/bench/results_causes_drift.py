@@ -31,15 +31,15 @@ from drift_streams import (
 from readme_table import markdown_table
 from scipy.stats import chi2
 
-from fusion.drift_fit import fit_drift
-from fusion.drift_looks import LOOK_PARTS, Looks
-from fusion.drift_signals import DriftReference
-from fusion.drift_watch import DriftWatch
+from fusion.calibration.watch import RecalibrationWatch
+from fusion.drift.fit import fit_drift
+from fusion.drift.looks import LOOK_PARTS, Looks
+from fusion.drift.signals import DriftReference
+from fusion.drift.watch import DriftWatch
 from fusion.gate import GateJudge
 from fusion.incidents import Incident
 from fusion.judge import Judge
 from fusion.labels import PartLabel
-from fusion.recalibrate_watch import RecalibrationWatch
 from fusion.train import fit_gates, save_fusion
 from ingest.messages import Defect
 
@@ -179,7 +179,7 @@ def delay_table(line: Line) -> str:
 
 
 def rate_table(line: Line) -> str:
-    """A defect rate that risks do not follow: the calibration's alarm by lots (`fusion/recalibrate_watch.py`)."""
+    """A defect rate that risks do not follow: the calibration's alarm by lots (`fusion/calibration/watch.py`)."""
     delays, early = [], 0
     for repeat in range(REPEATS):
         plant = line.fresh(4000 + repeat)

@@ -28,15 +28,15 @@ sys.path[:0] = [str(ROOT), str(ROOT / "tests" / "bench")]
 
 from readme_table import machine, markdown_table  # noqa: E402
 
+from fusion.causes.in_control import InControl  # noqa: E402
+from fusion.causes.origins import PAIR, UNKNOWN  # noqa: E402
 from fusion.gate import GateJudge, Reading  # noqa: E402
 from fusion.history import HistoryView  # noqa: E402
-from fusion.in_control import InControl  # noqa: E402
 from fusion.judge import Judge  # noqa: E402
-from fusion.origins import PAIR, UNKNOWN  # noqa: E402
 from fusion.replay import assemble_folder  # noqa: E402
 from fusion.train import fit_gates, save_fusion  # noqa: E402
-from fusion.train_cases import Case, Released, collect_cases, released_labels  # noqa: E402
-from fusion.train_eyes import look_out_of_fold  # noqa: E402
+from fusion.training.cases import Case, Released, collect_cases, released_labels  # noqa: E402
+from fusion.training.eyes import look_out_of_fold  # noqa: E402
 from ingest.folder import Folder  # noqa: E402
 from ingest.messages import Cause  # noqa: E402
 from ingest.plan import Plan  # noqa: E402

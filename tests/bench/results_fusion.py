@@ -28,17 +28,17 @@ if str(ROOT) not in sys.path:
 
 from sklearn.metrics import average_precision_score, roc_auc_score, roc_curve  # noqa: E402
 
-from fusion.calibrate import expected_calibration_error  # noqa: E402
-from fusion.families import fit_family, named, probability  # noqa: E402
-from fusion.fit_risk import FOLDS_TRIED, TREES, TREES_THIN, Examples, choose_recipe, fit_risk, folds  # noqa: E402
+from fusion.calibration.calibrate import expected_calibration_error  # noqa: E402
 from fusion.history import HistoryView  # noqa: E402
 from fusion.judge import Judge  # noqa: E402
 from fusion.replay import assemble_folder  # noqa: E402
-from fusion.risk import taken_columns  # noqa: E402
+from fusion.risk.families import fit_family, named, probability  # noqa: E402
+from fusion.risk.fit import FOLDS_TRIED, TREES, TREES_THIN, Examples, choose_recipe, fit_risk, folds  # noqa: E402
+from fusion.risk.model import taken_columns  # noqa: E402
 from fusion.train import fit_gates, save_fusion  # noqa: E402
-from fusion.train_cases import Case, Released, collect_cases, released_labels  # noqa: E402
-from fusion.train_eyes import look_out_of_fold  # noqa: E402
-from fusion.train_gate import GateTraining, begin_gate  # noqa: E402
+from fusion.training.cases import Case, Released, collect_cases, released_labels  # noqa: E402
+from fusion.training.eyes import look_out_of_fold  # noqa: E402
+from fusion.training.gate import GateTraining, begin_gate  # noqa: E402
 from ingest.folder import Folder  # noqa: E402
 from ingest.plan import Plan  # noqa: E402
 from ingest.settings import Settings  # noqa: E402

@@ -27,18 +27,18 @@ ROOT = Path(__file__).resolve().parents[2]
 if str(ROOT) not in sys.path:
     sys.path.insert(0, str(ROOT))
 
-from fusion.calibrate import (  # noqa: E402
+from fusion.calibration.calibrate import (  # noqa: E402
     calibrated,
     expected_calibration_error,
     fit_calibration,
     logit,
     sigmoid,
 )
+from fusion.calibration.gate import GateMemory, step  # noqa: E402
+from fusion.calibration.lot_spread import LotSpread, fit_lot_spread  # noqa: E402
+from fusion.calibration.recalibrate import LotLabels, bin_of  # noqa: E402
 from fusion.evaluate import Outcome, PartKey, final_verdicts, known_outcomes, read_verdicts  # noqa: E402
 from fusion.gate import FusionNotes  # noqa: E402
-from fusion.lot_spread import LotSpread, fit_lot_spread  # noqa: E402
-from fusion.recalibrate import LotLabels, bin_of  # noqa: E402
-from fusion.recalibrate_gate import GateMemory, step  # noqa: E402
 from ingest.folder import Folder  # noqa: E402
 from ingest.messages import Verdict  # noqa: E402
 from models.open import open_model  # noqa: E402

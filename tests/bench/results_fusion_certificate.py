@@ -20,9 +20,9 @@ import numpy.typing as npt
 from readme_table import markdown_table
 from results import CUTS, Home, real_sets
 
-from fusion.calibrate import sigmoid
-from fusion.certificate import say_rate
-from fusion.certificate_fit import Labelled, certify, fit_bound
+from fusion.calibration.calibrate import sigmoid
+from fusion.certificate.fit import Labelled, certify, fit_bound
+from fusion.certificate.promise import say_rate
 from ingest.plan import Audit, Constraints, Grants, Objective, Owners, Plan
 from models.open import open_model
 

@@ -10,8 +10,8 @@ from pathlib import Path
 import psycopg
 import sqlalchemy as sa
 
-from api.store import migrate, open_engine
-from api.store_tables import batches, cases, causes, verdicts, visits
+from api.store.database import migrate, open_engine
+from api.store.tables import batches, cases, causes, verdicts, visits
 from ingest.messages import encode
 from tests.api.factory import make_pass, make_verdict, make_visit, now
 

@@ -22,7 +22,7 @@ ROOT = Path(__file__).resolve().parents[2]
 if str(ROOT) not in sys.path:
     sys.path.insert(0, str(ROOT))
 
-from api.people import Wish, add_person  # noqa: E402
+from api.access.people import Wish, add_person  # noqa: E402
 from tests.browser.pictures_homes import PLANTS  # noqa: E402
 from tests.browser.pictures_scene import DESK, Scene  # noqa: E402
 from tests.browser.pictures_screens import SCREENS  # noqa: E402

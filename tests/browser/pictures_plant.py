@@ -17,8 +17,8 @@ from pathlib import Path
 
 import httpx
 
-from api.store import migrate
-from api.tokens import issue_token
+from api.access.tokens import issue_token
+from api.store.database import migrate
 from api.up import environment, prepare
 from ingest.log import Log
 from ingest.log_open import open_log

@@ -9,7 +9,7 @@ from selenium.webdriver.common.action_chains import ActionChains
 from selenium.webdriver.common.by import By
 from selenium.webdriver.common.keys import Keys
 
-from api.people import add_person
+from api.access.people import add_person
 from tests.api.conftest import until
 from tests.browser.pictures_scene import TABLET, Scene
 from tests.browser.pictures_states import Arrive, State, at

@@ -13,11 +13,11 @@ import uvicorn
 from selenium import webdriver
 from selenium.webdriver.common.by import By
 
+from api.access.people import add_person
+from api.access.tokens import issue_token
 from api.app import build_app
-from api.errors import ApiError
-from api.people import add_person
-from api.store import StoreUnavailable
-from api.tokens import issue_token
+from api.http.errors import ApiError
+from api.store.database import StoreUnavailable
 from tests.api.conftest import Live, free_port, serve, until
 from tests.api.factory import keep_evidence, make_findings, make_verdict, make_visit, now, publish, settings_at
 

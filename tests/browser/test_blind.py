@@ -9,7 +9,7 @@ from selenium import webdriver
 from selenium.webdriver.common.by import By
 from selenium.webdriver.common.keys import Keys
 
-from api.tokens import issue_token
+from api.access.tokens import issue_token
 from ingest.messages import Instant
 from tests.api.conftest import Live, serve, until
 from tests.api.factory import keep_evidence, make_defect, make_findings, make_verdict, now, publish

@@ -9,7 +9,7 @@ from selenium import webdriver
 from selenium.webdriver.common.by import By
 from selenium.webdriver.common.keys import Keys
 
-from api.tokens import issue_token
+from api.access.tokens import issue_token
 from tests.api.conftest import Live, serve, until
 from tests.api.factory import make_verdict, publish, settings_at
 

@@ -15,10 +15,10 @@ from selenium.webdriver.common.by import By
 from selenium.webdriver.common.keys import Keys
 from selenium.webdriver.remote.webelement import WebElement
 
+from api.access.tokens import issue_token
 from api.teach import export_marks
-from api.tokens import issue_token
-from fusion.train_cases import released_labels
-from fusion.train_frames import training_frames
+from fusion.training.cases import released_labels
+from fusion.training.frames import training_frames
 from ingest.folder import Folder
 from ingest.log import Record
 from ingest.messages import Defect, json_decoder

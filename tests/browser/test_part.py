@@ -11,7 +11,7 @@ from selenium.webdriver.common.action_chains import ActionChains
 from selenium.webdriver.common.by import By
 from selenium.webdriver.common.keys import Keys
 
-from api.tokens import issue_token
+from api.access.tokens import issue_token
 from ingest.messages import EvidenceSummary
 from tests.api.conftest import Live, serve, until
 from tests.api.factory import PLAN, keep_evidence, make_findings, make_verdict, make_visit, publish, settings_at

@@ -10,8 +10,8 @@ from selenium.webdriver.common.by import By
 from selenium.webdriver.common.keys import Keys
 from selenium.webdriver.support.ui import Select
 
-from api.people import FIRST_ADMIN, add_person, first_admin
-from api.tokens import issue_token
+from api.access.people import FIRST_ADMIN, add_person, first_admin
+from api.access.tokens import issue_token
 from tests.api.conftest import Live, serve, until
 from tests.api.factory import settings_at
 from tests.api.oidc_provider import INA, Provider, running

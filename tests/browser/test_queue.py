@@ -12,7 +12,7 @@ from selenium.webdriver.common.action_chains import ActionChains
 from selenium.webdriver.common.by import By
 from selenium.webdriver.common.keys import Keys
 
-from api.tokens import issue_token
+from api.access.tokens import issue_token
 from tests.api.conftest import Live, serve, until
 from tests.api.factory import make_pass, make_verdict, make_visit, now, publish, settings_at
 

@@ -9,7 +9,7 @@ from selenium import webdriver
 from selenium.webdriver.common.by import By
 from selenium.webdriver.common.keys import Keys
 
-from api.tokens import issue_token
+from api.access.tokens import issue_token
 from ingest.messages import EvidenceSummary
 from tests.api.conftest import Live, until
 from tests.api.factory import keep_evidence, make_findings, make_pass, make_verdict, make_visit, publish

@@ -14,7 +14,7 @@ from selenium import webdriver
 from selenium.webdriver.common.by import By
 from selenium.webdriver.common.keys import Keys
 
-from api.people import add_person
+from api.access.people import add_person
 from tests.api.conftest import until
 from tests.api.factory import keep_evidence, make_findings, make_pass, make_verdict, make_visit, publish, settings_at
 from tests.browser.conftest import opened_browser

@@ -10,8 +10,8 @@ import pytest
 from fastapi.routing import APIRoute
 from selenium import webdriver
 
-from api.app import ROUTERS
-from api.tokens import issue_token
+from api.access.tokens import issue_token
+from api.routers import ROUTERS
 from tests.api.conftest import Live, serve, until
 from tests.api.factory import keep_evidence, make_findings, make_verdict, make_visit, publish, settings_at
 
@@ -66,7 +66,7 @@ def loaded(browser: webdriver.Chrome, address: str) -> list[list[Any]]:
 
 
 def test_every_page_is_looked_at() -> None:
-    routes = [route for module in ROUTERS for route in module.router.routes if isinstance(route, APIRoute)]
+    routes = [route for router in ROUTERS for route in router.routes if isinstance(route, APIRoute)]
     found = {route.path for route in routes if "GET" in (route.methods or ()) and not route.path.startswith(NO_PAGES)}
     known = {page.partition("?")[0].replace("A1", "{part_id:path}") for page in PAGES}
     assert found <= known

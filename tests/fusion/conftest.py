@@ -11,7 +11,7 @@ import pytest
 
 from fusion.judge import Judge
 from fusion.train import fit_gates, save_fusion
-from fusion.train_cases import Case, Released
+from fusion.training.cases import Case, Released
 from ingest.evidence import CURVE_POINTS, Evidence, StationWindow
 from ingest.messages import Box, Defect, Findings, Fitness, Instant, Visit
 from ingest.plan import (

@@ -8,9 +8,9 @@ import numpy as np
 import numpy.typing as npt
 from sklearn.linear_model import LogisticRegression
 
-from fusion.calibrate import logit
+from fusion.calibration.calibrate import logit
 from fusion.history import HistoryView
-from fusion.train_cases import Case, Released, history_views
+from fusion.training.cases import Case, Released, history_views
 from ingest.evidence import Evidence
 from ingest.messages import Defect, Instant, Visit
 from ingest.plan import Plan

@@ -7,10 +7,10 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from fusion.scan_fit import fit_scan
-from fusion.scan_line import ScanLine
-from fusion.scan_memory import ScanPart
-from fusion.scan_rates import ScanNotes
+from fusion.scan.fit import fit_scan
+from fusion.scan.line import ScanLine
+from fusion.scan.memory import ScanPart
+from fusion.scan.rates import ScanNotes
 from fusion.waiting_room import block_before
 
 START, CYCLE_MS, DELAY_MS = 1_767_592_800_000, 1000, 60_000

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from fusion.calibrate import (
+from fusion.calibration.calibrate import (
     calibrated,
     calibration_floor,
     expected_calibration_error,
@@ -15,10 +15,10 @@ from fusion.calibrate import (
     logit,
     sigmoid,
 )
-from fusion.calibrate_card import calibration_lines
-from fusion.calibrate_maps import Fit, fit_beta, fit_isotonic, fit_line, map_for
-from fusion.calibrate_products import fit_product_offsets, offset_risk
-from fusion.lot_spread import LotSpread, fit_lot_spread
+from fusion.calibration.card import calibration_lines
+from fusion.calibration.lot_spread import LotSpread, fit_lot_spread
+from fusion.calibration.maps import Fit, fit_beta, fit_isotonic, fit_line, map_for
+from fusion.calibration.products import fit_product_offsets, offset_risk
 
 
 def test_an_overconfident_score_is_brought_back() -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from fusion.camera_watch import CameraWatch
+from fusion.cameras.watch import CameraWatch
 from ingest.messages import Findings, Fitness, Instant
 from ingest.plan import Plan
 from vision.image import Grey, polyline

@@ -8,11 +8,11 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from fusion.camera_state import RECENT
-from fusion.camera_watch import CameraWatch
+from fusion.cameras.lens_dirt import ABSENT_PARTS
+from fusion.cameras.state import RECENT
+from fusion.cameras.watch import CameraWatch
 from fusion.incidents import PARTS_NAMED, Incident
 from fusion.labels import PartLabel
-from fusion.lens_dirt import ABSENT_PARTS
 from ingest.messages import Box, Defect, Findings, Fitness, Instant, ModelName
 from ingest.plan import Plan
 

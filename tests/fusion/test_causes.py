@@ -6,11 +6,11 @@ from collections.abc import Callable, Sequence
 
 import pytest
 
-from fusion.causes import CauseFinder
+from fusion.causes.ranking import CauseFinder
+from fusion.causes.suspects import OpenCause
 from fusion.gate import GateJudge
 from fusion.history import Counted, HistoryView
 from fusion.judge import Judge
-from fusion.suspects import OpenCause
 from ingest.evidence import Evidence
 from ingest.messages import Cause, Instant
 

@@ -8,10 +8,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from fusion.calibrate import sigmoid
-from fusion.certificate import Certificate, plan_mark
-from fusion.certificate_fit import LOTS_MIN, Labelled, certify, fit_bound, units
-from fusion.certificate_lots import fit_spread_limit
+from fusion.calibration.calibrate import sigmoid
+from fusion.certificate.fit import LOTS_MIN, Labelled, certify, fit_bound, units
+from fusion.certificate.lots import fit_spread_limit
+from fusion.certificate.promise import Certificate, plan_mark
 from fusion.decide import choose_threshold
 from ingest.plan import Plan
 from tests.fusion.conftest import make_plan

@@ -9,9 +9,9 @@ from pathlib import Path
 import msgspec
 import pytest
 
-from fusion.certificate import Certificate
-from fusion.certificate_journal import SPANS_KEPT, VoidJournal
-from fusion.certificate_standing import SourceWatch, Standing, standings
+from fusion.certificate.journal import SPANS_KEPT, VoidJournal
+from fusion.certificate.promise import Certificate
+from fusion.certificate.standing import SourceWatch, Standing, standings
 from fusion.gate import GateJudge
 from fusion.history import HistoryView
 from fusion.incidents import Incident

@@ -12,15 +12,15 @@ from hypothesis import given
 from hypothesis import strategies as st
 from sklearn.metrics import roc_auc_score
 
-from fusion.calibrate import logit, sigmoid
-from fusion.cold_start import MIDDLE, provisional_calibration, provisional_logit, tail_curve
-from fusion.cold_start_fit import begin_cold, share_threshold
-from fusion.fit_risk import DEFECTS_MIN
+from fusion.calibration.calibrate import logit, sigmoid
+from fusion.cold_start.fit import begin_cold, share_threshold
+from fusion.cold_start.score import MIDDLE, provisional_calibration, provisional_logit, tail_curve
 from fusion.history import HistoryView
 from fusion.judge import Judge, Judgement
+from fusion.risk.fit import DEFECTS_MIN
 from fusion.train import fit_gates, save_fusion
-from fusion.train_cases import Case
-from fusion.train_gate import begin_gate
+from fusion.training.cases import Case
+from fusion.training.gate import begin_gate
 from ingest.evidence import Evidence
 from ingest.plan import Plan
 from tests.fusion.conftest import cases_of

@@ -8,8 +8,8 @@ import numpy as np
 import numpy.typing as npt
 import pytest
 
-from fusion.counterfactual import ROWS_MAX, Counterfactual
-from fusion.features import (
+from fusion.causes.counterfactual import ROWS_MAX, Counterfactual
+from fusion.risk.features import (
     CHANNEL_COLUMNS,
     ChannelSlot,
     FeatureRow,

@@ -10,12 +10,12 @@ import numpy as np
 import numpy.typing as npt
 import pytest
 
-from fusion.drift_charts import Charts, Gathered
-from fusion.drift_contrast import contrast, fit_contrast, telling
-from fusion.drift_fit import fit_drift
-from fusion.drift_limits import fit_limits, own_highest
-from fusion.drift_signals import DriftReference, Signal
-from fusion.drift_watch import DriftWatch
+from fusion.drift.charts import Charts, Gathered
+from fusion.drift.contrast import contrast, fit_contrast, telling
+from fusion.drift.fit import fit_drift
+from fusion.drift.limits import fit_limits, own_highest
+from fusion.drift.signals import DriftReference, Signal
+from fusion.drift.watch import DriftWatch
 from fusion.gate import GateJudge
 from fusion.history import HistoryView
 from fusion.incidents import Incident

@@ -9,10 +9,10 @@ import msgspec
 import numpy as np
 import pytest
 
-from fusion.features import RowBuilder, feature_columns, raw_columns
-from fusion.fit_features import fit_norms, fit_spec, keep_informative, raw_rows
 from fusion.history import HistoryView
-from fusion.sight import CAMERA_COLUMNS, camera_values
+from fusion.risk.features import RowBuilder, feature_columns, raw_columns
+from fusion.risk.fit_features import fit_norms, fit_spec, keep_informative, raw_rows
+from fusion.risk.sight import CAMERA_COLUMNS, camera_values
 from ingest.evidence import Evidence
 from ingest.plan import Plan
 

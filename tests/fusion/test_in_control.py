@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from fusion.in_control import InControl
+from fusion.causes.in_control import InControl
 
 M = 400
 

@@ -12,12 +12,12 @@ import pytest
 
 from fusion.history import Counted, HistoryView
 from fusion.judge import Judge, Judgement
-from fusion.novelty_fit import lot_weights, tail, time_blocks, upper_quantile
-from fusion.novelty_reading import Strange, moved
-from fusion.novelty_values import LABELS_LEARNED, closed_attributes
-from fusion.risk import Estimate
+from fusion.novelty.fit import lot_weights, tail, time_blocks, upper_quantile
+from fusion.novelty.reading import Strange, moved
+from fusion.novelty.values import LABELS_LEARNED, closed_attributes
+from fusion.risk.model import Estimate
 from fusion.train import fit_gates, save_fusion
-from fusion.train_cases import Case
+from fusion.training.cases import Case
 from ingest.evidence import Evidence
 from ingest.plan import Plan
 from tests.fusion.conftest import PARTS_PER_LOT, Made, cases_of, evidence_of

@@ -6,9 +6,9 @@ from collections.abc import Callable
 
 import pytest
 
-from fusion.features import FeatureSpec
-from fusion.fit_features import fit_spec
-from fusion.origins import UNKNOWN, OriginModel, cause_class, classes_of, resolve
+from fusion.causes.origins import UNKNOWN, OriginModel, cause_class, classes_of, resolve
+from fusion.risk.features import FeatureSpec
+from fusion.risk.fit_features import fit_spec
 from ingest.evidence import Evidence
 from ingest.plan import Plan
 

@@ -7,11 +7,11 @@ from pathlib import Path
 import msgspec
 import pytest
 
-from fusion.camera_watch import CameraWatch
+from fusion.cameras.promises import USUAL_PROMISE, Promises
+from fusion.cameras.watch import CameraWatch
 from fusion.decide import evidence_reasons
 from fusion.judge import Judge
 from fusion.partition import Partition
-from fusion.promises import USUAL_PROMISE, Promises
 from ingest.evidence import Evidence
 from ingest.messages import Box, Findings, Fitness, Instant, ModelName, Verdict, Visit
 from ingest.plan import Plan

@@ -7,8 +7,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from fusion.families import fit_family, probability
-from fusion.features import (
+from fusion.risk.families import fit_family, probability
+from fusion.risk.features import (
     CHANNEL_COLUMNS,
     PAIR_SIGNS,
     PHASE,
@@ -22,9 +22,9 @@ from fusion.features import (
     pair_sign,
     raw_columns,
 )
-from fusion.fit_risk import Examples
-from fusion.proposals import keep_helpful
-from fusion.risk_onnx import export
+from fusion.risk.fit import Examples
+from fusion.risk.onnx_export import export
+from fusion.risk.proposals import keep_helpful
 from ingest.evidence import CURVE_POINTS, STATS
 from models.manifest import TrainedOn
 from models.open import open_model

@@ -11,13 +11,13 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from fusion.calibration.recalibrate import Recalibration
+from fusion.calibration.watch import RecalibrationWatch
 from fusion.gate import GateJudge
 from fusion.history import HistoryView
 from fusion.judge import Judge
 from fusion.labels import LabelBook, PartLabel
 from fusion.partition import Partition
-from fusion.recalibrate import Recalibration
-from fusion.recalibrate_watch import RecalibrationWatch
 from fusion.waiting_room import BLOCK_MS
 from fusion.watch import Judged
 from ingest.evidence import Evidence

@@ -8,10 +8,10 @@ import msgspec
 import pytest
 
 from fusion.incidents import Incident
-from fusion.scan_line import LOOK_PARTS, ScanLine
-from fusion.scan_memory import BATCH, ScanMemory, ScanPart
-from fusion.scan_rates import ScanNotes
-from fusion.scan_watch import told_once
+from fusion.scan.line import LOOK_PARTS, ScanLine
+from fusion.scan.memory import BATCH, ScanMemory, ScanPart
+from fusion.scan.rates import ScanNotes
+from fusion.scan.watch import told_once
 from tests.fusion.scan_lines import CYCLE_MS, START, Made, feed, make, notes_of
 
 ONSET, PARTS = 1500, 4000

@@ -14,11 +14,11 @@ from hypothesis import strategies as st
 from fusion.history import HistoryView
 from fusion.judge import Judge, Judgement
 from fusion.labels import PartLabel
-from fusion.scan_incidents import Counts, OpenExcess
-from fusion.scan_line import _PACK, NONE_ANY_MORE, ScanLine, _Book
-from fusion.scan_looks import ScanBook
-from fusion.scan_rates import ScanNotes
-from fusion.scan_watch import ScanWatch
+from fusion.scan.incidents import Counts, OpenExcess
+from fusion.scan.line import _PACK, NONE_ANY_MORE, ScanLine, _Book
+from fusion.scan.looks import ScanBook
+from fusion.scan.rates import ScanNotes
+from fusion.scan.watch import ScanWatch
 from fusion.waiting_room import BLOCK_MS, block_before
 from fusion.watch import Judged
 from ingest.changelog import state_key

@@ -9,8 +9,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from fusion.scan_fit import fit_scan, level_table, null_limit
-from fusion.scan_glr import (
+from fusion.scan.fit import fit_scan, level_table, null_limit
+from fusion.scan.glr import (
     ADDED,
     EXPECTED_LONG,
     OBSERVED_MIN,
@@ -23,7 +23,7 @@ from fusion.scan_glr import (
     screen,
     window_sizes,
 )
-from fusion.scan_rates import ALL, Wander, fit_natural, fit_wander, value_spread, weighed
+from fusion.scan.rates import ALL, Wander, fit_natural, fit_wander, value_spread, weighed
 from tests.fusion.scan_lines import BASE, make
 
 

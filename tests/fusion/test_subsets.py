@@ -5,7 +5,7 @@ from __future__ import annotations
 from hypothesis import given
 from hypothesis import strategies as st
 
-from fusion.subsets import SUBSETS_MAX, speaking_subset, wanted_subsets
+from fusion.risk.subsets import SUBSETS_MAX, speaking_subset, wanted_subsets
 
 SOURCES = ("camera:side", "camera:top", "sensors:OP10", "sensors:OP20")
 SETS = st.frozensets(st.sampled_from(SOURCES))

@@ -6,8 +6,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from fusion.counterfactual import Undoing, Undone, UndoneTogether
-from fusion.suspects import OpenCause, Suspect, lifted, merged, standing_out
+from fusion.causes.counterfactual import Undoing, Undone, UndoneTogether
+from fusion.causes.suspects import OpenCause, Suspect, lifted, merged, standing_out
 from ingest.messages import Instant
 
 SINCE = Instant(1_767_592_800_000)

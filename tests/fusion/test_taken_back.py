@@ -19,7 +19,7 @@ from hypothesis import strategies as st
 from fusion.history import HALF_LIFE_PARTS
 from fusion.judge import Judge
 from fusion.partition import Partition
-from fusion.train_cases import label_of, released_labels
+from fusion.training.cases import label_of, released_labels
 from fusion.waiting_room import BLOCK_MS
 from ingest.folder import DefectRow
 from ingest.messages import Box, Defect, Findings, Fitness, Instant, Verdict, Visit

@@ -10,11 +10,11 @@ import msgspec
 import numpy as np
 import pytest
 
-from fusion.families import Recipe, families, named, recipes
-from fusion.fit_risk import Examples, fit_risk, folds, is_better, lots
 from fusion.history import HistoryView
+from fusion.risk.families import Recipe, families, named, recipes
+from fusion.risk.fit import Examples, fit_risk, folds, is_better, lots
 from fusion.train import fit_gates
-from fusion.train_cases import collect_cases, history_views, label_of
+from fusion.training.cases import collect_cases, history_views, label_of
 from ingest.evidence import Evidence
 from ingest.gates import Closing
 from ingest.messages import Instant

@@ -7,9 +7,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from fusion.train_cases import Released, released_labels
-from fusion.train_frames import training_frames
-from fusion.train_marks import marks_of_frames
+from fusion.training.cases import Released, released_labels
+from fusion.training.frames import training_frames
+from fusion.training.marks import marks_of_frames
 from ingest.folder import Folder
 from ingest.messages import Instant, Mark, MarkBox
 from tests.api.factory import PLAN, make_defect, picture

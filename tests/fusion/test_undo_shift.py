@@ -8,13 +8,13 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from fusion.drift_recent import RecentRows, Rows
-from fusion.drift_signals import DriftReference
-from fusion.features import raw_columns
+from fusion.drift.recent import RecentRows, Rows
+from fusion.drift.signals import DriftReference
+from fusion.drift.undo_shift import UndoShift, moved_most
 from fusion.gate import GateJudge
 from fusion.history import HistoryView
 from fusion.judge import Judge
-from fusion.undo_shift import UndoShift, moved_most
+from fusion.risk.features import raw_columns
 from ingest.evidence import Evidence
 from ingest.plan import Plan
 

@@ -10,7 +10,7 @@ import msgspec
 import numpy as np
 import pytest
 
-from fusion.camera_watch import LENS_DIRT, CameraWatch
+from fusion.cameras.watch import LENS_DIRT, CameraWatch
 from ingest.messages import Findings, Instant
 from ingest.plan_file import load_plan
 from vision.inspect import Eyes

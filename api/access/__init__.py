@@ -1,0 +1,1 @@
+"""Who may do what: log-in, sessions, tokens, the plant's directory, limits."""

@@ -1,0 +1,1 @@
+"""How well people judge: blind parts, parts shown to two, exercises, and the figures of groups."""

@@ -1,0 +1,1 @@
+"""The commands of `qcfuse`, by what they are about."""

@@ -1,0 +1,37 @@
+"""Every route of the service, in the order in which a request is held against them."""
+
+from __future__ import annotations
+
+from types import ModuleType
+
+from fastapi import APIRouter
+
+from api.routes import (
+    accounts,
+    docs,
+    health,
+    marks,
+    missed,
+    models,
+    oidc,
+    parts,
+    people,
+    plant,
+    quality,
+    queue,
+    reviews,
+    texts,
+    verdicts,
+    views,
+)
+from api.screens import audit as audit_page
+from api.screens import front as front_pages
+from api.screens import part as part_page
+from api.screens import people as people_pages
+from api.screens import quality as quality_pages
+
+_MACHINES = (health, people, accounts, verdicts, marks, missed, oidc, reviews, queue, views, parts, plant, models)
+_DOCUMENTS = (docs, texts)
+_PAGES = (front_pages, audit_page, part_page, people_pages, quality_pages, quality)
+_IN_ORDER: tuple[ModuleType, ...] = (*_MACHINES, *_DOCUMENTS, *_PAGES)
+ROUTERS: tuple[APIRouter, ...] = tuple(module.router for module in _IN_ORDER)

@@ -1,0 +1,160 @@
+"""The screen of one part: why it was flagged, what shows it, what it went through, and the keys that decide."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+from fastapi import APIRouter, Request
+from starlette.responses import Response
+
+from api.access.gatekeeper import require
+from api.access.tokens import may
+from api.agreement.shown import hides_model, look_at
+from api.http.errors import not_found
+from api.http.views import read_exhibit, read_verdict
+from api.installation import Installation, installation
+from api.screens.curves import draw_curves
+from api.screens.front import page_of
+from api.screens.revisions import revisions
+from api.store.rows import Case, PartRecord
+from api.urgency import kinds_of_defect
+from api.wording.words import say_evidence
+from fusion.labels import standing
+from ingest.messages import Findings, Mark, Verdict
+from vision.marks import MARKS_TO_TEACH
+
+router = APIRouter(include_in_schema=False)
+
+KINDS_SHOWN = 9  # kinds of defect to choose from, one a digit
+
+
+@dataclass(frozen=True, slots=True)
+class CauseLine:
+    """One cause as the page shows it."""
+
+    cause: str
+    station_id: str
+    share: float
+    evidence: tuple[str, ...]
+
+
+@router.get("/parts/{part_id:path}")
+def part_page(request: Request, part_id: str, gate: str = "") -> Response:
+    """One part at one gate: why it was flagged, and the buttons."""
+    person = require(request, "read")
+    here = installation(request)
+    record = here.reader.part(part_id)
+    if record is None:
+        raise not_found(f"part {part_id} is not known")
+    look = look_at(here, person, record)
+    record = look.record
+    case = next((case for case in record.cases if gate in ("", case.gate_id)), None)
+    verdicts = [read_verdict(stored) for stored in record.verdicts]
+    verdict = _verdict_of(case, record, verdicts)
+    exhibit = read_exhibit(here.blobs, verdict.evidence_ref if verdict else "")
+    causes = _causes(verdict)
+    return page_of(
+        "part.html",
+        person,
+        "part",
+        plant=here.plan.plant,
+        part_id=part_id,
+        record=record,
+        case=case,
+        shown=look.shown,
+        verdict=verdict,
+        revisions=revisions(verdicts),
+        causes=causes,
+        came_of=here.reader.came_of(causes[0].cause, part_id) if causes and causes[0].cause != "unknown" else {},
+        codes=_codes(record, causes),
+        kinds=_kinds(here, record, case),
+        frames=(frames := striking_first(record.findings)),
+        examples=_examples(here, frames, verdict),
+        recorded=_recorded_marks(record),
+        marks_needed=MARKS_TO_TEACH,
+        drawings=draw_curves(exhibit, frozenset(cause.cause for cause in causes)),
+        sentences=say_evidence(verdict) if verdict else [],
+        may_review=may(person, "review"),
+        may_use=here.plan.may_use,  # what may be no cause (an operator) is nobody's business on this page
+    )
+
+
+def _verdict_of(case: Case | None, record: PartRecord, verdicts: list[Verdict]) -> Verdict | None:
+    for stored, verdict in zip(record.verdicts, verdicts, strict=True):
+        if case is not None and stored.row_id == case.row_id:
+            return verdict
+    return None
+
+
+def _causes(verdict: Verdict | None) -> list[CauseLine]:
+    if verdict is None:
+        return []
+    return [CauseLine(one.cause, one.station_id, one.share, tuple(one.evidence)) for one in verdict.causes]
+
+
+def _kinds(here: Installation, record: PartRecord, case: Case | None) -> list[str]:
+    """Kinds of defect to choose from: those that the plan states, then those that people named most often of late."""
+    line_id, product = _made_at(record)
+    stated = kinds_of_defect(here.plan, line_id, case.gate_id if case else "", case.product if case else product)
+    return list(dict.fromkeys([*stated, *here.reader.defect_codes(KINDS_SHOWN)]))[:KINDS_SHOWN]
+
+
+def _made_at(record: PartRecord) -> tuple[str, str]:
+    """Line and product, as far as anything tells them."""
+    if record.cases:
+        return record.cases[0].line_id, record.cases[0].product
+    if record.visits:
+        return record.visits[-1].line_id, record.visits[-1].product
+    return (record.findings or record.defects)[0].line_id, ""
+
+
+def _codes(record: PartRecord, causes: list[CauseLine]) -> list[str]:
+    """Cause codes to choose from: those the verdict names; an inspector may type another."""
+    named = [one.cause for one in causes if one.cause != "unknown"]
+    return named + [code for defect in record.defects for code in defect.causes if code not in named]
+
+
+def striking_first(frames: Iterable[Findings]) -> list[Findings]:
+    """The frames, the one to look at first in front: the highest score against its threshold."""
+
+    def striking(seen: Findings) -> float:
+        if seen.score is None:
+            return -1.0
+        return seen.score / seen.threshold if seen.threshold else seen.score
+
+    return sorted(frames, key=striking, reverse=True)
+
+
+def _examples(here: Installation, frames: list[Findings], verdict: Verdict | None) -> dict[str, Findings]:
+    """Camera -> the frame of a good part of this product, where there is one."""
+    if verdict is None:
+        return {}
+    cameras = dict.fromkeys(seen.camera_id for seen in frames)
+    found = {camera: here.reader.good_example(camera, verdict.product, verdict.part_id) for camera in cameras}
+    return {camera: seen for camera, seen in found.items() if seen is not None}
+
+
+def _recorded_marks(record: PartRecord) -> dict[str, list[Mark]]:
+    """Frame -> the marks people drew in it and did not take back, of every frame that has been seen."""
+    found: dict[str, list[Mark]] = {seen.frame_id: [] for seen in record.findings}
+    for defect in standing(record.defects, lambda defect: defect):
+        for mark in defect.drawn if defect.outcome == "defect" else ():
+            found.setdefault(mark.frame_id, []).append(mark)
+    return found
+
+
+@router.get("/api/thumbnails/{part_id:path}")
+def thumbnail(request: Request, part_id: str) -> Response:
+    """The frame of a part that is worth a look first; 404 when it has none."""
+    person = require(request, "read")
+    here = installation(request)
+    frames = here.reader.findings(part_id)
+    if not hides_model(here, person, part_id):
+        frames = striking_first(frames)
+    shown = next((seen for seen in frames if seen.frame_ref), None)
+    if shown is None:
+        raise not_found(f"part {part_id} has no picture")
+    from api.routes.parts import send_picture
+
+    return send_picture(request, shown.frame_ref, f"frame {shown.frame_id}")

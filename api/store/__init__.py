@@ -1,0 +1,1 @@
+"""The store: SQL lives here and nowhere else."""

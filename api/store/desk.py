@@ -1,0 +1,75 @@
+"""Tokens, reviews and the audit trail: what people are, what they did. Secrets are kept only as hashes."""
+
+from __future__ import annotations
+
+import sqlalchemy as sa
+
+from api.store.cases import settle_cases
+from api.store.database import TwoHands, insert_new, reaching_store
+from api.store.marks import add_defects
+from api.store.people import is_account, lock_names
+from api.store.rows import AuditEntry, Harvest, Person, Review
+from api.store.tables import audit, reviews, tokens
+from api.store.write import review_row
+from ingest.messages import Instant
+
+
+class Desk(TwoHands):
+    """Every method raises StoreUnavailable when the store is away."""
+
+    def add_token(self, token_sha256: str, person: Person, made_at: Instant, ends_at: Instant | None) -> bool:
+        """Keep a new token of a person; earlier ones of the same name stay good until they end or are revoked. False:
+        an account has this name, and the two would count as one author."""
+        with reaching_store(), self._engine.begin() as connection:
+            lock_names(connection)
+            if is_account(connection, person.name):
+                return False
+            connection.execute(
+                sa.insert(tokens).values(
+                    token_sha256=token_sha256,
+                    name=person.name,
+                    role=person.role,
+                    made_at=int(made_at),
+                    ends_at=None if ends_at is None else int(ends_at),
+                    revoked=False,
+                )
+            )
+        return True
+
+    def revoke_tokens(self, name: str) -> int:
+        """Make every token of this name worthless, and the sessions begun with them. Returns how many there were."""
+        with reaching_store(), self._engine.begin() as connection:
+            good = sa.and_(tokens.c.name == name, tokens.c.revoked.is_(False))
+            return int(connection.execute(sa.update(tokens).where(good).values(revoked=True)).rowcount)
+
+    def person_of_token(self, token_sha256: str, now: Instant) -> Person | None:
+        """Whose token this is, if it is good now."""
+        return self._person(sa.select(tokens.c.name, tokens.c.role).where(tokens.c.token_sha256 == token_sha256), now)
+
+    def _person(self, statement: sa.Select[str, str], now: Instant) -> Person | None:
+        unended = sa.or_(tokens.c.ends_at.is_(None), tokens.c.ends_at > int(now))
+        with reaching_store(), self._reading.connect() as connection:
+            row = connection.execute(statement.where(tokens.c.revoked.is_(False), unended)).first()
+        return Person(row[0], row[1]) if row else None
+
+    def add_review(self, review: Review) -> None:
+        """Show a review at once; the collector finds it again on the log and changes nothing."""
+        harvest = Harvest(defects=(review.defect,), reviews=(review,))
+        with reaching_store(), self._engine.begin() as connection:
+            add_defects(connection, [review.defect])
+            insert_new(connection, reviews, [review_row(review)])
+            settle_cases(connection, harvest)
+
+    def write_audit(self, entry: AuditEntry) -> None:
+        """Add one line to the audit trail; there is no way to change or remove one."""
+        with reaching_store(), self._engine.begin() as connection:
+            connection.execute(
+                sa.insert(audit).values(
+                    at=int(entry.at),
+                    by=entry.by,
+                    role=entry.role,
+                    action=entry.action,
+                    subject=entry.subject,
+                    detail=entry.detail,
+                )
+            )

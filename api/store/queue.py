@@ -1,0 +1,201 @@
+"""The queue: which part next, and who holds it.
+
+Parts are worked off by what a look at them is worth (api/urgency.py). Two indices give the order: of the parts that are
+still at their gate, and of all others; a page is read from both. A hold is a promise among people, not a lock: it ends
+by itself, and may be taken.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+import sqlalchemy as sa
+
+from api.agreement.draw import CaseKey
+from api.store.database import TwoHands, insert_into, reaching_store
+from api.store.examples import riskiest_with
+from api.store.order import (
+    Mark,
+    Place,
+    QueueFilter,
+    Row,
+    asked_for,
+    elsewhere,
+    fitting,
+    is_for,
+    is_on_line,
+    on_line,
+    order,
+)
+from api.store.tables import cases, holds, reviews
+from ingest.messages import CONCLUSIVE, Instant
+
+__all__ = ["HOLD_MS", "Hold", "Mark", "Place", "QueueFilter", "QueueStore", "Standing", "Waiting"]
+
+HOLD_MS = 300_000  # an open page renews its hold each minute; of one that was left, others get the part this soon
+BEST_MS, BEST_KEPT = 10_000, 200  # how long, and of how many incidents, the part that shows them is remembered
+NEXT_TRIED = 50  # races that one may lose to others who ask at the same instant
+
+
+@dataclass(frozen=True, slots=True)
+class Waiting:
+    """One part that waits. `body`: its verdict's JSON; `held_by`: "" when nobody does; `moves_on_at`: when it leaves
+    its gate, as `expected` or as seen; None: nobody knows."""
+
+    place: Place
+    part_id: str
+    gate_id: str
+    body: bytes
+    held_by: str
+    held_since: Instant | None
+    moves_on_at: Instant | None
+    expected: bool
+    product: str
+    case: CaseKey
+    event_at: Instant
+    blind: bool
+    people_said: int  # how many have said `defect` or `ok` of it, where it is shown to several
+
+
+@dataclass(frozen=True, slots=True)
+class Standing:
+    """How one case stands: `held_by` "" when nobody holds its part."""
+
+    part_id: str
+    gate_id: str
+    attempt: int
+    state: str
+    outcome: str | None
+    held_by: str
+
+
+@dataclass(frozen=True, slots=True)
+class Hold:
+    """Who holds a part, since and until when."""
+
+    held_by: str
+    since: Instant
+    until: Instant
+
+
+class QueueStore(TwoHands):
+    """Every method raises StoreUnavailable when the store is away."""
+
+    def __init__(self, url: str) -> None:
+        super().__init__(url)
+        self._best: dict[tuple[str, Instant | None], tuple[Instant, str | None]] = {}
+
+    def page(
+        self, wanted: QueueFilter, now: Instant, limit: int, after: Place | None = None, free_for: str | None = None
+    ) -> list[Waiting]:
+        """What waits, the most urgent first, behind `after`. `free_for`: without what others than this person hold."""
+        place = after or Place(now)
+        as_of = place.as_of
+        asked = asked_for(wanted, now, free_for).limit(limit)
+        with reaching_store(), self._reading.connect() as connection:  # one look: what moves on meanwhile is not lost
+            found = [*connection.execute(on_line(asked, place)), *connection.execute(elsewhere(asked, place))]
+        waiting = []
+        for row in sorted(found, key=lambda row: order(row, as_of))[:limit]:
+            if is_on_line(row, as_of):
+                place = replace(place, on_line=(row.pressing, row.row_id))
+            else:
+                place = replace(place, elsewhere=(row.urgency, row.row_id))
+            waiting.append(_waiting_at(place, row))
+        return waiting
+
+    def standing(self, part_ids: Sequence[str], now: Instant) -> list[Standing]:
+        """How the cases of some parts stand, and who holds the parts."""
+        held = sa.and_(holds.c.part_id == cases.c.part_id, holds.c.until > int(now))
+        columns = (cases.c.part_id, cases.c.gate_id, cases.c.attempt, cases.c.state, cases.c.outcome)
+        statement = sa.select(*columns, sa.func.coalesce(holds.c.held_by, "")).outerjoin(holds, held)
+        return [Standing(*row) for row in self._rows(statement.where(cases.c.part_id.in_(part_ids)))]
+
+    def shows_best(self, cause: str, since: Instant | None, now: Instant) -> str | None:
+        """The part that shows best what goes wrong; looked up again after BEST_MS, for every screen asks."""
+        known = self._best.get((cause, since))
+        if known is not None and now - known[0] < BEST_MS:
+            return known[1]
+        rows = self._rows(riskiest_with(cause, since))
+        if len(self._best) >= BEST_KEPT:
+            self._best.clear()
+        self._best[(cause, since)] = (now, found := str(rows[0][0]) if rows else None)
+        return found
+
+    def count(self, wanted: QueueFilter) -> int:
+        """How many wait. What is not for an inspector any more is counted by itself: it is little, the rest much."""
+        every = sa.select(sa.func.count()).select_from(cases).where(*fitting(wanted))
+        counted = int(self._rows(every)[0][0])
+        if not wanted.inspector:
+            return counted
+        spoken = every.where(cases.c.people_said > 0, ~is_for(wanted.inspector))
+        return counted - int(self._rows(spoken)[0][0])
+
+    def decided(self, name: str, since: Instant) -> tuple[int, int]:
+        """Parts decided since then: by this person, by all."""
+        mine = sa.func.count(sa.distinct(sa.case((reviews.c.recorded_by == name, reviews.c.part_id))))
+        undoing = reviews.alias()
+        undone = sa.exists().where(undoing.c.part_id == reviews.c.part_id, undoing.c.undoes == reviews.c.review_id)
+        statement = sa.select(mine, sa.func.count(sa.distinct(reviews.c.part_id))).where(
+            reviews.c.recorded_at >= int(since), reviews.c.outcome.in_(CONCLUSIVE), ~undone
+        )
+        row = self._rows(statement)[0]
+        return int(row[0]), int(row[1])
+
+    def hold(self, part_id: str, name: str, now: Instant, take: bool = False) -> Hold:
+        """Hold a part, or renew one's hold. Who holds it afterwards: another, unless `take`."""
+        with reaching_store(), self._engine.begin() as connection:
+            row = {"part_id": part_id, "held_by": name, "since": int(now), "until": int(now) + HOLD_MS}
+            statement = insert_into(connection, holds).values(row)
+            own = holds.c.held_by == name
+            begun = sa.case((sa.and_(own, holds.c.until > int(now)), holds.c.since), else_=int(now))
+            free = sa.true() if take else sa.or_(own, holds.c.until <= int(now))
+            statement = statement.on_conflict_do_update(
+                index_elements=["part_id"], set_={**row, "since": begun}, where=free
+            )
+            connection.execute(statement)
+            found = connection.execute(sa.select(holds).where(holds.c.part_id == part_id)).one()
+        return Hold(found.held_by, Instant(found.since), Instant(found.until))
+
+    def forget_holds(self, now: Instant) -> None:
+        """Those that have ended. By themselves: beside another hold two could wait for each other."""
+        with reaching_store(), self._engine.begin() as connection:
+            connection.execute(sa.delete(holds).where(holds.c.until <= int(now)))
+
+    def release(self, part_id: str, name: str) -> None:
+        """Let go of a part; another's hold stays."""
+        with reaching_store(), self._engine.begin() as connection:
+            connection.execute(sa.delete(holds).where(holds.c.part_id == part_id, holds.c.held_by == name))
+
+    def next_for(self, name: str, wanted: QueueFilter, now: Instant, behind: Iterable[str] = ()) -> Waiting | None:
+        """The most urgent part that nobody else holds, not one of `behind`; held for this person from now on."""
+        left = set(behind)
+        for waiting in self.page(wanted, now, NEXT_TRIED + len(left), free_for=name):
+            if waiting.part_id in left:
+                continue
+            if self.hold(waiting.part_id, name, now).held_by == name:  # two may ask at the same instant
+                return waiting
+        return None
+
+    def _rows(self, statement: Any) -> list[Row]:
+        with reaching_store(), self._reading.connect() as connection:
+            return list(connection.execute(statement).all())
+
+
+def _waiting_at(place: Place, row: Row) -> Waiting:
+    return Waiting(
+        place=place,
+        part_id=row.part_id,
+        gate_id=row.gate_id,
+        body=row.body.encode(),
+        held_by=row.held_by or "",
+        held_since=None if row.since is None else Instant(row.since),
+        moves_on_at=None if row.moves_on_at is None else Instant(row.moves_on_at),
+        expected=row.pressing is not None,
+        product=row.product,
+        case=(row.line_id, row.gate_id, row.part_id, row.attempt),
+        event_at=Instant(row.event_at),
+        blind=row.blind,
+        people_said=row.people_said,
+    )

@@ -1,0 +1,1 @@
+"""Words for people: languages, plural forms, the plant's clock."""

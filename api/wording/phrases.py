@@ -1,0 +1,173 @@
+"""Sentences that the judge wrote into a record, said in another language.
+
+A record keeps the English sentence as evidence. Where it has the form of a phrase below, its figures are put into the
+reader's sentence; any other stays as it was written. English readers always read the record's own words.
+"""
+
+from __future__ import annotations
+
+import re
+from functools import cache
+
+from api.wording.languages import ENGLISH_CODE
+from api.wording.reader import reader, say
+from api.wording.words import say_cause, say_source
+
+#: The forms, the narrower before the wider.
+PHRASES = (
+    # causes: fusion/causes/ranking.py, witness.py, good_only.py, suspects.py
+    "{share} likely by {number} labelled defects of this cause",
+    "no single channel, camera or attribute explains the risk",
+    "{entity}: mean risk of its parts lately {ratio} times the line's ({parts} parts, older ones count less)",
+    "{entity}: released defect rate lately {ratio} times the line's ({defects} of {labels} labelled, {expected} "
+    "expected, older ones count less)",
+    "{entity}: mean risk of its parts lately {ratio} times the line's",
+    "{entity}: released defect rate lately {ratio} times the line's",
+    "frame {frame}: score {score}, threshold {limit}",
+    "frame {frame}: score {score}",
+    "region x {x} y {y} {width} × {height} px, score {score}",
+    "region x {x} y {y} {width} × {height} px, score {score} {kind}",
+    "{entity}: max {most} {unit} over the limit {limit} {unit}",
+    "{entity}: min {least} {unit} under the limit {limit} {unit}",
+    "{entity}: over the golden band from {since} to {until} ms of its {cycle} ms cycle, {spreads} standard "
+    "deviations at most; {share} of the cycle outside",
+    "{entity}: under the golden band from {since} to {until} ms of its {cycle} ms cycle, {spreads} standard "
+    "deviations at most; {share} of the cycle outside",
+    "{entity}: {measure} {value} {unit}, good parts {low}..{high} {unit}",
+    "{entity}: {measure} {value}, good parts {low}..{high}",
+    "{entity}: {value} of the means, good parts {low}..{high}",
+    "{entity}: no label behind this; {spreads} standard deviations off good parts, {usual} are usual at most "
+    "(mean of alone and given the other channels)",
+    "incident since {when}: {ratio} times the expected defects",
+    "{attribute} at {station}",
+    # certificates: fusion/certificate/fit.py, certificate.standing.py; the shorter alone and with what it concerns
+    "the plan says something else of this gate than in training; train again",
+    "a camera is frozen",
+    "dirt on a lens",
+    "a camera moved",
+    "an eye flags more than it promised",
+    "more defects or flags than expected",
+    "a source moved and explains more flags than expected",
+    "drift",
+    "risks are not what labels say",
+    "parts are unlike those of training",
+    "the line is in manual mode",
+    "{doubt} ({entity})",
+    "{origin} is missing or unfit more often than in training",
+    "no model is ready.",
+    "the model was trained without enough labels, or before this.",
+    "{lots} lots are too few to know how much lots differ; {least} at least, {more} more.",
+    "only {share} of the parts have a label ({labelled} at least), and nobody knows what escaped among the others.",
+    "no labelled part was defective.",
+    # incidents of cameras: fusion/cameras/words.py
+    "Camera {camera} gives the same picture for different parts ({parts} so far): it, its cable or its driver "
+    "hangs. Restart it; these parts cannot be judged by it.",
+    "Camera {camera} sees a mark that stays at one place (x {x}, y {y}, {width} x {height} pixels) on {parts} "
+    "parts: dirt on its lens or window, or the same damage on every part. Wipe it, and look at these parts.",
+    "Camera {camera} sees a mark that stays at one place (x {x}, y {y}, {width} x {height} pixels) and at "
+    "{number} more on {parts} parts: dirt on its lens or window, or the same damage on every part. Wipe it, and "
+    "look at these parts.",
+    "Camera {camera} sees its parts {off} pixels ({across}, {along}) from where they usually are: it or the "
+    "fixture moved. Put it back, or train its eye again.",
+    "Camera {camera} flags {flagged} % of good parts ({alarms} of {parts}); its eye promised {promised} %. Train "
+    "it again, or at least cut its threshold anew.",
+    "Camera {camera} flags {flagged} % of parts, none of them labelled (some may be defects), ({alarms} of "
+    "{parts}); its eye promised {promised} %. Train it again, or at least cut its threshold anew.",
+    "{x} right",
+    "{x} left",
+    "{y} down",
+    "{y} up",
+    # incidents of tools and lots: fusion/scan/words.py
+    "{observed} defects among {parts} labelled parts where {expected} are usual of such parts ({times} times)",
+    "{flagged} flags among {of} parts where {usual} are usual of such parts ({more} times)",
+    "{observed} defects among {parts} labelled parts where {expected} are usual of such parts ({times} times) "
+    "and {flagged} flags among {of} parts where {usual} are usual of such parts ({more} times)",
+    "Parts with {entity}: {figures}. Look there first, and hold the parts exposed to it.",
+    "Parts with {entity}: {figures}. On these parts it cannot be told apart from {others}. Look there first, and "
+    "hold the parts exposed to it.",
+    "All parts alike: {figures}. No single attribute explains it: look for what changed for the whole line.",
+    # incidents of channels: fusion/drift/words.py
+    "{entity}: {measured} {now} since {when}, {low} to {high} in training (means of {parts} parts). What models "
+    "learned from is no longer what they see here.",
+    "{entity} moved up by {spreads} standard deviations of a part since {when}; without this shift {share} of "
+    "the {flags} flags in excess among the latest {parts} parts would not be. Check it (sensor, tool, light) "
+    "before the parts.",
+    "{entity} moved down by {spreads} standard deviations of a part since {when}; without this shift {share} of "
+    "the {flags} flags in excess among the latest {parts} parts would not be. Check it (sensor, tool, light) "
+    "before the parts.",
+    "The latest {parts} parts can be told from training's since {when} (AUC {auc}; periods of training differ by "
+    "up to {allowed}); most by {others}. Train again if this is how the line now is.",
+)
+
+#: What stands in a place, where it is neither a figure nor a name: also said in the reader's language.
+MEASURES = {
+    "mean": "mean",
+    "std": "spread",
+    "min": "least",
+    "max": "most",
+    "first": "at the beginning",
+    "last": "at the end",
+    "slope": "slope",
+    "spread within a cycle (standard deviation)": "spread within a cycle (standard deviation)",
+    "mean distance from the golden cycle in its standard deviations": "mean distance from the golden cycle",
+    "distance from the form of the golden cycle in its standard deviations": "distance from the golden form",
+    "score as a share of its threshold": "score as a share of its threshold",
+    "mean brightness (0 to 1)": "mean brightness (0 to 1)",
+    "contrast in grey levels": "contrast in grey levels",
+    "sharpness (log ratio)": "sharpness (log ratio)",
+    "place of the part to the right, pixels,": "place of the part to the right, in pixels",
+    "place of the part downwards, pixels,": "place of the part downwards, in pixels",
+}
+
+_FIGURE = r"[-+]?\d+(?:\.\d+)?(?:e[-+]?\d+)?"
+_ANY = ("entity", "figures", "others", "frame", "measured", "camera", "kind", "when", "across", "along")
+_PLACES = {
+    **dict.fromkeys(_ANY, ".+?"),
+    **dict.fromkeys(("unit", "station", "measure"), r"\S+"),
+    **dict.fromkeys(("now", "low", "high"), rf"{_FIGURE}(?: \S+)?"),
+    "attribute": r"\w+=.+?",
+    "origin": r"(?:camera|sensors):.+?",
+    "doubt": "(?:a camera|dirt|an eye|more defects|a source|drift|risks|parts are)[a-z ]*",
+    **dict.fromkeys(("share", "labelled"), r"\d+%"),
+}
+
+
+def say_sentence(sentence: str) -> str:
+    """A sentence of a record in the reader's language, as far as there is a phrase for it."""
+    if reader().language.code == ENGLISH_CODE:
+        return sentence
+    for phrase in PHRASES:
+        if found := form_of(phrase).fullmatch(sentence):
+            return say(phrase, **{name: _in_words(text) for name, text in found.groupdict().items()})
+    return sentence
+
+
+@cache
+def form_of(phrase: str) -> re.Pattern[str]:
+    """`{a} of {b}` as a pattern; a place that comes again holds the same again."""
+    seen: set[str] = set()
+
+    def place(found: re.Match[str]) -> str:
+        name = found[1]
+        if name in seen:
+            return f"(?P={name})"
+        seen.add(name)
+        return f"(?P<{name}>{_PLACES.get(name, _FIGURE)})"
+
+    return re.compile(re.sub(r"\\\{(\w+)\\\}", place, re.escape(phrase)))
+
+
+def _in_words(text: str) -> str:
+    """What stood in a place: a figure in the reader's form, a cause or a measure in words, a sentence within one."""
+    if text in MEASURES:
+        return say(MEASURES[text])
+    if re.fullmatch(r"\d+%", text):
+        return f"{text[:-1]} %"
+    if re.fullmatch(r"(?:camera|sensors):\S+", text):
+        return say_source(text)
+    if re.fullmatch(r"\w+=[^:]+|[\w-]+\.[a-z]\w*", text):
+        return say_cause(text)
+    if (sentence := say_sentence(text)) != text:
+        return sentence
+    figure = re.match(_FIGURE + r"(?= |$)", text)
+    return figure[0].replace(".", reader().language.decimal) + text[figure.end() :] if figure else text

@@ -1,0 +1,1 @@
+"""What only the order of a camera's frames shows: frozen, dirty, moved, or false alarms beyond its promise."""

@@ -1,0 +1,1 @@
+"""Which channel or camera moved, by how much and since when."""

@@ -1,0 +1,1 @@
+"""What training never saw is named, and believed less."""

@@ -1,0 +1,1 @@
+"""Risk: a row of features in, a calibrated probability with its interval out; and the training of both."""

@@ -1,0 +1,1 @@
+"""Training of the judge, gate by gate: cases, eyes, models, card."""
