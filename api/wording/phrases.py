@@ -40,7 +40,7 @@ PHRASES = (
     "(mean of alone and given the other channels)",
     "incident since {when}: {ratio} times the expected defects",
     "{attribute} at {station}",
-    # certificates: fusion/certificate/fit.py, certificate.standing.py; the shorter alone and with what it concerns
+    # certificates: fusion/certificate/fit.py, standing.py; the shorter alone and with what it concerns
     "the plan says something else of this gate than in training; train again",
     "a camera is frozen",
     "dirt on a lens",

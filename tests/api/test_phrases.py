@@ -26,7 +26,7 @@ from fusion.incidents import Incident
 from fusion.scan.words import say_excess
 
 GERMAN = load_languages("no home").spoken["de"]
-ROOT = Path(fusion.causes.witness.__file__).parents[1]
+ROOT = Path(fusion.causes.witness.__file__).parent
 ONE = Incident(line_id="L1", incident="frozen", camera_id="top", since=0, parts_count=12)
 SINCE = 1_767_225_600_000
 
@@ -103,7 +103,7 @@ def _text(named: str) -> str:
     return texts.get(named, "mean" if "COLUMNS" in named else "7")
 
 
-@pytest.mark.parametrize("name", ["witness.py", "causes.py", "good_only.py", "suspects.py"])
+@pytest.mark.parametrize("name", ["witness.py", "ranking.py", "good_only.py", "suspects.py"])
 def test_every_sentence_of_a_cause_has_its_phrase(name: str) -> None:
     sentences = [one for one in written(name) if not one.startswith(" (")]
     assert sentences
