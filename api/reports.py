@@ -141,7 +141,8 @@ def report_batch(
 def _that_stand(reviews: Sequence[Review]) -> tuple[Review, ...]:
     """What was taken back was never said, nor was that it is."""
     undone = {review.undoes for review in reviews}
-    return tuple(review for review in reviews if not review.undoes and review.review_id not in undone)
+    own = (review for review in reviews if not review.undoes and not review.made.with_gate)
+    return tuple(review for review in own if review.review_id not in undone)
 
 
 def _fold(batch_id: str, found: _Found, made_at: Instant, standings: Standings) -> BatchReport:

@@ -112,14 +112,19 @@ class ShownRequest(Incoming):
     risk_shown: bool | None = None
 
 
+GATES_MAX = 50  # of a line
+
+
 class ReviewRequest(Incoming):
-    """`gate_id` may be left out: the part's newest case is meant. `marks` go only with the outcome `defect`.
+    """`gate_id` may be left out: the part's newest case is meant. `marks` go only with the outcome `defect`. `closes`:
+    other gates of its line at which the part waits, settled by the same decision (not by `unsure`).
 
     `wrong_part`: the part in hand is not the one on the screen; recorded as `unsure`, and the case stays open.
     `took_ms`: from the page's appearance to the key."""
 
     outcome: Literal["defect", "ok", "unsure", "wrong_part"]
     gate_id: Name = ""
+    closes: Annotated[list[Name], Field(max_length=GATES_MAX)] = []
     defect_code: Name = ""
     cause_code: Codes = ""
     comment: Text = ""

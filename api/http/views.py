@@ -48,7 +48,8 @@ class FrameView(msgspec.Struct, frozen=True):
 
 
 class ReviewView(msgspec.Struct, frozen=True):
-    """One review: the case it settles and the record it became."""
+    """One review: the case it settles and the record it became. `also_at`: other gates whose cases of the part it
+    settles; `with_gate`: of such a case, the gate at which it was decided."""
 
     review_id: str
     gate_id: str
@@ -61,6 +62,8 @@ class ReviewView(msgspec.Struct, frozen=True):
     recorded_by: str
     recorded_at: Instant
     marks: list[Mark]
+    also_at: list[str] = []
+    with_gate: str = ""
 
 
 class CaseView(msgspec.Struct, frozen=True):
@@ -145,6 +148,8 @@ def view_review(review: Review) -> ReviewView:
         recorded_by=told.recorded_by,
         recorded_at=told.recorded_at,
         marks=list(told.drawn),
+        also_at=[gate_id for gate_id, _ in review.made.also],
+        with_gate=review.made.with_gate,
     )
 
 

@@ -39,13 +39,15 @@ class Why(msgspec.Struct, frozen=True):
 
 class QueueItem(msgspec.Struct, frozen=True):
     """A verdict's body as it stands on `qc.verdicts` (of a blind part without what the model says), who holds the part,
-    and why it stands where it does. `disagree`: two people said different things of it, a QA lead's word settles it."""
+    and why it stands where it does. `disagree`: two people said different things of it, a QA lead's word settles it;
+    `also_at`: other gates of the line at which the part waits, less urgently: it stands in the queue once."""
 
     verdict: msgspec.Raw
     held_by: str
     held_since: Instant | None
     why: Why
     disagree: bool = False
+    also_at: tuple[str, ...] = ()
 
 
 class QueueCounts(msgspec.Struct, frozen=True):
@@ -111,18 +113,19 @@ def queue(
     it. A cursor goes on in the queue as it stood when the first page was asked for."""
     person = require(request, "read")
     here = installation(request)
-    found = here.queue.page(wanted, here.now(), limit + 1, read_place(cursor))
-    following = write_place(found[limit - 1].place) if len(found) > limit else None
+    found, behind = here.queue.read(wanted, here.now(), limit, read_place(cursor))
+    following = write_place(behind) if behind else None
     mine, every = here.queue.decided(person.name, Instant(day_start(here.now(), here.zone)))
     counts = QueueCounts(here.kept.get(wanted, lambda: here.queue.count(wanted)), mine, every)
-    return json_response(encode(QueuePage([_item(here.plan, one, wanted) for one in found[:limit]], following, counts)))
+    return json_response(encode(QueuePage([_item(here.plan, one, wanted) for one in found], following, counts)))
 
 
 def _item(plan: Plan, waiting: Waiting, wanted: QueueFilter) -> QueueItem:
     hidden = waiting.blind and bool(wanted.inspector)
     body = without_the_model(waiting.body, blind=True) if hidden else waiting.body
     disagree = waiting.people_said > 1 and not wanted.inspector
-    return QueueItem(msgspec.Raw(body), waiting.held_by, waiting.held_since, _why(plan, waiting), disagree)
+    return QueueItem(msgspec.Raw(body), waiting.held_by, waiting.held_since, _why(plan, waiting), disagree,
+                     waiting.also_at)  # fmt: skip
 
 
 def _why(plan: Plan, waiting: Waiting) -> Why:

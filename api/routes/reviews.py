@@ -16,8 +16,8 @@ from starlette.responses import Response
 
 from api.access.gatekeeper import require
 from api.access.tokens import may
-from api.agreement.blind import Shown
-from api.agreement.exercises import Told, answer, next_part_for, tell_blind, tell_known
+from api.agreement.blind import Shown, is_audited
+from api.agreement.exercises import Next, Told, answer, next_part_for, tell_blind, tell_known
 from api.agreement.shown import look_at
 from api.http.errors import ApiError, not_found
 from api.http.schemas import ReviewRequest
@@ -26,8 +26,9 @@ from api.installation import Installation, installation
 from api.routes.marks import read_marks
 from api.routes.queue import Filter
 from api.store.exercises import Exercise, ExerciseAnswer
+from api.store.queue import QueueFilter
 from api.store.rows import Case, Made, PartRecord, Person, Review
-from ingest.messages import Defect, Verdict, encode
+from ingest.messages import CONCLUSIVE, Defect, Verdict, encode
 
 router = APIRouter(tags=["parts"])
 
@@ -67,8 +68,18 @@ def review(request: Request, part_id: str, asked: ReviewRequest, wanted: Filter,
         else:
             recorded, told = _decision(here, person, record, look.shown, known, review_id, asked)
     here.queue.release(part_id, person.name)
-    following = next_part_for(here, person, wanted, [part_id])
+    following = _in_hand(here, person, record, asked) or next_part_for(here, person, wanted, [part_id])
     return json_response(encode(ReviewAnswer(recorded, following.part_id if following else None, told)), 201)
+
+
+def _in_hand(here: Installation, person: Person, record: PartRecord, asked: ReviewRequest) -> Next | None:
+    """The same part, where it waits for a word on another gate still: whoever decides gate by gate has it in hand."""
+    if asked.outcome not in CONCLUSIVE or sum(case.state == "open" for case in record.cases) < 2:
+        return None
+    part_id = record.cases[0].part_id
+    here_too = QueueFilter(part_id=part_id, inspector=person.name if is_audited(person) else "")
+    found = here.queue.next_for(person.name, here_too, here.now())
+    return Next(found.part_id, found.gate_id) if found else None
 
 
 def _decision(
@@ -78,14 +89,22 @@ def _decision(
     """Of a part: recorded and published, unless that has been done already."""
     case, verdict = _case_of(record, asked.gate_id)
     made = known.made if known else _made(here, person, record, verdict, shown, asked)
+    if known is None:
+        made = msgspec.structs.replace(made, also=_settled_too(record, case, asked))
     recorded = known or _record(here, review_id, person, case, verdict, asked, made)
     if known is None:
-        marked = f", {len(asked.marks)} marks" if asked.marks else ""
-        _publish(here, person, recorded, "review", f"{asked.outcome} at {case.gate_id}, attempt {case.attempt}{marked}")
+        _publish(here, person, recorded, "review", _audited(recorded, asked))
         here.metrics.reviews.labels(outcome=asked.outcome).inc()
     elif not _is_repeat(known, case.part_id, asked):
         raise _used(review_id)
     return view_review(recorded), tell_blind(case.part_id, recorded.defect.outcome, verdict, made)
+
+
+def _audited(recorded: Review, asked: ReviewRequest) -> str:
+    """What the audit trail says of a decision."""
+    gates = " and ".join((recorded.gate_id, *(gate_id for gate_id, _ in recorded.made.also)))
+    marked = f", {len(asked.marks)} marks" if asked.marks else ""
+    return f"{asked.outcome} at {gates}, attempt {recorded.attempt}{marked}"
 
 
 def _exercise(
@@ -135,6 +154,8 @@ def undo(request: Request, review_id: str) -> Response:
         taken = here.reader.review(review_id)
         if taken is None or taken.undoes:
             raise not_found(f"there is no decision {review_id}")
+        if taken.made.with_gate:
+            raise ApiError(409, f"decided with gate {taken.made.with_gate}: take that decision back")
         if taken.defect.recorded_by != person.name:
             raise ApiError(403, f"{taken.defect.recorded_by} decided this: only its author may take a decision back")
         again = here.reader.review(_undo_id(review_id))
@@ -185,6 +206,17 @@ def _case_of(record: PartRecord, gate_id: str) -> tuple[Case, Verdict]:
             stored = next(stored for stored in record.verdicts if stored.row_id == case.row_id)
             return case, read_verdict(stored)
     raise not_found(f"this part has no verdict at gate {gate_id}")
+
+
+def _settled_too(record: PartRecord, case: Case, asked: ReviewRequest) -> tuple[tuple[str, int], ...]:
+    """(gate, attempt) of the other cases that a decision settles: those it names, as far as they wait still."""
+    if asked.outcome not in CONCLUSIVE:
+        return ()
+    on_line = [one for one in record.cases if one.line_id == case.line_id and one.gate_id != case.gate_id]
+    for gate_id in asked.closes:
+        if gate_id != case.gate_id and gate_id not in {one.gate_id for one in on_line}:
+            raise not_found(f"this part has no verdict at gate {gate_id} of line {case.line_id}")
+    return tuple((one.gate_id, one.attempt) for one in on_line if one.state == "open" and one.gate_id in asked.closes)
 
 
 def _record(
@@ -246,4 +278,4 @@ def _undoing(here: Installation, taken: Review) -> Review:
         record_id=undo_id,
         undoes=taken.review_id,
     )
-    return Review(undo_id, taken.gate_id, taken.attempt, defect, undoes=taken.review_id)
+    return Review(undo_id, taken.gate_id, taken.attempt, defect, Made(also=taken.made.also), taken.review_id)

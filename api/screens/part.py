@@ -17,11 +17,12 @@ from api.installation import Installation, installation
 from api.screens.curves import draw_curves
 from api.screens.front import page_of
 from api.screens.revisions import revisions
+from api.store.order import order
 from api.store.rows import Case, PartRecord
 from api.urgency import kinds_of_defect
 from api.wording.words import say_evidence
 from fusion.labels import standing
-from ingest.messages import Findings, Mark, Verdict
+from ingest.messages import Findings, Instant, Mark, Verdict
 from vision.marks import MARKS_TO_TEACH
 
 router = APIRouter(include_in_schema=False)
@@ -49,7 +50,7 @@ def part_page(request: Request, part_id: str, gate: str = "") -> Response:
         raise not_found(f"part {part_id} is not known")
     look = look_at(here, person, record)
     record = look.record
-    case = next((case for case in record.cases if gate in ("", case.gate_id)), None)
+    case = _case_to_show(record, gate, here.now())
     verdicts = [read_verdict(stored) for stored in record.verdicts]
     verdict = _verdict_of(case, record, verdicts)
     exhibit = read_exhibit(here.blobs, verdict.evidence_ref if verdict else "")
@@ -62,6 +63,7 @@ def part_page(request: Request, part_id: str, gate: str = "") -> Response:
         part_id=part_id,
         record=record,
         case=case,
+        waits_too=_waits_too(record, case, here.now()),
         shown=look.shown,
         verdict=verdict,
         revisions=revisions(verdicts),
@@ -78,6 +80,22 @@ def part_page(request: Request, part_id: str, gate: str = "") -> Response:
         may_review=may(person, "review"),
         may_use=here.plan.may_use,  # what may be no cause (an operator) is nobody's business on this page
     )
+
+
+def _case_to_show(record: PartRecord, gate: str, now: Instant) -> Case | None:
+    """The newest at this gate; where none is named the most urgent that waits, else the newest of all."""
+    waiting = [case for case in record.cases if case.state == "open" and not gate]
+    if waiting:
+        return min(waiting, key=lambda case: order(case, now))
+    return next((case for case in record.cases if gate in ("", case.gate_id)), None)
+
+
+def _waits_too(record: PartRecord, case: Case | None, now: Instant) -> list[Case]:
+    """The other cases of the part on this line that wait, the most urgent first."""
+    if case is None:
+        return []
+    others = [one for one in record.cases if (one.line_id, one.state) == (case.line_id, "open")]
+    return sorted((one for one in others if one.gate_id != case.gate_id), key=lambda one: order(one, now))
 
 
 def _verdict_of(case: Case | None, record: PartRecord, verdicts: list[Verdict]) -> Verdict | None:

@@ -8,9 +8,9 @@ from api.store.cases import settle_cases
 from api.store.database import TwoHands, insert_new, reaching_store
 from api.store.marks import add_defects
 from api.store.people import is_account, lock_names
+from api.store.reviews import review_rows
 from api.store.rows import AuditEntry, Harvest, Person, Review
 from api.store.tables import audit, reviews, tokens
-from api.store.write import review_row
 from ingest.messages import Instant
 
 
@@ -57,7 +57,7 @@ class Desk(TwoHands):
         harvest = Harvest(defects=(review.defect,), reviews=(review,))
         with reaching_store(), self._engine.begin() as connection:
             add_defects(connection, [review.defect])
-            insert_new(connection, reviews, [review_row(review)])
+            insert_new(connection, reviews, review_rows(review))
             settle_cases(connection, harvest)
 
     def write_audit(self, entry: AuditEntry) -> None:

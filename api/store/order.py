@@ -12,19 +12,21 @@ from typing import Any
 import sqlalchemy as sa
 
 from api.store.rank import named_camera
+from api.store.rows import Case
 from api.store.tables import cases, causes, holds, reviews, verdicts
 from api.urgency import pressing_bound, weight_elsewhere, weight_on_line
 from ingest.messages import CONCLUSIVE, Instant
 
 Row = sa.Row[*tuple[Any, ...]]
 
+_SAME = ("line_id", "product", "batch_id", "part_id")
 RECENT_MS = 3_600_000  # what came within an hour is few enough to be sorted
 
 
 @dataclass(frozen=True, slots=True)
 class QueueFilter:
     """Which waiting parts are meant; empty means any. `camera`: named by evidence or cause; `since`, `until`: when the
-    part was at its gate; `inspector`: as this person may see it, empty: as it is."""
+    part was at its gate; `inspector`: as this person may see it, empty: as it is; `part_id`: this one alone."""
 
     line_id: str = ""
     product: str = ""
@@ -35,6 +37,7 @@ class QueueFilter:
     since: Instant | None = None
     until: Instant | None = None
     inspector: str = ""
+    part_id: str = ""
 
 
 Mark = tuple[float, int]  # how far one index was read: a value, and the row that holds it
@@ -80,15 +83,15 @@ def _behind(value: sa.ColumnElement[float], mark: Mark) -> sa.ColumnElement[bool
     return sa.and_(value <= mark[0], sa.or_(value < mark[0], cases.c.row_id > mark[1]))
 
 
-def is_on_line(row: Row, as_of: Instant) -> bool:
+def is_on_line(row: Row | Case, as_of: Instant) -> bool:
     """Was the part still at its gate?"""
-    return row.pressing is not None and row.moves_on_at > as_of
+    return row.pressing is not None and row.moves_on_at is not None and row.moves_on_at > as_of
 
 
-def order(row: Row, as_of: Instant) -> tuple[float, float, int]:
+def order(row: Row | Case, as_of: Instant) -> tuple[float, float, int]:
     """Within each index the index's own order, to the last bit; between the two by weight."""
-    if is_on_line(row, as_of):
-        return -weight_on_line(row.pressing, as_of), -row.pressing, row.row_id
+    if is_on_line(row, as_of) and (pressing := row.pressing) is not None:
+        return -weight_on_line(pressing, as_of), -pressing, row.row_id
     return -weight_elsewhere(row.urgency), -row.urgency, row.row_id
 
 
@@ -105,7 +108,7 @@ def is_for(name: str) -> sa.ColumnElement[bool]:
 def fitting(wanted: QueueFilter, event_at: sa.ColumnElement[int] = cases.c.event_at) -> list[sa.ColumnElement[bool]]:
     """Cases that wait within a filter. `event_at`: the column, or an expression of it, which no index answers."""
     meant: list[sa.ColumnElement[bool]] = [cases.c.state == "open"]
-    meant += [cases.c[name] == value for name in ("line_id", "product", "batch_id") if (value := getattr(wanted, name))]
+    meant += [cases.c[name] == value for name in _SAME if (value := getattr(wanted, name))]
     if wanted.since is not None:
         meant.append(event_at >= int(wanted.since))
     if wanted.until is not None:

@@ -60,11 +60,12 @@ class QualityStore(TwoHands):
         return bool(self._rows(sa.select(reviews.c.review_id).where(*same, *said).limit(1)))
 
     def decisions(self, since: Instant, until: Instant, line_id: str = "") -> list[Decided]:
-        """Decisions recorded in [since, until) that stand, in their order; exercises among them."""
+        """Decisions recorded in [since, until) that stand, in their order; exercises among them. One that settled
+        several cases of a part is one."""
         taken_back = sa.select(reviews.c.undoes).where(reviews.c.recorded_at >= int(since), reviews.c.undoes != "")
         undone = {row[0] for row in self._rows(taken_back)}
         told = self._said(reviews, reviews.c.review_id, since, until, line_id)
-        found = [_decided(row, "") for row in told if row[0] not in undone]
+        found = [one for row in told if row[0] not in undone and not (one := _decided(row, "")).made.with_gate]
         exercises = self._said(exercise_answers, exercise_answers.c.truth, since, until, line_id)
         found += [_decided(row, row[0]) for row in exercises]
         found.sort(key=attrgetter("at"))

@@ -16,19 +16,8 @@ import sqlalchemy as sa
 from api.agreement.draw import CaseKey
 from api.store.database import TwoHands, insert_into, reaching_store
 from api.store.examples import riskiest_with
-from api.store.order import (
-    Mark,
-    Place,
-    QueueFilter,
-    Row,
-    asked_for,
-    elsewhere,
-    fitting,
-    is_for,
-    is_on_line,
-    on_line,
-    order,
-)
+from api.store.gates import Elsewhere, cases_waiting, counted_twice, parts_spoken, waits_elsewhere
+from api.store.order import Mark, Place, QueueFilter, Row, asked_for, elsewhere, is_on_line, on_line, order
 from api.store.tables import cases, holds, reviews
 from ingest.messages import CONCLUSIVE, Instant
 
@@ -37,12 +26,14 @@ __all__ = ["HOLD_MS", "Hold", "Mark", "Place", "QueueFilter", "QueueStore", "Sta
 HOLD_MS = 300_000  # an open page renews its hold each minute; of one that was left, others get the part this soon
 BEST_MS, BEST_KEPT = 10_000, 200  # how long, and of how many incidents, the part that shows them is remembered
 NEXT_TRIED = 50  # races that one may lose to others who ask at the same instant
+READS_MAX = 4  # of one page, where much of what is read stands at another gate already; the page is then short
 
 
 @dataclass(frozen=True, slots=True)
 class Waiting:
     """One part that waits. `body`: its verdict's JSON; `held_by`: "" when nobody does; `moves_on_at`: when it leaves
-    its gate, as `expected` or as seen; None: nobody knows."""
+    its gate, as `expected` or as seen; None: nobody knows. `also_at`: other gates of the line at which it waits, less
+    urgently; `blind`: at one of its gates."""
 
     place: Place
     part_id: str
@@ -57,6 +48,7 @@ class Waiting:
     event_at: Instant
     blind: bool
     people_said: int  # how many have said `defect` or `ok` of it, where it is shown to several
+    also_at: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,19 +83,29 @@ class QueueStore(TwoHands):
         self, wanted: QueueFilter, now: Instant, limit: int, after: Place | None = None, free_for: str | None = None
     ) -> list[Waiting]:
         """What waits, the most urgent first, behind `after`. `free_for`: without what others than this person hold."""
+        return self.read(wanted, now, limit, after, free_for)[0]
+
+    def read(
+        self, wanted: QueueFilter, now: Instant, limit: int, after: Place | None = None, free_for: str | None = None
+    ) -> tuple[list[Waiting], Place | None]:
+        """A page, each part once, and the place to go on from; None: nothing waits behind it."""
         place = after or Place(now)
-        as_of = place.as_of
-        asked = asked_for(wanted, now, free_for).limit(limit)
+        asked = asked_for(wanted, now, free_for).limit(limit + 1)
+        waiting: list[Waiting] = []
         with reaching_store(), self._reading.connect() as connection:  # one look: what moves on meanwhile is not lost
-            found = [*connection.execute(on_line(asked, place)), *connection.execute(elsewhere(asked, place))]
-        waiting = []
-        for row in sorted(found, key=lambda row: order(row, as_of))[:limit]:
-            if is_on_line(row, as_of):
-                place = replace(place, on_line=(row.pressing, row.row_id))
-            else:
-                place = replace(place, elsewhere=(row.urgency, row.row_id))
-            waiting.append(_waiting_at(place, row))
-        return waiting
+            for _ in range(READS_MAX):
+                both = [*connection.execute(on_line(asked, place)), *connection.execute(elsewhere(asked, place))]
+                found = sorted(both, key=lambda row: order(row, place.as_of))[: limit + 1]
+                others = waits_elsewhere(connection, found, wanted, place.as_of)
+                for row in found:
+                    if len(waiting) == limit:
+                        return waiting, place
+                    place = _behind(place, row)
+                    if not others[row.row_id].more_urgent:
+                        waiting.append(_waiting_at(place, row, others[row.row_id]))
+                if len(found) <= limit:
+                    return waiting, None
+        return waiting, place
 
     def standing(self, part_ids: Sequence[str], now: Instant) -> list[Standing]:
         """How the cases of some parts stand, and who holds the parts."""
@@ -124,13 +126,9 @@ class QueueStore(TwoHands):
         return found
 
     def count(self, wanted: QueueFilter) -> int:
-        """How many wait. What is not for an inspector any more is counted by itself: it is little, the rest much."""
-        every = sa.select(sa.func.count()).select_from(cases).where(*fitting(wanted))
-        counted = int(self._rows(every)[0][0])
-        if not wanted.inspector:
-            return counted
-        spoken = every.where(cases.c.people_said > 0, ~is_for(wanted.inspector))
-        return counted - int(self._rows(spoken)[0][0])
+        """How many parts wait. Those not for an inspector any more are counted by themselves: few, the rest many."""
+        told, twice = (int(self._rows(ask(wanted))[0][0]) for ask in (cases_waiting, counted_twice))
+        return told - twice - (int(self._rows(parts_spoken(wanted))[0][0]) if wanted.inspector else 0)
 
     def decided(self, name: str, since: Instant) -> tuple[int, int]:
         """Parts decided since then: by this person, by all."""
@@ -183,7 +181,13 @@ class QueueStore(TwoHands):
             return list(connection.execute(statement).all())
 
 
-def _waiting_at(place: Place, row: Row) -> Waiting:
+def _behind(place: Place, row: Row) -> Place:
+    if is_on_line(row, place.as_of):
+        return replace(place, on_line=(row.pressing, row.row_id))
+    return replace(place, elsewhere=(row.urgency, row.row_id))
+
+
+def _waiting_at(place: Place, row: Row, others: Elsewhere) -> Waiting:
     return Waiting(
         place=place,
         part_id=row.part_id,
@@ -196,6 +200,7 @@ def _waiting_at(place: Place, row: Row) -> Waiting:
         product=row.product,
         case=(row.line_id, row.gate_id, row.part_id, row.attempt),
         event_at=Instant(row.event_at),
-        blind=row.blind,
+        blind=row.blind or others.blind,
         people_said=row.people_said,
+        also_at=others.gates,
     )

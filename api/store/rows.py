@@ -15,7 +15,8 @@ class Made(msgspec.Struct, frozen=True, forbid_unknown_fields=True, omit_default
     `risk_shown`: were risk and causes on the screen too; `took_ms`: from the page's appearance to the key. None: not
     known. `plan_sha256`: of the plan whose shares held; `blind`: risk and causes were left out by the draw; `final`: of
     somebody whose word settles what two others disagree about; `unaware`: what others had found was not shown;
-    `seeded`: an exercise on a part whose truth is known."""
+    `seeded`: an exercise on a part whose truth is known; `also`: (gate, attempt) of other cases of the part that the
+    same decision settles; `with_gate`: of such a case, the gate at which the decision was made."""
 
     verdict_id: str = ""
     model: str = ""
@@ -28,6 +29,8 @@ class Made(msgspec.Struct, frozen=True, forbid_unknown_fields=True, omit_default
     final: bool = False
     unaware: bool = False
     seeded: bool = False
+    also: tuple[tuple[str, int], ...] = ()
+    with_gate: str = ""
 
     def model_said(self) -> str:
         """What the model said of the part: `defect` or `ok`; "" where none spoke."""
@@ -41,7 +44,8 @@ NOT_KNOWN = Made()
 
 @dataclass(frozen=True, slots=True)
 class Review:
-    """What an inspector decided about one case. Travels as the header `review` of its record on `qc.defects`.
+    """What an inspector decided about one case, and about those of `made.also`. Travels as the header `review` of its
+    record on `qc.defects`.
 
     `undoes`: the review that this one takes back; its case is as if that had never been."""
 

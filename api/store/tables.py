@@ -76,6 +76,7 @@ cases = Table(
     Index("cases_cameras", "state", "cameras"),
     Index("cases_said", "state", "people_said"),
     Index("cases_part", "part_id"),
+    Index("cases_waits", "state", "part_id", "line_id"),
     Index("cases_row", "row_id"),
     Index("cases_batch", "batch_id", "row_id"),
 )

@@ -18,7 +18,8 @@ from api.store.cases import settle_cases
 from api.store.database import insert_into, insert_new, leave_engine, reaching_store, share_engine
 from api.store.marks import add_defects
 from api.store.rank import PACE_EVERY_MS, latest_visits, rank_cases
-from api.store.rows import Harvest, LoggedOrder, Review, Stored
+from api.store.reviews import review_rows
+from api.store.rows import Harvest, LoggedOrder, Stored
 from api.store.tables import cases, causes, findings, leases, offsets, orders, reviews, verdicts, visits
 from api.urgency import Ranking
 from ingest.errors import Fenced
@@ -64,7 +65,7 @@ class StoreWriter:
             _move_offsets(connection, harvest)
             stored = _add_verdicts(connection, harvest.verdicts, self._draw)
             _add_evidence(connection, harvest)
-            insert_new(connection, reviews, [review_row(review) for review in harvest.reviews])
+            insert_new(connection, reviews, [row for review in harvest.reviews for row in review_rows(review)])
             settle_cases(connection, harvest)
             self._rank(connection, harvest, now)
         return stored
@@ -239,21 +240,4 @@ def _order_row(logged: LoggedOrder) -> dict[str, Any]:
         "mode": logged.order.mode,
         "logged_at": int(logged.logged_at),
         "body": encode(logged.order).decode(),
-    }
-
-
-def review_row(review: Review) -> dict[str, Any]:
-    """A review is known by its id, wherever it is seen first."""
-    return {
-        "review_id": review.review_id,
-        "line_id": review.defect.line_id,
-        "gate_id": review.gate_id,
-        "part_id": review.defect.part_id,
-        "attempt": review.attempt,
-        "outcome": review.defect.outcome,
-        "recorded_at": int(review.defect.recorded_at),
-        "body": encode(review.defect).decode(),
-        "undoes": review.undoes,
-        "made": encode(review.made).decode(),
-        "recorded_by": review.defect.recorded_by,
     }

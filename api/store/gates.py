@@ -1,0 +1,91 @@
+"""A part that waits at several gates of a line is one part in somebody's hand: it stands in the queue once.
+
+Its place is that of its most urgent case within the filter; the others are named beside it, whatever the filter asks.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import sqlalchemy as sa
+
+from api.store.order import QueueFilter, Row, fitting, is_for, order
+from api.store.tables import cases
+from ingest.messages import Instant
+
+_READ = (cases.c.line_id, cases.c.part_id, cases.c.gate_id, cases.c.row_id, cases.c.state, cases.c.blind,
+         cases.c.urgency, cases.c.pressing, cases.c.moves_on_at)  # fmt: skip
+
+
+@dataclass(frozen=True, slots=True)
+class Elsewhere:
+    """Where else a part waits. `more_urgent`: there, within the filter; `blind`: one of these is shown blind."""
+
+    gates: tuple[str, ...] = ()
+    more_urgent: bool = False
+    blind: bool = False
+
+
+NOWHERE = Elsewhere()
+
+
+def waits_elsewhere(
+    connection: sa.Connection, found: Sequence[Row], wanted: QueueFilter, as_of: Instant
+) -> dict[int, Elsewhere]:
+    """Row -> where else its part waits, of the rows whose part does."""
+    alike: dict[tuple[str, str], list[Row]] = {}
+    for row in _others(connection, {row.part_id for row in found}, wanted):
+        alike.setdefault((row.line_id, row.part_id), []).append(row)
+    return {row.row_id: _elsewhere(row, alike.get((row.line_id, row.part_id), []), as_of) for row in found}
+
+
+def _others(connection: sa.Connection, parts: set[str], wanted: QueueFilter) -> list[Row]:
+    """The cases of these parts that wait for whoever asks, each with whether it fits the filter."""
+    if not parts:
+        return []
+    mine: list[sa.ColumnElement[bool]] = [is_for(wanted.inspector)] if wanted.inspector else []
+    statement = sa.select(*_READ, sa.and_(*fitting(wanted)).label("fits"))
+    rows = connection.execute(statement.where(cases.c.part_id.in_(parts), *mine))
+    # `state` is looked at here: asked for, SQLite would go through everything that waits by an index of it.
+    return [row for row in rows if row.state == "open"]
+
+
+def _elsewhere(row: Row, alike: list[Row], as_of: Instant) -> Elsewhere:
+    others = [one for one in alike if one.gate_id != row.gate_id]
+    if not others:
+        return NOWHERE
+    place = order(row, as_of)
+    return Elsewhere(
+        gates=tuple(dict.fromkeys(one.gate_id for one in sorted(others, key=lambda one: order(one, as_of)))),
+        more_urgent=any(one.fits and order(one, as_of) < place for one in others),
+        blind=any(one.blind for one in others),
+    )
+
+
+def cases_waiting(wanted: QueueFilter) -> sa.Select[Any]:
+    """How many cases wait within a filter; an index knows."""
+    return sa.select(sa.func.count()).select_from(cases).where(*fitting(wanted))
+
+
+def counted_twice(wanted: QueueFilter) -> sa.Select[Any]:
+    """How many more these are than their parts: of parts that wait at several gates all but one. These are few, and
+    found by an index; to tell all that wait apart would take a hundred times as long."""
+    several = sa.select(cases.c.part_id).where(cases.c.state == "open").group_by(cases.c.part_id)
+    part = cases.c.line_id + "|" + cases.c.part_id
+    more = sa.func.count() - sa.func.count(sa.distinct(part))
+    return sa.select(more).where(*fitting(wanted), cases.c.part_id.in_(several.having(sa.func.count() > 1)))
+
+
+def parts_spoken(wanted: QueueFilter) -> sa.Select[Any]:
+    """Of these parts those that are not for this inspector any more, at no gate."""
+    mine, spoken = is_for(wanted.inspector), sa.and_(cases.c.people_said > 0, ~is_for(wanted.inspector))
+    gone = _parts(*fitting(wanted), spoken)
+    named = sa.select(gone.subquery().c.part_id)
+    still = _parts(*fitting(wanted), cases.c.part_id.in_(named), mine)
+    return sa.select(sa.func.count()).select_from(sa.except_(gone, still).subquery())
+
+
+def _parts(*meant: sa.ColumnElement[bool]) -> sa.Select[Any]:
+    return sa.select(cases.c.line_id, cases.c.part_id).where(*meant).distinct()
