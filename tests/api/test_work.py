@@ -1,0 +1,59 @@
+"""How much the store does for what is asked often: counted in the database's own steps, not in seconds."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import sqlalchemy as sa
+
+from api.store import migrate
+from api.store_rows import Harvest
+from api.store_write import StoreWriter
+from tests.api.factory import make_verdict, make_visit, now
+
+EVERY = 100  # steps of SQLite's virtual machine between two looks
+FEW, MANY = 40, 2000
+
+
+@contextmanager
+def steps() -> Iterator[Callable[[], int]]:
+    """Counts the steps of every connection opened within."""
+    looks = [0]
+
+    def look() -> int:
+        looks[0] += 1
+        return 0
+
+    def watch(connection: object, _record: object) -> None:
+        connection.set_progress_handler(look, EVERY)  # type: ignore[attr-defined]
+
+    sa.event.listen(sa.Engine, "connect", watch)
+    try:
+        yield lambda: looks[0]
+    finally:
+        sa.event.remove(sa.Engine, "connect", watch)
+
+
+def waiting(writer: StoreWriter, parts: int) -> None:
+    """So many parts wait."""
+    verdicts = [make_verdict(f"P{number}") for number in range(parts)]
+    writer.apply(Harvest(verdicts=tuple((verdict, "{}") for verdict in verdicts)), now())
+
+
+def test_collecting_a_part_costs_as_little_however_many_wait(tmp_path: Path) -> None:
+    took = []
+    for parts in (FEW, MANY):
+        url = f"sqlite:///{tmp_path / f'{parts}.db'}"
+        migrate(url)
+        with steps() as taken:
+            writer = StoreWriter(url, holder="test")
+            waiting(writer, parts)
+            before = taken()
+            for number in range(20):
+                verdicts = tuple((make_verdict(f"new-{number}-{place}"), "{}") for place in range(3))
+                writer.apply(Harvest(verdicts=verdicts, visits=(make_visit(f"new-{number}-0"),)), now())
+            took.append(taken() - before)
+            writer.close()
+    assert took[1] < 2 * took[0]
