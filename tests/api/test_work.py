@@ -8,9 +8,9 @@ from pathlib import Path
 
 import sqlalchemy as sa
 
-from api.store import migrate
-from api.store_rows import Harvest
-from api.store_write import StoreWriter
+from api.store.database import migrate
+from api.store.rows import Harvest
+from api.store.write import StoreWriter
 from tests.api.factory import make_verdict, make_visit, now
 
 EVERY = 100  # steps of SQLite's virtual machine between two looks
