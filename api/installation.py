@@ -114,7 +114,11 @@ class Installation:
         """What the roles at work say is wrong, in sentences: they go on, but not as well as they could."""
         beats = self._fresh_beats()
         told = [*notices_of_roles(beats), *filter(None, map(say_capacity, capacity_told(beats)))]
-        return told + [what for one in self.incidents() if isinstance(what := one.get("what"), str)]
+        return told + self.going_wrong()
+
+    def going_wrong(self) -> list[str]:
+        """The open incidents, in sentences."""
+        return [what for one in self.incidents() if isinstance(what := one.get("what"), str)]
 
     def model_missing(self) -> str:
         """Why no model judges, in a sentence; empty where one does."""

@@ -45,13 +45,14 @@ class PromiseLine(msgspec.Struct, frozen=True):
 class Overview(msgspec.Struct, frozen=True):
     """What the screen asks every few seconds. `waiting`: keys of the newest open cases, `part|gate|attempt`;
     `stopped_since`: when the judge gave its last sign of life, where it is silent; `model_missing`: why it has no model
-    to judge with, where it has none."""
+    to judge with, where it has none; `going_wrong`: those of `notices` that are incidents (more: `/api/incidents`)."""
 
     mode: ModeView
     troubles: list[str]
     stopped_since: Instant | None
     model_missing: str
     notices: list[str]
+    going_wrong: list[str]
     open: int
     waiting: list[str]
     waiting_is_all: bool
@@ -121,6 +122,7 @@ def _overview(here: Installation) -> Overview:
         stopped_since=verdicts_stopped(here.roles(), here.now()),
         model_missing=here.model_missing(),
         notices=here.notices(),
+        going_wrong=here.going_wrong(),
         open=open_cases,
         waiting=[f"{case.part_id}|{case.gate_id}|{case.attempt}" for case in waiting],
         waiting_is_all=open_cases <= QUEUE_CASES_MAX,

@@ -31,8 +31,15 @@ const decision = {
       ...found,
       gate_id: gateId,
       outcome,
+      closes: this.closes(),
       shown: {verdict_id: page.dataset.verdict, risk_shown: page.dataset.riskShown === "1"},
     };
+  },
+
+  /** The other gates at which the part waits: settled too, unless whoever decides goes gate by gate. */
+  closes() {
+    const all = document.getElementById("settles-all");
+    return all?.checked ? JSON.parse(all.dataset.closes) : [];
   },
 
   async decide(outcome) {
@@ -49,7 +56,7 @@ const decision = {
       this.pending = false;
       if (answer.told) told.remember(answer.told);
       if (answer.told?.kind === "known") undo.forget(); // an exercise is over: there is nothing to take back
-      else undo.remember({review_id: answer.review.review_id, part: partId, outcome});
+      else undo.remember({review_id: answer.review.review_id, part: partId, outcome, also: answer.review.also_at});
       this.said(tr("Recorded."));
       location.href = answer.next ? "/parts/" + pathOf(answer.next) : queueAddress();
     } catch (error) {
@@ -122,6 +129,7 @@ document.addEventListener("DOMContentLoaded", () => {
     chip.addEventListener("click", () => decision.choose(chip.dataset.kind));
   }
   keys.on("kind", (number) => decision.kind(number));
+  keys.on("settles_all", () => document.getElementById("settles-all")?.click());
   keys.on("comment", () => form.elements.comment.focus());
   window.addEventListener("beforeunload", (event) => { if (decision.pending) event.preventDefault(); });
 });

@@ -10,7 +10,7 @@ const CODE_CHARACTERS_MIN = 3;
 const keys = {
   usual: {
     defect: ["d", tr("Defect")], ok: ["o", tr("OK")], unsure: ["u", tr("Unsure")], wrong_part: ["w", tr("Not the part shown")],
-    comment: ["c", tr("Write a comment")], undo: ["z", tr("Undo the last decision, or the last mark")],
+    settles_all: ["e", tr("Settle all gates of the part, or this one alone")], comment: ["c", tr("Write a comment")], undo: ["z", tr("Undo the last decision, or the last mark")],
     heatmap: ["h", tr("Heatmap on and off")], heat_less: [",", tr("Heatmap fainter")], heat_more: [".", tr("Heatmap stronger")],
     regions: ["b", tr("Regions on and off")],
     brush: ["m", tr("Brush")], box: ["r", tr("Box")], take: ["t", tr("Take the eye's regions as marks")],

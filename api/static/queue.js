@@ -19,15 +19,7 @@ let gathering = 0;
 
 const list = () => document.getElementById("queue");
 const keyOf = (verdict) => [verdict.part_id, verdict.gate_id, verdict.attempt].join("|");
-
-function showPromises(overview) {
-  const promises = document.getElementById("promises");
-  promises.hidden = overview.certificates.length === 0;
-  promises.replaceChildren(...overview.certificates.map((one) => el("li", {class: one.standing, title: one.since ? moment(new Date(one.since)) : ""},
-    el("b", {}, one.line_id + " · " + one.gate_id), " ", one.said,
-    one.since ? el("small", {}, " " + tr("(since {when})", {when: moment(new Date(one.since))})) : null,
-    one.conflict ? el("span", {class: "conflict"}, one.conflict) : null)));
-}
+const isSamePart = (one, other) => one.part_id === other.part_id && one.line_id === other.line_id;
 
 function fits(verdict) {
   return verdict.decision !== "pass" && filter.fits(verdict);
@@ -58,8 +50,9 @@ function put(item, before) {
 /** What of a row changes while it stays the same verdict. */
 function renew(known, item) {
   known.item = {...known.item, ...item, verdict: known.item.verdict};
-  known.node.querySelector(".held").replaceWith(heldSign(item.held_by));
+  known.node.querySelector(".held").replaceWith(heldSign(known.item.held_by));
   known.node.querySelector(".left").replaceWith(leftSign(known.item));
+  known.node.querySelector(".also").replaceWith(alsoSign(known.item));
 }
 
 /** What the stream brought. */
@@ -75,10 +68,19 @@ function take(verdict) {
     rows.set(key, {item: {...known.item, verdict}, node});
     if (focused) node.focus();
   } else if (fits(verdict)) {
+    const elsewhere = [...rows.values()].find(({item}) => isSamePart(item.verdict, verdict));
+    if (elsewhere) return joinRow(elsewhere, verdict);
     if (busy()) behindBar.add(key);
     else insert(verdict);
     showNew();
   }
+}
+
+/** A part that waits already came to another gate: it stays one row, whose place the next look corrects. */
+function joinRow(known, verdict) {
+  const also = new Set([...(known.item.also_at || []), verdict.gate_id]);
+  renew(known, {also_at: [...also]});
+  gather();
 }
 
 /** A new part at its place, which the next look may correct. */
@@ -287,7 +289,6 @@ document.addEventListener("DOMContentLoaded", async () => {
   more.addEventListener("click", () => fill(true));
   new IntersectionObserver((seen) => { if (seen[0].isIntersecting && following && !filling) fill(true); }).observe(more);
   filter.begin(fillAnew);
-  road.listeners.push(showPromises);
   follow();
   setInterval(look, LOOK_MS);
   await fill();

@@ -47,7 +47,9 @@ const road = {
   showTroubles(overview, whole) {
     const strip = document.getElementById("trouble");
     const noModel = "(" + overview.model_missing + ")"; // has a strip of its own
-    const told = overview.troubles.concat(overview.notices.filter((one) => !overview.model_missing || !one.endsWith(noModel)));
+    const wrong = overview.going_wrong; // the queue has a card of each; elsewhere how many there are is enough
+    const told = overview.troubles.concat(overview.notices.filter((one) => !wrong.includes(one) && (!overview.model_missing || !one.endsWith(noModel))));
+    if (wrong.length && !document.getElementById("incidents")) told.push(tr("{count} incidents are open: see the flagged parts.", {count: wrong.length}));
     const since = overview.stopped_since;
     this.told.stopped = !whole;
     strip.hidden = told.length === 0;

@@ -100,13 +100,19 @@ function heldSign(heldBy) {
   return el("span", {class: "held", hidden: !other}, other ? tr("held by {name}", {name: heldBy}) : "");
 }
 
+/** The other gates at which a part waits: one part in the hand, one row. */
+function alsoSign(item) {
+  const gates = item.also_at || [];
+  return el("small", {class: "also", hidden: !gates.length}, gates.length ? tr("also at gate {gates}", {gates: gates.join(", ")}) : "");
+}
+
 function rowOf(item, key) {
   const {verdict} = item;
   const address = "/parts/" + pathOf(verdict.part_id) + "?gate=" + encodeURIComponent(verdict.gate_id);
   const where = [verdict.line_id, verdict.gate_id, verdict.product, verdict.attempt > 1 ? tr("attempt {number}", {number: verdict.attempt}) : ""];
   return el("a", {class: "row " + verdict.decision, href: address, "data-key": key, "aria-describedby": "why-here"},
     thumbnail(verdict),
-    el("div", {class: "row-who"}, el("b", {}, verdict.part_id), el("small", {}, where.filter(Boolean).join(" · ")), heldSign(item.held_by)),
+    el("div", {class: "row-who"}, el("b", {}, verdict.part_id), el("small", {}, where.filter(Boolean).join(" · ")), alsoSign(item), heldSign(item.held_by)),
     el("div", {class: "row-why"}, el("span", {class: "pill " + (verdict.blind ? "blind" : verdict.decision)}, verdict.blind ? tr("Your own eyes first") : decisionWords[verdict.decision]),
       el("small", {}, verdict.reasons.map((reason) => reasonWords[reason] || reason.replaceAll("_", " ")).join(", "))),
     riskBar(verdict),

@@ -28,7 +28,8 @@ const undo = {
     bar.hidden = last === null;
     if (!last) return;
     const words = {defect: tr("defect"), ok: tr("OK"), unsure: tr("unsure"), wrong_part: tr("not the part shown")};
-    bar.querySelector("span").textContent = tr("{part} is recorded as {outcome}.", {part: last.part, outcome: words[last.outcome] || last.outcome});
+    const values = {part: last.part, outcome: words[last.outcome] || last.outcome, gates: (last.also || []).join(", ")};
+    bar.querySelector("span").textContent = tr("{part} is recorded as {outcome}.", values) + (values.gates ? " " + tr("Settled at gate {gates} too.", values) : "");
   },
 
   async take() {
