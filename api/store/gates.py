@@ -7,11 +7,22 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Any
 
 import sqlalchemy as sa
 
-from api.store.order import QueueFilter, Row, fitting, is_for, order
+from api.store.order import (
+    SHAPES_KEPT,
+    QueueFilter,
+    Row,
+    Shape,
+    fitting,
+    is_for_inspector,
+    order,
+    shape_of,
+    values_of,
+)
 from api.store.tables import cases
 from ingest.messages import Instant
 
@@ -45,11 +56,16 @@ def _others(connection: sa.Connection, parts: set[str], wanted: QueueFilter) -> 
     """The cases of these parts that wait for whoever asks, each with whether it fits the filter."""
     if not parts:
         return []
-    mine: list[sa.ColumnElement[bool]] = [is_for(wanted.inspector)] if wanted.inspector else []
-    statement = sa.select(*_READ, sa.and_(*fitting(wanted)).label("fits"))
-    rows = connection.execute(statement.where(cases.c.part_id.in_(parts), *mine))
+    rows = connection.execute(_of_parts(shape_of(wanted)), values_of(wanted) | {"parts": list(parts)})
     # `state` is looked at here: asked for, SQLite would go through everything that waits by an index of it.
     return [row for row in rows if row.state == "open"]
+
+
+@lru_cache(maxsize=SHAPES_KEPT)
+def _of_parts(shape: Shape) -> sa.Select[Any]:
+    mine = [is_for_inspector()] if "inspector" in shape else []
+    statement = sa.select(*_READ, sa.and_(*fitting(shape)).label("fits"))
+    return statement.where(cases.c.part_id.in_(sa.bindparam("parts", expanding=True)), *mine)
 
 
 def _elsewhere(row: Row, alike: list[Row], as_of: Instant) -> Elsewhere:
@@ -64,26 +80,29 @@ def _elsewhere(row: Row, alike: list[Row], as_of: Instant) -> Elsewhere:
     )
 
 
-def cases_waiting(wanted: QueueFilter) -> sa.Select[Any]:
+@lru_cache(maxsize=SHAPES_KEPT)
+def cases_waiting(shape: Shape) -> sa.Select[Any]:
     """How many cases wait within a filter; an index knows."""
-    return sa.select(sa.func.count()).select_from(cases).where(*fitting(wanted))
+    return sa.select(sa.func.count()).select_from(cases).where(*fitting(shape))
 
 
-def counted_twice(wanted: QueueFilter) -> sa.Select[Any]:
+@lru_cache(maxsize=SHAPES_KEPT)
+def counted_twice(shape: Shape) -> sa.Select[Any]:
     """How many more these are than their parts: of parts that wait at several gates all but one. These are few, and
     found by an index; to tell all that wait apart would take a hundred times as long."""
     several = sa.select(cases.c.part_id).where(cases.c.state == "open").group_by(cases.c.part_id)
     part = cases.c.line_id + "|" + cases.c.part_id
     more = sa.func.count() - sa.func.count(sa.distinct(part))
-    return sa.select(more).where(*fitting(wanted), cases.c.part_id.in_(several.having(sa.func.count() > 1)))
+    return sa.select(more).where(*fitting(shape), cases.c.part_id.in_(several.having(sa.func.count() > 1)))
 
 
-def parts_spoken(wanted: QueueFilter) -> sa.Select[Any]:
+@lru_cache(maxsize=SHAPES_KEPT)
+def parts_spoken(shape: Shape) -> sa.Select[Any]:
     """Of these parts those that are not for this inspector any more, at no gate."""
-    mine, spoken = is_for(wanted.inspector), sa.and_(cases.c.people_said > 0, ~is_for(wanted.inspector))
-    gone = _parts(*fitting(wanted), spoken)
+    mine, spoken = is_for_inspector(), sa.and_(cases.c.people_said > 0, ~is_for_inspector())
+    gone = _parts(*fitting(shape), spoken)
     named = sa.select(gone.subquery().c.part_id)
-    still = _parts(*fitting(wanted), cases.c.part_id.in_(named), mine)
+    still = _parts(*fitting(shape), cases.c.part_id.in_(named), mine)
     return sa.select(sa.func.count()).select_from(sa.except_(gone, still).subquery())
 
 

@@ -6,12 +6,13 @@ there it is that of one instant (api/urgency.py, deploy/decisions/0031).
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
+from functools import lru_cache
 from typing import Any
 
 import sqlalchemy as sa
 
-from api.store.rank import named_camera
+from api.store.rank import camera_pattern
 from api.store.rows import Case
 from api.store.tables import cases, causes, holds, reviews, verdicts
 from api.urgency import pressing_bound, weight_elsewhere, weight_on_line
@@ -20,6 +21,7 @@ from ingest.messages import CONCLUSIVE, Instant
 Row = sa.Row[*tuple[Any, ...]]
 
 _SAME = ("line_id", "product", "batch_id", "part_id")
+SHAPES_KEPT = 300  # filters differ in which fields they fill: of nine that people combine, some dozens
 RECENT_MS = 3_600_000  # what came within an hour is few enough to be sorted
 
 
@@ -40,6 +42,7 @@ class QueueFilter:
     part_id: str = ""
 
 
+Shape = frozenset[str]  # the fields of a filter that are filled: filters of one shape share their statements
 Mark = tuple[float, int]  # how far one index was read: a value, and the row that holds it
 
 
@@ -53,34 +56,77 @@ class Place:
     elsewhere: Mark | None = None
 
 
-def asked_for(wanted: QueueFilter, now: Instant, free_for: str | None) -> sa.Select[Any]:
-    """What of a case a page of the queue needs, in no order yet. `free_for`: without what others than this one hold."""
-    held = sa.and_(holds.c.part_id == cases.c.part_id, holds.c.until > int(now))
+def shape_of(wanted: QueueFilter) -> Shape:
+    """Which statement a filter takes."""
+    return frozenset(field.name for field in fields(wanted) if getattr(wanted, field.name) not in ("", (), None))
+
+
+def values_of(wanted: QueueFilter) -> dict[str, Any]:
+    """What the statement of this filter's shape is executed with."""
+    given = {name: getattr(wanted, name) for name in shape_of(wanted)}
+    for moment in given.keys() & {"since", "until"}:
+        given[moment] = int(given[moment])
+    if "camera" in given:
+        given["camera"] = camera_pattern(wanted.camera)
+    if "decision" in given:
+        given["decision"] = list(wanted.decision)
+    return given
+
+
+@dataclass(frozen=True, slots=True)
+class Asked:
+    """What a page of the queue is asked for. `free_for`: without what others than this person hold."""
+
+    wanted: QueueFilter
+    now: Instant
+    free_for: str | None = None
+
+    def page(self, connection: sa.Connection, place: Place, limit: int) -> list[Row]:
+        """Rows behind a place, of each index so many, in no order yet."""
+        since = self.wanted.since
+        # The index of times would give the wrong order; that is dear where a long time is most of what waits.
+        recent = since is not None and self.now - since <= RECENT_MS
+        given = values_of(self.wanted) | {"now": int(self.now), "as_of": int(place.as_of), "rows": limit}
+        given |= {"free_for": self.free_for} if self.free_for is not None else {}
+        found: list[Row] = []
+        for build, mark in ((_on_line, place.on_line), (_elsewhere, place.elsewhere)):
+            statement = build(shape_of(self.wanted), recent, self.free_for is not None, mark is not None)
+            marked = {"mark": mark[0], "mark_row": mark[1]} if mark else {}
+            bound = {"bound": pressing_bound(place.as_of)} if build is _on_line else {}
+            found += connection.execute(statement, given | marked | bound).all()
+        return found
+
+
+def _asked_for(shape: Shape, recent: bool, free: bool) -> sa.Select[Any]:
+    """What of a case a page of the queue needs, in no order yet."""
+    held = sa.and_(holds.c.part_id == cases.c.part_id, holds.c.until > sa.bindparam("now"))
     statement = sa.select(cases, verdicts.c.body, holds.c.held_by, holds.c.since)
     statement = statement.join(verdicts, verdicts.c.row_id == cases.c.row_id).outerjoin(holds, held)
-    if free_for is not None:
-        statement = statement.where(sa.or_(holds.c.held_by.is_(None), holds.c.held_by == free_for))
-    # The index of times would give the wrong order; that is dear where a long time is most of what waits.
-    recent = wanted.since is not None and now - wanted.since <= RECENT_MS
-    return statement.where(*_waiting(wanted, cases.c.event_at if recent else cases.c.event_at + 0))
+    if free:
+        statement = statement.where(sa.or_(holds.c.held_by.is_(None), holds.c.held_by == sa.bindparam("free_for")))
+    statement = statement.where(*_waiting(shape, cases.c.event_at if recent else cases.c.event_at + 0))
+    return statement.limit(sa.bindparam("rows"))
 
 
-def on_line(asked: sa.Select[Any], place: Place) -> sa.Select[Any]:
+@lru_cache(maxsize=SHAPES_KEPT)
+def _on_line(shape: Shape, recent: bool, free: bool, further: bool) -> sa.Select[Any]:
     """Parts that are still at their gate. The bound lets the index begin behind those that left long ago."""
-    bound, there = pressing_bound(place.as_of), cases.c.moves_on_at > int(place.as_of)
-    statement = asked.where(there, cases.c.pressing <= bound).order_by(cases.c.pressing.desc(), cases.c.row_id)
-    return statement.where(_behind(cases.c.pressing, place.on_line)) if place.on_line else statement
+    there = (cases.c.moves_on_at > sa.bindparam("as_of"), cases.c.pressing <= sa.bindparam("bound"))
+    statement = _asked_for(shape, recent, free).where(*there).order_by(cases.c.pressing.desc(), cases.c.row_id)
+    return statement.where(_behind(cases.c.pressing)) if further else statement
 
 
-def elsewhere(asked: sa.Select[Any], place: Place) -> sa.Select[Any]:
+@lru_cache(maxsize=SHAPES_KEPT)
+def _elsewhere(shape: Shape, recent: bool, free: bool, further: bool) -> sa.Select[Any]:
     """Parts that have moved on, and those of which nobody knows when they do."""
-    gone = sa.or_(cases.c.pressing.is_(None), cases.c.moves_on_at <= int(place.as_of))
-    statement = asked.where(gone).order_by(cases.c.urgency.desc(), cases.c.row_id)
-    return statement.where(_behind(cases.c.urgency, place.elsewhere)) if place.elsewhere else statement
+    gone = sa.or_(cases.c.pressing.is_(None), cases.c.moves_on_at <= sa.bindparam("as_of"))
+    statement = _asked_for(shape, recent, free).where(gone).order_by(cases.c.urgency.desc(), cases.c.row_id)
+    return statement.where(_behind(cases.c.urgency)) if further else statement
 
 
-def _behind(value: sa.ColumnElement[float], mark: Mark) -> sa.ColumnElement[bool]:
-    return sa.and_(value <= mark[0], sa.or_(value < mark[0], cases.c.row_id > mark[1]))
+def _behind(value: sa.ColumnElement[float]) -> sa.ColumnElement[bool]:
+    further = sa.or_(value < sa.bindparam("mark"), cases.c.row_id > sa.bindparam("mark_row"))
+    return sa.and_(value <= sa.bindparam("mark"), further)
 
 
 def is_on_line(row: Row | Case, as_of: Instant) -> bool:
@@ -95,41 +141,42 @@ def order(row: Row | Case, as_of: Instant) -> tuple[float, float, int]:
     return -weight_elsewhere(row.urgency), -row.urgency, row.row_id
 
 
-def _waiting(wanted: QueueFilter, event_at: sa.ColumnElement[int]) -> list[sa.ColumnElement[bool]]:
+def _waiting(shape: Shape, event_at: sa.ColumnElement[int]) -> list[sa.ColumnElement[bool]]:
     """Cases that fit, and that are for whoever asks."""
-    return fitting(wanted, event_at) + ([is_for(wanted.inspector)] if wanted.inspector else [])
+    return fitting(shape, event_at) + ([is_for_inspector()] if "inspector" in shape else [])
 
 
-def is_for(name: str) -> sa.ColumnElement[bool]:
+def is_for_inspector() -> sa.ColumnElement[bool]:
     """Of a case that several people are shown: have not all of them spoken, and this one not yet?"""
-    return sa.or_(cases.c.people_said == 0, sa.and_(cases.c.people_said < 2, ~_has_said(name)))
+    return sa.or_(cases.c.people_said == 0, sa.and_(cases.c.people_said < 2, ~_has_said()))
 
 
-def fitting(wanted: QueueFilter, event_at: sa.ColumnElement[int] = cases.c.event_at) -> list[sa.ColumnElement[bool]]:
+def fitting(shape: Shape, event_at: sa.ColumnElement[int] = cases.c.event_at) -> list[sa.ColumnElement[bool]]:
     """Cases that wait within a filter. `event_at`: the column, or an expression of it, which no index answers."""
     meant: list[sa.ColumnElement[bool]] = [cases.c.state == "open"]
-    meant += [cases.c[name] == value for name in _SAME if (value := getattr(wanted, name))]
-    if wanted.since is not None:
-        meant.append(event_at >= int(wanted.since))
-    if wanted.until is not None:
-        meant.append(event_at < int(wanted.until))
+    meant += [cases.c[name] == sa.bindparam(name) for name in _SAME if name in shape]
+    if "since" in shape:
+        meant.append(event_at >= sa.bindparam("since"))
+    if "until" in shape:
+        meant.append(event_at < sa.bindparam("until"))
     said_by_model: list[sa.ColumnElement[bool]] = []
-    if wanted.decision:
-        said_by_model.append(cases.c.decision.in_(wanted.decision))
-    if wanted.cause:
-        named = sa.select(causes.c.row_id).where(causes.c.cause == wanted.cause)
+    if "decision" in shape:
+        said_by_model.append(cases.c.decision.in_(sa.bindparam("decision", expanding=True)))
+    if "cause" in shape:
+        named = sa.select(causes.c.row_id).where(causes.c.cause == sa.bindparam("cause"))
         said_by_model.append(cases.c.row_id.in_(named))
-    if wanted.camera:
-        said_by_model.append(named_camera(wanted.camera))
-    if not wanted.inspector:
+    if "camera" in shape:
+        said_by_model.append(cases.c.cameras.like(sa.bindparam("camera"), escape="\\"))
+    if "inspector" not in shape:
         return meant + said_by_model
     # A blind part fits whatever the model is asked about it: by coming or staying away it would tell.
     return meant + [sa.or_(cases.c.blind, one) for one in said_by_model]
 
 
-def _has_said(name: str) -> sa.ColumnElement[bool]:
+def _has_said() -> sa.ColumnElement[bool]:
     """Has this person said `defect` or `ok` of the case, and not taken it back?"""
     said, undoing = reviews.alias(), reviews.alias()
     undone = sa.exists().where(undoing.c.part_id == said.c.part_id, undoing.c.undoes == said.c.review_id)
-    same = (said.c[key] == cases.c[key] for key in ("line_id", "gate_id", "part_id", "attempt"))
-    return sa.exists().where(*same, said.c.recorded_by == name, said.c.outcome.in_(CONCLUSIVE), ~undone)
+    same = [said.c[key] == cases.c[key] for key in ("line_id", "gate_id", "part_id", "attempt")]
+    by_inspector = said.c.recorded_by == sa.bindparam("inspector")
+    return sa.exists().where(*same, by_inspector, said.c.outcome.in_(CONCLUSIVE), ~undone)

@@ -17,7 +17,7 @@ from api.agreement.draw import CaseKey
 from api.store.database import TwoHands, insert_into, reaching_store
 from api.store.examples import riskiest_with
 from api.store.gates import Elsewhere, cases_waiting, counted_twice, parts_spoken, waits_elsewhere
-from api.store.order import Mark, Place, QueueFilter, Row, asked_for, elsewhere, is_on_line, on_line, order
+from api.store.order import Asked, Mark, Place, QueueFilter, Row, is_on_line, order, shape_of, values_of
 from api.store.tables import cases, holds, reviews
 from ingest.messages import CONCLUSIVE, Instant
 
@@ -25,7 +25,7 @@ __all__ = ["HOLD_MS", "Hold", "Mark", "Place", "QueueFilter", "QueueStore", "Sta
 
 HOLD_MS = 300_000  # an open page renews its hold each minute; of one that was left, others get the part this soon
 BEST_MS, BEST_KEPT = 10_000, 200  # how long, and of how many incidents, the part that shows them is remembered
-NEXT_TRIED = 50  # races that one may lose to others who ask at the same instant
+NEXT_READ, NEXT_TRIED = 4, 50  # the first is nearly always free; races that one may lose to others who ask with one
 READS_MAX = 4  # of one page, where much of what is read stands at another gate already; the page is then short
 
 
@@ -35,7 +35,6 @@ class Waiting:
     its gate, as `expected` or as seen; None: nobody knows. `also_at`: other gates of the line at which it waits, less
     urgently; `blind`: at one of its gates."""
 
-    place: Place
     part_id: str
     gate_id: str
     body: bytes
@@ -90,21 +89,21 @@ class QueueStore(TwoHands):
     ) -> tuple[list[Waiting], Place | None]:
         """A page, each part once, and the place to go on from; None: nothing waits behind it."""
         place = after or Place(now)
-        asked = asked_for(wanted, now, free_for).limit(limit + 1)
+        asked = Asked(wanted, now, free_for)
         waiting: list[Waiting] = []
         with reaching_store(), self._reading.connect() as connection:  # one look: what moves on meanwhile is not lost
             for _ in range(READS_MAX):
-                both = [*connection.execute(on_line(asked, place)), *connection.execute(elsewhere(asked, place))]
+                both = asked.page(connection, place, limit + 1)
                 found = sorted(both, key=lambda row: order(row, place.as_of))[: limit + 1]
                 others = waits_elsewhere(connection, found, wanted, place.as_of)
-                for row in found:
+                for read, row in enumerate(found):
                     if len(waiting) == limit:
-                        return waiting, place
-                    place = _behind(place, row)
+                        return waiting, _behind(place, found[:read])
                     if not others[row.row_id].more_urgent:
-                        waiting.append(_waiting_at(place, row, others[row.row_id]))
+                        waiting.append(_waiting_at(row, others[row.row_id]))
                 if len(found) <= limit:
                     return waiting, None
+                place = _behind(place, found)
         return waiting, place
 
     def standing(self, part_ids: Sequence[str], now: Instant) -> list[Standing]:
@@ -127,8 +126,10 @@ class QueueStore(TwoHands):
 
     def count(self, wanted: QueueFilter) -> int:
         """How many parts wait. Those not for an inspector any more are counted by themselves: few, the rest many."""
-        told, twice = (int(self._rows(ask(wanted))[0][0]) for ask in (cases_waiting, counted_twice))
-        return told - twice - (int(self._rows(parts_spoken(wanted))[0][0]) if wanted.inspector else 0)
+        asked = (cases_waiting, counted_twice, *((parts_spoken,) if wanted.inspector else ()))
+        shape, given = shape_of(wanted), values_of(wanted)
+        told, *less = (int(self._rows(statement(shape), given)[0][0]) for statement in asked)
+        return told - sum(less)
 
     def decided(self, name: str, since: Instant) -> tuple[int, int]:
         """Parts decided since then: by this person, by all."""
@@ -169,27 +170,33 @@ class QueueStore(TwoHands):
     def next_for(self, name: str, wanted: QueueFilter, now: Instant, behind: Iterable[str] = ()) -> Waiting | None:
         """The most urgent part that nobody else holds, not one of `behind`; held for this person from now on."""
         left = set(behind)
-        for waiting in self.page(wanted, now, NEXT_TRIED + len(left), free_for=name):
-            if waiting.part_id in left:
-                continue
-            if self.hold(waiting.part_id, name, now).held_by == name:  # two may ask at the same instant
-                return waiting
+        for read in (NEXT_READ, NEXT_TRIED):
+            found, further = self.read(wanted, now, read + len(left), free_for=name)
+            for waiting in found:
+                if waiting.part_id not in left and self.hold(waiting.part_id, name, now).held_by == name:
+                    return waiting
+            if further is None:
+                break
         return None
 
-    def _rows(self, statement: Any) -> list[Row]:
+    def _rows(self, statement: Any, given: dict[str, Any] | None = None) -> list[Row]:
         with reaching_store(), self._reading.connect() as connection:
-            return list(connection.execute(statement).all())
+            return list(connection.execute(statement, given or {}).all())
 
 
-def _behind(place: Place, row: Row) -> Place:
-    if is_on_line(row, place.as_of):
-        return replace(place, on_line=(row.pressing, row.row_id))
-    return replace(place, elsewhere=(row.urgency, row.row_id))
+def _behind(place: Place, rows: Sequence[Row]) -> Place:
+    """The place behind these rows, which stand in order behind another."""
+    for on_line in (True, False):
+        row = next((row for row in reversed(rows) if is_on_line(row, place.as_of) == on_line), None)
+        if row is not None and on_line:
+            place = replace(place, on_line=(row.pressing, row.row_id))
+        elif row is not None:
+            place = replace(place, elsewhere=(row.urgency, row.row_id))
+    return place
 
 
-def _waiting_at(place: Place, row: Row, others: Elsewhere) -> Waiting:
+def _waiting_at(row: Row, others: Elsewhere) -> Waiting:
     return Waiting(
-        place=place,
         part_id=row.part_id,
         gate_id=row.gate_id,
         body=row.body.encode(),

@@ -67,10 +67,10 @@ def cameras_of(verdict: Verdict) -> str:
     return "".join(f"|{name}" for name in sorted(found)) + "|" if found else ""
 
 
-def named_camera(camera_id: str) -> sa.ColumnElement[bool]:
-    """Cases whose last verdict names this camera."""
+def camera_pattern(camera_id: str) -> str:
+    """What the cameras of a case are like when its last verdict names this one."""
     escaped = camera_id.replace("\\", "\\\\").replace("%", "\\%").replace("_", "\\_")
-    return cases.c.cameras.like(f"%|{escaped}|%", escape="\\")
+    return f"%|{escaped}|%"
 
 
 def _revision_of(verdict: Verdict) -> tuple[str, str, str, int, int]:

@@ -88,11 +88,10 @@ def test_paging_gives_each_part_once_while_others_come_and_go(filled: Filled) ->
     filled.take(*(at_risk(f"P{n}", (n % 7) / 10) for n in range(40)))
     before, seen, after = set(filled.order()), list[str](), None
     for turn in range(20):
-        page = filled.queue.page(ANY, now(), 7, after)
-        if not page:
-            break
+        page, after = filled.queue.read(ANY, now(), 7, after)
         seen += [one.part_id for one in page]
-        after = page[-1].place
+        if after is None:
+            break
         filled.take(at_risk(f"new{turn}", (turn % 10) / 10))
     assert len(seen) == len(set(seen))
     assert before <= set(seen)

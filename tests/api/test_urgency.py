@@ -133,11 +133,10 @@ def test_pages_lose_nothing_while_parts_come_and_move_on(ranked: Ranked) -> None
     at, after, seen = now(), None, list[str]()
     before = ranked.order(at)
     for turn in range(20):
-        page = ranked.queue.page(ANY, Instant(at + turn * 30_000), 7, after)  # half a minute a page
-        if not page:
-            break
+        page, after = ranked.queue.read(ANY, Instant(at + turn * 30_000), 7, after)  # half a minute a page
         seen += [one.part_id for one in page]
-        after = page[-1].place
+        if after is None:
+            break
         ranked.take(flagged(f"new{turn}", 0.99))
     assert len(seen) == len(set(seen))
     assert [part for part in seen if part in before] == before, "in the order of the first page"
