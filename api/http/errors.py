@@ -1,4 +1,6 @@
-"""One JSON shape for every error: `{"error": {"code", "message", "detail"}}`. Status codes are chosen at this door."""
+"""One JSON shape for every error: `{"error": {"code", "message", "detail"}}`. Status codes are chosen at this door.
+
+Who reads another language than English finds the message in it beside: `said`."""
 
 from __future__ import annotations
 
@@ -15,6 +17,8 @@ from starlette.responses import Response
 from api.access.passwords import BUSY_S, Busy
 from api.screens.error_pages import error_page, new_number, wants_page
 from api.store.database import StoreUnavailable
+from api.wording.reader import reader_of, reading
+from api.wording.refusals import say_refusal
 from ingest.errors import BadInput, LogUnavailable, ModelRefused
 
 CODES = {
@@ -35,14 +39,17 @@ CODES = {
 _logger = logging.getLogger("qcfuse.api")
 
 
-def error_body(status: int, message: str, detail: Any = None) -> bytes:
-    """The body of an error answer."""
-    return orjson.dumps({"error": {"code": CODES.get(status, "error"), "message": message, "detail": detail}})
+def error_body(status: int, message: str, detail: Any = None, said: str = "") -> bytes:
+    """The body of an error answer. `said`: the message in the language of whoever asks, where that is another one."""
+    told = {"code": CODES.get(status, "error"), "message": message, "detail": detail}
+    return orjson.dumps({"error": told | ({"said": said} if said not in ("", message) else {})})
 
 
-def error_response(status: int, message: str, detail: Any = None, headers: dict[str, str] | None = None) -> Response:
+def error_response(
+    status: int, message: str, detail: Any = None, headers: dict[str, str] | None = None, said: str = ""
+) -> Response:
     """An error answer."""
-    return Response(error_body(status, message, detail), status, headers, "application/json")
+    return Response(error_body(status, message, detail, said), status, headers, "application/json")
 
 
 def not_found(message: str, detail: Any = None) -> ApiError:
@@ -108,4 +115,5 @@ def answer_error(
     """An error answer: a page for a person, the one JSON shape for everybody else."""
     if wants_page(asking):
         return error_page(asking, status, message, detail, headers)
-    return error_response(status, message, detail, headers)
+    with reading(reader_of(asking)):
+        return error_response(status, message, detail, headers, say_refusal(message, status))

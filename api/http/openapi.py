@@ -53,6 +53,7 @@ ERROR: dict[str, Any] = {
                 "code": {"type": "string", "enum": sorted({refusal.code for refusal in REFUSALS.values()})},
                 "message": {"type": "string", "description": "one sentence for a person"},
                 "detail": {"description": "what a program can use of it, or null"},
+                "said": {"type": "string", "description": "the message in the reader's language, if it is not English"},
             },
         }
     },

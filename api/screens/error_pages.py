@@ -16,6 +16,7 @@ from api.access.tokens import RIGHTS
 from api.screens.pages import render
 from api.store.rows import Person
 from api.wording.reader import reader_of, reading, say
+from api.wording.refusals import say_refusal
 from api.wording.words import say_right, say_role
 
 _NUMBER_LETTERS = "23456789ABCDEFGHJKLMNPQRSTUVWXYZ"  # none that is read as another over the telephone
@@ -55,7 +56,7 @@ AGAIN = (429, 500, 503)  # it may work when asked again
 
 @dataclass(frozen=True, slots=True)
 class Advice:
-    """`told`: the server's own sentence, in English, where it says more than the title; `find`: offer to look for a
+    """`told`: the server's own sentence, where it says more than the title; `find`: offer to look for a
     part; `again`: it may work when asked again."""
 
     title: str
@@ -110,6 +111,7 @@ def advise(status: int, message: str, detail: Any, path: str, person: Person | N
         return Advice(say("Part {part} is not known here", part=path[7:]), say(SCAN_AGAIN), find=True, again=True)
     if status == 500:
         return Advice(say("A mistake of ours: {number}", number=detail), say(TELL_THE_NUMBER), again=True)
+    message = say_refusal(message, status)
     told = f"{message[:1].upper()}{message[1:]}"
     title, todo = TITLES.get(status, NO_TITLE), TODOS.get(status, NO_TODO)
     return Advice(say(title), say(todo), "" if status == 401 else told, again=status in AGAIN)

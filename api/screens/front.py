@@ -21,7 +21,7 @@ from api.routes.plant import ModeView, mode_now
 from api.screens.pages import render
 from api.store.exposed import sides_of
 from api.store.rows import Person
-from api.wording.reader import reader
+from api.wording.reader import reader, say
 from api.wording.words import say_certificate
 from ingest.messages import Instant, encode
 
@@ -65,7 +65,7 @@ def queue(request: Request, token: str = "") -> Response:
     if token:
         answer = RedirectResponse("/", 303)
         if begin_session(request, token, answer) is None:
-            refused = "This token is not good here. It may have ended or been revoked."
+            refused = say("This token is not good here. It may have ended or been revoked.")
             return HTMLResponse(render("login.html", refused=refused, name="", token_refused=True), 401)
         return answer
     person = person_of(request)

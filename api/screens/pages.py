@@ -17,6 +17,7 @@ from api.wording import words
 from api.wording.clock import say_moment, say_offset
 from api.wording.phrases import say_sentence
 from api.wording.reader import reader, say
+from api.wording.refusals import say_refusal
 from ingest.messages import Instant
 
 HERE = Path(__file__).parents[1]
@@ -71,6 +72,7 @@ _environment.globals |= {"_": say, "reader": reader, "zone": _zone, "texts_addre
 _environment.filters |= {
     "reason": words.say_reason,
     "sentence": say_sentence,
+    "refusal": say_refusal,
     "source": words.say_source,
     "cause": words.say_cause,
     "problem": words.say_problem,

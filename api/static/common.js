@@ -95,7 +95,7 @@ async function ask(path, options = {}) {
   }
   if (!answer.ok) {
     const told = await answer.json().catch(() => null);
-    const error = new Error(told && told.error ? told.error.message : "HTTP " + answer.status);
+    const error = new Error(told && told.error ? told.error.said || told.error.message : "HTTP " + answer.status);
     error.status = answer.status;
     throw error;
   }

@@ -1,17 +1,20 @@
 """Sentences that the judge wrote into a record, said in another language.
 
 A record keeps the English sentence as evidence. Where it has the form of a phrase below, its figures are put into the
-reader's sentence; any other stays as it was written. English readers always read the record's own words.
+reader's sentence; any other stays as it was written. English readers read the record's own words, by the plant's clock.
 """
 
 from __future__ import annotations
 
 import re
+import time
 from functools import cache
 
+from api.wording.clock import say_moment
 from api.wording.languages import ENGLISH_CODE
 from api.wording.reader import reader, say
 from api.wording.words import say_cause, say_source
+from ingest.messages import Instant
 
 #: The forms, the narrower before the wider.
 PHRASES = (
@@ -119,6 +122,7 @@ MEASURES = {
     "place of the part downwards, pixels,": "place of the part downwards, in pixels",
 }
 
+_TIME = re.compile(r"\b(\d{4}-\d\d-\d\d)[T ](\d\d:\d\d)(:\d\d(?:\.\d{1,9})?)?(?:Z| UTC)")
 _FIGURE = r"[-+]?\d+(?:\.\d+)?(?:e[-+]?\d+)?"
 _ANY = ("entity", "figures", "others", "frame", "measured", "camera", "kind", "when", "across", "along")
 _PLACES = {
@@ -133,13 +137,31 @@ _PLACES = {
 
 
 def say_sentence(sentence: str) -> str:
-    """A sentence of a record in the reader's language, as far as there is a phrase for it."""
+    """A sentence of a record in the reader's language, as far as there is a phrase for it, its times by the plant's
+    clock."""
     if reader().language.code == ENGLISH_CODE:
-        return sentence
+        return _by_the_plants_clock(sentence)
     for phrase in PHRASES:
         if found := form_of(phrase).fullmatch(sentence):
-            return say(phrase, **{name: _in_words(text) for name, text in found.groupdict().items()})
-    return sentence
+            said = say(phrase, **{name: _in_words(text) for name, text in found.groupdict().items()})
+            return _by_the_plants_clock(said)
+    return _by_the_plants_clock(sentence)
+
+
+def _by_the_plants_clock(sentence: str) -> str:
+    """The judge writes times in UTC, `2026-01-05 14:02 UTC` or RFC 3339."""
+    return _TIME.sub(_moment, sentence)
+
+
+def _moment(found: re.Match[str]) -> str:
+    day, minute, second = found.groups()
+    try:
+        at = Instant.parse(f"{day}T{minute}{second or ':00'}Z")
+    except ValueError:
+        return found[0]  # a lot of that name, not a time
+    who = reader()
+    told = say_moment(at, Instant(time.time() * 1000), who.zone, who.language)
+    return told if second else told.removesuffix(":00")
 
 
 @cache

@@ -12,7 +12,7 @@ from pathlib import Path
 from jinja2 import Environment, nodes
 
 from api.screens import error_pages
-from api.wording import phrases, vocabulary
+from api.wording import phrases, refusals, vocabulary
 
 API = Path(vocabulary.__file__).parents[1]
 TEMPLATES = sorted((API / "templates").glob("*.html"))
@@ -56,7 +56,8 @@ def _of_scripts() -> Iterator[str]:
 
 
 def _of_python() -> Iterator[str]:
-    yield from (*error_pages.SENTENCES, *phrases.PHRASES)
+    yield from (*error_pages.SENTENCES, *phrases.PHRASES, *refusals.REFUSALS)
+    yield from (refusals.UNLIKELY, *refusals.OTHERWISE.values())
     for table in (*vocabulary.TABLES, phrases.MEASURES):
         yield from table.values()
     for path in sorted(API.rglob("*.py")):
