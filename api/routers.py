@@ -14,6 +14,7 @@ from api.routes import (
     missed,
     models,
     oidc,
+    overview,
     parts,
     people,
     plant,
@@ -30,7 +31,22 @@ from api.screens import part as part_page
 from api.screens import people as people_pages
 from api.screens import quality as quality_pages
 
-_MACHINES = (health, people, accounts, verdicts, marks, missed, oidc, reviews, queue, views, parts, plant, models)
+_MACHINES = (
+    health,
+    people,
+    accounts,
+    verdicts,
+    marks,
+    missed,
+    oidc,
+    reviews,
+    queue,
+    views,
+    parts,
+    plant,
+    overview,
+    models,
+)
 _DOCUMENTS = (docs, texts)
 _PAGES = (front_pages, audit_page, part_page, people_pages, quality_pages, quality)
 _IN_ORDER: tuple[ModuleType, ...] = (*_MACHINES, *_DOCUMENTS, *_PAGES)

@@ -13,6 +13,7 @@ from api.http.views import PartView
 from api.routes.accounts import PersonView, SecretAnswer
 from api.routes.marks import MarkList
 from api.routes.models import ModelView
+from api.routes.overview import Overview
 from api.routes.parts import Exposure
 from api.routes.plant import BatchView, ModeView, OversightView
 from api.routes.quality import KnownView, QualityView
@@ -172,6 +173,7 @@ ANSWERS: dict[tuple[str, str], Answer] = {
     ("GET", "/api/parts/{part_id}/frames/{frame_id}/heatmap"): PICTURE,
     ("GET", "/api/parts/{part_id}/frames/{frame_id}"): PICTURE,
     ("GET", "/api/parts/{part_id}"): Answer(PartView),
+    ("GET", "/api/thumbnails/{part_id}"): PICTURE,
     ("GET", "/api/containment"): Answer(Exposure),
     ("GET", "/api/control/mode"): Answer(ModeView),
     ("POST", "/api/control/mode"): Answer(Order, 202, refusals=(404, *ONCE), never=(429,)),
@@ -181,6 +183,7 @@ ANSWERS: dict[tuple[str, str], Answer] = {
     ("POST", "/api/models/{name}/{version}/promote"): Answer(ModelView, refusals=ONCE),
     ("GET", "/api/incidents"): Answer(IncidentView, listed=True),
     ("GET", "/api/oversight"): Answer(OversightView),
+    ("GET", "/api/overview"): Answer(Overview),
     ("GET", "/api/quality"): Answer(QualityView),
     ("GET", "/api/known"): Answer(KnownView, listed=True),
     ("POST", "/api/known"): Answer(KnownView, 201, refusals=(404, 409)),

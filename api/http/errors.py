@@ -48,8 +48,9 @@ def error_body(status: int, message: str, detail: Any = None, said: str = "") ->
 def error_response(
     status: int, message: str, detail: Any = None, headers: dict[str, str] | None = None, said: str = ""
 ) -> Response:
-    """An error answer."""
-    return Response(error_body(status, message, detail, said), status, headers, "application/json")
+    """An error answer. No browser keeps it: what is gone, held or refused now may be there in a moment."""
+    told = {"Cache-Control": "no-store"} | (headers or {})
+    return Response(error_body(status, message, detail, said), status, told, "application/json")
 
 
 def not_found(message: str, detail: Any = None) -> ApiError:

@@ -6,6 +6,7 @@ Part and frame ids are other people's text and may hold slashes, so the longer r
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Iterable
 from typing import Annotated
 
 import msgspec
@@ -53,6 +54,32 @@ def frame(request: Request, part_id: str, frame_id: str) -> Response:
     require(request, "read")
     here = installation(request)
     return send_picture(request, _findings(here, part_id, frame_id).frame_ref, f"frame {frame_id}")
+
+
+@router.head("/api/thumbnails/{part_id:path}", include_in_schema=False)
+@router.get("/api/thumbnails/{part_id:path}")
+def thumbnail(request: Request, part_id: str) -> Response:
+    """The frame of a part that is worth a look first; 404 when it has none."""
+    person = require(request, "read")
+    here = installation(request)
+    frames = here.reader.findings(part_id)
+    if not hides_model(here, person, part_id):
+        frames = striking_first(frames)
+    shown = next((seen for seen in frames if seen.frame_ref), None)
+    if shown is None:
+        raise not_found(f"part {part_id} has no picture")
+    return send_picture(request, shown.frame_ref, f"frame {shown.frame_id}")
+
+
+def striking_first(frames: Iterable[Findings]) -> list[Findings]:
+    """The frames, the one to look at first in front: the highest score against its threshold."""
+
+    def striking(seen: Findings) -> float:
+        if seen.score is None:
+            return -1.0
+        return seen.score / seen.threshold if seen.threshold else seen.score
+
+    return sorted(frames, key=striking, reverse=True)
 
 
 def _findings(here: Installation, part_id: str, frame_id: str) -> Findings:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
 from dataclasses import dataclass
 
 from fastapi import APIRouter, Request
@@ -10,10 +9,11 @@ from starlette.responses import Response
 
 from api.access.gatekeeper import require
 from api.access.tokens import may
-from api.agreement.shown import hides_model, look_at
+from api.agreement.shown import look_at
 from api.http.errors import not_found
 from api.http.views import read_exhibit, read_verdict
 from api.installation import Installation, installation
+from api.routes.parts import striking_first
 from api.screens.curves import draw_curves
 from api.screens.front import page_of
 from api.screens.revisions import revisions
@@ -133,17 +133,6 @@ def _codes(record: PartRecord, causes: list[CauseLine]) -> list[str]:
     return named + [code for defect in record.defects for code in defect.causes if code not in named]
 
 
-def striking_first(frames: Iterable[Findings]) -> list[Findings]:
-    """The frames, the one to look at first in front: the highest score against its threshold."""
-
-    def striking(seen: Findings) -> float:
-        if seen.score is None:
-            return -1.0
-        return seen.score / seen.threshold if seen.threshold else seen.score
-
-    return sorted(frames, key=striking, reverse=True)
-
-
 def _examples(here: Installation, frames: list[Findings], verdict: Verdict | None) -> dict[str, Findings]:
     """Camera -> the frame of a good part of this product, where there is one."""
     if verdict is None:
@@ -160,19 +149,3 @@ def _recorded_marks(record: PartRecord) -> dict[str, list[Mark]]:
         for mark in defect.drawn if defect.outcome == "defect" else ():
             found.setdefault(mark.frame_id, []).append(mark)
     return found
-
-
-@router.get("/api/thumbnails/{part_id:path}")
-def thumbnail(request: Request, part_id: str) -> Response:
-    """The frame of a part that is worth a look first; 404 when it has none."""
-    person = require(request, "read")
-    here = installation(request)
-    frames = here.reader.findings(part_id)
-    if not hides_model(here, person, part_id):
-        frames = striking_first(frames)
-    shown = next((seen for seen in frames if seen.frame_ref), None)
-    if shown is None:
-        raise not_found(f"part {part_id} has no picture")
-    from api.routes.parts import send_picture
-
-    return send_picture(request, shown.frame_ref, f"frame {shown.frame_id}")

@@ -75,6 +75,7 @@ GUARDED = {
     ("HEAD", "/api/parts/P1/frames/f"): "read",
     ("HEAD", "/api/parts/P1/frames/f/heatmap"): "read",
     ("GET", "/api/thumbnails/P1"): "read",
+    ("HEAD", "/api/thumbnails/P1"): "read",
     ("GET", "/api/batches/B/report"): "read",
     ("GET", "/api/marks"): "read",
     ("POST", "/api/parts/P1/reviews"): "review",

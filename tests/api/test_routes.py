@@ -139,18 +139,22 @@ def test_frames_and_heatmaps_are_pictures(filled: Live) -> None:
         frame = client.get(f"/api/parts/{PART}/frames/top@1")
         heatmap = client.get(f"/api/parts/{PART}/frames/top@1/heatmap")
         thumbnail = client.get(f"/api/thumbnails/{PART}")
+        asked = client.head(f"/api/thumbnails/{PART}")
         assert client.get(f"/api/parts/{PART}/frames/top@2").status_code == 404
     assert frame.headers["content-type"] == heatmap.headers["content-type"] == "image/png"
     assert frame.content[:4] == b"\x89PNG"
     assert frame.content != heatmap.content
     assert thumbnail.content == frame.content
+    assert (asked.status_code, asked.content, asked.headers["etag"]) == (200, b"", thumbnail.headers["etag"])
 
 
 def test_a_frame_reference_cannot_leave_the_blobs(filled: Live) -> None:
     publish(filled.log, filled.settings, findings=[make_findings("PX", frame_id="f", frame_ref="../plan.yaml")])
     until(lambda: filled.service.here.reader.findings("PX"), "the findings")
     with filled.client("admin") as client:
-        assert client.get("/api/parts/PX/frames/f").status_code == 410
+        gone = client.get("/api/parts/PX/frames/f")
+        assert (gone.status_code, gone.headers["cache-control"]) == (410, "no-store"), "a copy may bring it back"
+        assert client.get("/api/thumbnails/PX").status_code == 410
 
 
 def test_a_browser_that_has_a_picture_is_not_sent_it_again(filled: Live) -> None:

@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""Write `api/examples.json`: requests to a small plant and what it answered, for the OpenAPI document.
+"""Write `api/http/examples.json`: requests to a small plant and what it answered, for the OpenAPI document.
 
 python tests/api/write_examples.py
 """
@@ -81,7 +81,7 @@ def main() -> int:
                     paths["review_id"] = found["POST /api/parts/{part_id}/reviews"]["answer"]["review"]["review_id"]
                 found[route] = ask(client, route, paths)
     kept = {route: example for route, example in sorted(found.items()) if example}
-    (ROOT / "api" / "examples.json").write_bytes(orjson.dumps(kept, option=orjson.OPT_INDENT_2) + b"\n")
+    (ROOT / "api" / "http" / "examples.json").write_bytes(orjson.dumps(kept, option=orjson.OPT_INDENT_2) + b"\n")
     without = [route for (method, path), one in ANSWERS.items()
                if one.body is not None and "answer" not in kept.get(route := f"{method} {path}", {})]  # fmt: skip
     print(f"{len(kept)} examples; without an answer: {', '.join(without) or 'none'}")
