@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Annotated
 
 import msgspec
@@ -17,6 +18,7 @@ from api.http.queries import read_age, read_decisions, read_place, write_place
 from api.http.views import json_response, list_response
 from api.installation import Installation, installation
 from api.store.queue import HOLD_MS, QueueFilter, Waiting
+from api.store.rows import Person
 from api.urgency import escape_cost
 from api.wording.clock import day_start
 from ingest.messages import Instant, encode
@@ -24,6 +26,7 @@ from ingest.plan import Plan
 
 router = APIRouter(tags=["queue"])
 
+ANY_INSPECTOR = "*"
 STANDING_MAX = 200  # more than a screen holds
 
 
@@ -115,9 +118,17 @@ def queue(
     here = installation(request)
     found, behind = here.queue.read(wanted, here.now(), limit, read_place(cursor))
     following = write_place(behind) if behind else None
-    mine, every = here.queue.decided(person.name, Instant(day_start(here.now(), here.zone)))
-    counts = QueueCounts(here.kept.get(wanted, lambda: here.queue.count(wanted)), mine, every)
+    counts = _counts(here, person, wanted)
     return json_response(encode(QueuePage([_item(here.plan, one, wanted) for one in found], following, counts)))
+
+
+def _counts(here: Installation, person: Person, wanted: QueueFilter) -> QueueCounts:
+    """What takes long is counted for all who ask, not for each."""
+    since = Instant(day_start(here.now(), here.zone))
+    done = here.kept.get(("decided", since), lambda: here.queue.decided(since))
+    shared = replace(wanted, inspector=ANY_INSPECTOR if wanted.inspector else "")
+    waiting = here.kept.get(shared, lambda: here.queue.count_fitting(shared)) - here.queue.count_spoken(wanted)
+    return QueueCounts(max(0, waiting), done.by_person.get(person.name, 0), done.by_all)
 
 
 def _item(plan: Plan, waiting: Waiting, wanted: QueueFilter) -> QueueItem:

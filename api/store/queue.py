@@ -7,7 +7,7 @@ by itself, and may be taken.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -71,6 +71,14 @@ class Hold:
     until: Instant
 
 
+@dataclass(frozen=True, slots=True)
+class Decided:
+    """How many parts each person has decided, and how many all together: some were decided by several."""
+
+    by_person: Mapping[str, int]
+    by_all: int
+
+
 class QueueStore(TwoHands):
     """Every method raises StoreUnavailable when the store is away."""
 
@@ -126,21 +134,29 @@ class QueueStore(TwoHands):
 
     def count(self, wanted: QueueFilter) -> int:
         """How many parts wait. Those not for an inspector any more are counted by themselves: few, the rest many."""
-        asked = (cases_waiting, counted_twice, *((parts_spoken,) if wanted.inspector else ()))
-        shape, given = shape_of(wanted), values_of(wanted)
-        told, *less = (int(self._rows(statement(shape), given)[0][0]) for statement in asked)
-        return told - sum(less)
+        return self.count_fitting(wanted) - self.count_spoken(wanted)
 
-    def decided(self, name: str, since: Instant) -> tuple[int, int]:
-        """Parts decided since then: by this person, by all."""
-        mine = sa.func.count(sa.distinct(sa.case((reviews.c.recorded_by == name, reviews.c.part_id))))
+    def count_fitting(self, wanted: QueueFilter) -> int:
+        """How many parts wait within a filter, the same for every inspector."""
+        shape, given = shape_of(wanted), values_of(wanted)
+        told, twice = (int(self._rows(statement(shape), given)[0][0]) for statement in (cases_waiting, counted_twice))
+        return told - twice
+
+    def count_spoken(self, wanted: QueueFilter) -> int:
+        """Of these parts those that are not for the filter's inspector any more."""
+        if not wanted.inspector:
+            return 0
+        return int(self._rows(parts_spoken(shape_of(wanted)), values_of(wanted))[0][0])
+
+    def decided(self, since: Instant) -> Decided:
+        """Parts decided since then."""
         undoing = reviews.alias()
         undone = sa.exists().where(undoing.c.part_id == reviews.c.part_id, undoing.c.undoes == reviews.c.review_id)
-        statement = sa.select(mine, sa.func.count(sa.distinct(reviews.c.part_id))).where(
-            reviews.c.recorded_at >= int(since), reviews.c.outcome.in_(CONCLUSIVE), ~undone
-        )
-        row = self._rows(statement)[0]
-        return int(row[0]), int(row[1])
+        meant = (reviews.c.recorded_at >= int(since), reviews.c.outcome.in_(CONCLUSIVE), ~undone)
+        parts = sa.func.count(sa.distinct(reviews.c.part_id))
+        by_person = sa.select(reviews.c.recorded_by, parts).where(*meant).group_by(reviews.c.recorded_by)
+        counted = {name: int(number) for name, number in self._rows(by_person)}
+        return Decided(counted, int(self._rows(sa.select(parts).where(*meant))[0][0]))
 
     def hold(self, part_id: str, name: str, now: Instant, take: bool = False) -> Hold:
         """Hold a part, or renew one's hold. Who holds it afterwards: another, unless `take`."""

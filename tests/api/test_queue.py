@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 from api.http.errors import ApiError
 from api.http.queries import read_place, write_place
 from api.store.database import migrate
-from api.store.queue import HOLD_MS, Mark, Place, QueueFilter, QueueStore
+from api.store.queue import HOLD_MS, Decided, Mark, Place, QueueFilter, QueueStore
 from api.store.rows import Harvest, Review
 from api.store.views import VIEWS_MAX, View, ViewStore
 from api.store.write import StoreWriter
@@ -166,8 +166,8 @@ def test_decisions_are_counted_by_person_and_by_part(filled: Filled) -> None:
                  decided("P3", "bo", "unsure"), decided("P4", "anna", "defect"),
                  dataclasses.replace(decided("P4", "anna", "unsure", 1), undoes="P4anna0"))
     )  # fmt: skip
-    assert filled.queue.decided("anna", Instant(now() - 1000)) == (1, 2)
-    assert filled.queue.decided("anna", Instant(now() + 60_000)) == (0, 0)
+    assert filled.queue.decided(Instant(now() - 1000)) == Decided({"anna": 1, "bo": 1}, 2)
+    assert filled.queue.decided(Instant(now() + 60_000)) == Decided({}, 0)
 
 
 def test_views_are_kept_by_name_and_their_number_is_limited(filled: Filled) -> None:

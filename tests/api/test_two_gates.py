@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from api.agreement.draw import Draw
 from api.store.order import QueueFilter
 from api.store.quality import QualityStore
-from api.store.queue import QueueStore, Waiting
+from api.store.queue import Decided, QueueStore, Waiting
 from api.store.read import StoreReader
 from api.store.rows import Harvest, Made, Review
 from api.store.write import StoreWriter
@@ -128,7 +128,7 @@ def test_one_decision_settles_the_cases_it_names_and_is_counted_once(filled: Fil
     assert record is not None
     assert sorted((one.gate_id, one.made.with_gate) for one in record.reviews) == [("EOL", ""), ("MID", "EOL")]
     assert len(record.defects) == 1, "one record on the log, one label"
-    assert filled.queue.decided("anna", Instant(0)) == (1, 1)
+    assert filled.queue.decided(Instant(0)) == Decided({"anna": 1}, 1)
     assert [one.case[1] for one in filled.quality.decisions(Instant(0), Instant(now() + 1))] == ["EOL"]
 
 
