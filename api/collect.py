@@ -19,6 +19,7 @@ from ingest.log import Log, Reader, Record
 from ingest.messages import Instant
 
 GATHER_S = 0.01  # records of the next 10 ms share one transaction: a commit costs about as much as 100 rows
+GATHER_TIMES, GATHER_S_MAX = 4.0, 0.1  # or those of four times as long as the last one took: a fifth of a core at most
 POLL_S = 0.05
 RECORDS_MAX = 2000  # a transaction of this size takes a tenth of a second on a slow disk
 RETRY_S = 1.0  # the world is down: look again once a second
@@ -92,11 +93,13 @@ class Collector:
             log.close()
 
     def _follow(self, reader: Reader, known: dict[tuple[str, int], int], stop: threading.Event) -> None:
-        looked_at = 0.0
+        looked_at, took_s = 0.0, 0.0
         while not stop.is_set():
-            records = _gather(reader)
+            records = _gather(reader, min(GATHER_S_MAX, max(GATHER_S, GATHER_TIMES * took_s)))
             if records:
+                began_s = time.monotonic()
                 stored = self._store(records, known)
+                took_s = time.monotonic() - began_s
                 if stored.verdicts:
                     self._on_stored()
             if time.monotonic() - looked_at >= LAG_EVERY_S:
@@ -122,10 +125,10 @@ class Collector:
         self.state = CollectorState(leading, polled_at, lag, self._collected, self._repeats, trouble)
 
 
-def _gather(reader: Reader) -> list[Record]:
-    """What there is, and what comes within GATHER_S after the first of it."""
+def _gather(reader: Reader, gather_s: float) -> list[Record]:
+    """What there is, and what comes within so long after the first of it."""
     records = reader.poll(POLL_S, RECORDS_MAX)
-    ends_at = time.monotonic() + GATHER_S
+    ends_at = time.monotonic() + gather_s
     while records and len(records) < RECORDS_MAX and (left := ends_at - time.monotonic()) > 0:
         records += reader.poll(left, RECORDS_MAX - len(records))
     return records

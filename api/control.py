@@ -11,7 +11,12 @@ def publish_order(log: Log, settings: Settings, order: Order) -> None:
     """Append one order, durable when this returns. Raises LogUnavailable."""
     producer = log.producer()
     try:
-        producer.append(Outgoing(topic=settings.topic("control"), key=order.line_id.encode(), body=encode(order)))
+        producer.append(order_record(settings, order))
         producer.flush()
     finally:
         producer.close()
+
+
+def order_record(settings: Settings, order: Order) -> Outgoing:
+    """An order as it stands on the log."""
+    return Outgoing(topic=settings.topic("control"), key=order.line_id.encode(), body=encode(order))

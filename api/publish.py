@@ -4,65 +4,82 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable
+from contextlib import suppress
 
 import msgspec
 
-from api.control import publish_order
+from api.control import order_record
 from api.harvest import REVIEW_HEADER, ReviewHeader
 from api.store.rows import Review
 from ingest.errors import LogUnavailable
-from ingest.log import Log, Outgoing
+from ingest.log import Log, Outgoing, Producer
 from ingest.messages import Order, encode
 from ingest.settings import Settings
 
 
 class Publisher:
-    """Opens the log when first needed, and anew after it was away. One record at a time: these are people's."""
+    """Orders have a way of their own: whoever stops the line waits behind nobody's review."""
 
     def __init__(self, settings: Settings, open_log: Callable[[], Log]) -> None:
         self._settings = settings
+        self._orders = _Way(open_log)
+        self._reviews = _Way(open_log)
+
+    def close(self) -> None:
+        self._orders.close()
+        self._reviews.close()
+
+    def order(self, order: Order) -> None:
+        """Publish an order on `qc.control`. Raises LogUnavailable."""
+        self._orders.publish(order_record(self._settings, order))
+
+    def review(self, review: Review) -> None:
+        """Publish a review on `qc.defects`. Raises LogUnavailable."""
+        told = ReviewHeader(review.review_id, review.gate_id, review.attempt, review.made, review.undoes)
+        self._reviews.publish(
+            Outgoing(
+                topic=self._settings.topic("defects"),
+                key=review.defect.line_id.encode(),
+                body=encode(review.defect),
+                headers=((REVIEW_HEADER, msgspec.json.encode(told)),),
+            )
+        )
+
+
+class _Way:
+    """A producer, opened when first needed and anew after trouble. One record at a time: these are people's."""
+
+    def __init__(self, open_log: Callable[[], Log]) -> None:
         self._open_log = open_log
-        self._log: Log | None = None
+        self._opened: tuple[Log, Producer] | None = None
         self._turn = threading.Lock()
+
+    def publish(self, record: Outgoing) -> None:
+        with self._turn:
+            try:
+                _, producer = self._opened = self._opened or self._open()
+                producer.append(record)
+                producer.flush()
+            except LogUnavailable:
+                self._drop()  # left open it would try on by itself, with nobody to hear what came of it
+                raise
 
     def close(self) -> None:
         with self._turn:
             self._drop()
 
-    def order(self, order: Order) -> None:
-        """Publish an order on `qc.control`. Raises LogUnavailable."""
-        self._on_log(lambda log: publish_order(log, self._settings, order))
-
-    def review(self, review: Review) -> None:
-        """Publish a review on `qc.defects`. Raises LogUnavailable."""
-        told = ReviewHeader(review.review_id, review.gate_id, review.attempt, review.made, review.undoes)
-        record = Outgoing(
-            topic=self._settings.topic("defects"),
-            key=review.defect.line_id.encode(),
-            body=encode(review.defect),
-            headers=((REVIEW_HEADER, msgspec.json.encode(told)),),
-        )
-
-        def append(log: Log) -> None:
-            producer = log.producer()
-            try:
-                producer.append(record)
-                producer.flush()
-            finally:
-                producer.close()
-
-        self._on_log(append)
-
-    def _on_log(self, effect: Callable[[Log], None]) -> None:
-        with self._turn:
-            self._log = self._log or self._open_log()
-            try:
-                effect(self._log)
-            except LogUnavailable:
-                self._drop()
-                raise
+    def _open(self) -> tuple[Log, Producer]:
+        log = self._open_log()
+        try:
+            return log, log.producer()
+        except BaseException:
+            log.close()
+            raise
 
     def _drop(self) -> None:
-        if self._log is not None:
-            self._log.close()
-            self._log = None
+        if self._opened is None:
+            return
+        (log, producer), self._opened = self._opened, None
+        with suppress(LogUnavailable):
+            producer.close()
+        log.close()
