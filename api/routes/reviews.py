@@ -28,7 +28,7 @@ from api.routes.queue import Filter
 from api.store.exercises import Exercise, ExerciseAnswer
 from api.store.queue import QueueFilter
 from api.store.rows import Case, Made, PartRecord, Person, Review
-from ingest.messages import CONCLUSIVE, Defect, Verdict, encode
+from ingest.messages import CONCLUSIVE, Defect, Mark, Verdict, encode
 
 router = APIRouter(tags=["parts"])
 
@@ -116,6 +116,7 @@ def _exercise(
     _, verdict = _case_of(record, gate_id)
     if done is None:
         assert exercise is not None
+        _marks_of(here, record.cases[0].part_id, asked)  # a wrong one is refused as of any part; none is kept
         shown = Shown(risk=not exercise.blind, causes=not exercise.blind)
         made = msgspec.structs.replace(_made(here, person, record, verdict, shown, asked), seeded=True)
         done = answer(here, person, exercise, review_id, asked, made)
@@ -222,9 +223,7 @@ def _settled_too(record: PartRecord, case: Case, asked: ReviewRequest) -> tuple[
 def _record(
     here: Installation, review_id: str, person: Person, case: Case, verdict: Verdict, asked: ReviewRequest, made: Made
 ) -> Review:
-    if asked.marks and asked.outcome != "defect":
-        raise ApiError(422, f"marks: they show where a defect is; this review says {asked.outcome}")
-    marks = read_marks(asked.marks, lambda: here.reader.findings(case.part_id), here.blobs)
+    marks = _marks_of(here, case.part_id, asked)
     outcome, comment = _said(asked)
     defect = Defect(
         part_id=case.part_id,
@@ -240,6 +239,13 @@ def _record(
         record_id=review_id,
     )
     return Review(review_id, case.gate_id, case.attempt, defect, made)
+
+
+def _marks_of(here: Installation, part_id: str, asked: ReviewRequest) -> list[Mark]:
+    """The marks of a decision. Raises ApiError 422 where one cannot be meant."""
+    if asked.marks and asked.outcome != "defect":
+        raise ApiError(422, f"marks: they show where a defect is; this review says {asked.outcome}")
+    return read_marks(asked.marks, lambda: here.reader.findings(part_id), here.blobs)
 
 
 def _made(

@@ -16,6 +16,7 @@ from api.installation import Installation, installation
 from api.routes.parts import striking_first
 from api.screens.curves import draw_curves
 from api.screens.front import page_of
+from api.screens.part_known import known_line
 from api.screens.revisions import revisions
 from api.store.order import order
 from api.store.rows import Case, PartRecord
@@ -63,6 +64,7 @@ def part_page(request: Request, part_id: str, gate: str = "") -> Response:
         part_id=part_id,
         record=record,
         case=case,
+        known=known_line(here, person, record, case),
         waits_too=_waits_too(record, case, here.now()),
         shown=look.shown,
         verdict=verdict,

@@ -54,7 +54,7 @@ const decision = {
       const answer = await this.send(this.body(outcome), this.newKey());
       marks.sent = true;
       this.pending = false;
-      if (answer.told) told.remember(answer.told);
+      if (answer.told) told.remember({...answer.told, marks: marks.forReview().length});
       if (answer.told?.kind === "known") undo.forget(); // an exercise is over: there is nothing to take back
       else undo.remember({review_id: answer.review.review_id, part: partId, outcome, also: answer.review.also_at});
       this.said(tr("Recorded."));
@@ -120,6 +120,7 @@ document.addEventListener("DOMContentLoaded", () => {
   const form = decision.form();
   if (!form) return;
   form.addEventListener("submit", (event) => event.preventDefault());
+  new ResizeObserver(() => document.documentElement.style.setProperty("--decide", form.offsetHeight + "px")).observe(form);
   form.elements.defect_code.addEventListener("input", () => decision.showKind());
   for (const button of form.querySelectorAll("[data-outcome]")) {
     button.addEventListener("click", () => decision.decide(button.dataset.outcome));

@@ -42,7 +42,7 @@ const told = {
         right ? tr("{part} was an exercise, and you were right: {truth}.", {part: one.part_id, truth: this.words(one.truth)})
           : tr("{part} was an exercise: you said {said}, it is {truth}.", {part: one.part_id, said, truth: this.words(one.truth)}),
         one.reason ? tr("Known by: {reason}.", {reason: one.reason}) : "",
-        tr("Nothing was recorded about the part."),
+        one.marks ? tr("Nothing was recorded about the part; the marks you drew are not kept.") : tr("Nothing was recorded about the part."),
       ];
     }
     return [tr("{part} was shown without the model's word. You said {said}.", {part: one.part_id, said}), this.model(one)];

@@ -15,6 +15,7 @@ from tests.api.test_blind import planned
 from tests.api.test_reviews import published
 from tests.api.test_shown_to_two import person
 
+BOX = {"x": 1, "y": 1, "width": 9, "height": 9}
 CASE = ("L1", "EOL", "K1", 1)
 
 
@@ -143,6 +144,16 @@ def test_an_exercise_comes_before_a_drawn_part_looks_new_and_changes_nothing(pla
     report = here.reader.batch_reviews("OLD")
     assert [one.defect.recorded_by for one in report if one.defect.part_id == "K1"] == []
     assert {one.by: one.made.seeded for one in here.quality.decisions(Instant(0), now())}["anna"] is True
+
+
+def test_a_mark_that_cannot_be_meant_is_refused_as_of_any_part(plant: Live) -> None:
+    marked = {"outcome": "ok", "marks": [{"camera_id": "top", "frame_id": "f", "box": BOX}]}
+    with person(plant, "eve") as eve:
+        assert plant.service.here.exercises.give(Exercise("eve", CASE, "P2", now(), False, now())).case == CASE
+        for outcome in ("ok", "defect"):  # no defect; no such frame
+            answer = eve.post("/api/parts/K1/reviews", json=marked | {"outcome": outcome})
+            assert (answer.status_code, "mark" in answer.json()["error"]["message"]) == (422, True)
+        plant.service.here.exercises.cancel("eve")
 
 
 def test_after_an_exercise_the_part_itself_can_be_reported(plant: Live) -> None:

@@ -14,6 +14,7 @@ from ingest.messages import Instant
 from tests.api.conftest import Live, serve, until
 from tests.api.factory import keep_evidence, make_defect, make_findings, make_verdict, now, publish
 from tests.api.test_blind import MODELS_WORDS, planned
+from tests.browser.test_marks import drag
 
 pytestmark = pytest.mark.browser
 
@@ -63,6 +64,14 @@ def told(browser: webdriver.Chrome) -> str:
     return found[0].text if found else ""
 
 
+def draw_a_box(browser: webdriver.Chrome) -> None:
+    press(browser, "r")
+    until(lambda: browser.execute_script("return marks.tool") == "box", "the box in hand")
+    drawing = browser.find_element(By.CSS_SELECTOR, "figure.frame:not([hidden]) svg.marks")
+    drag(browser, drawing, (60, 50), (95, 82))
+    until(lambda: browser.execute_script("return marks.drawn.length") == 1, "the box drawn")
+
+
 def test_a_blind_parts_page_holds_nothing_of_the_model_and_tells_it_after_the_decision(
     browser: webdriver.Chrome, live: Live
 ) -> None:
@@ -82,9 +91,11 @@ def test_a_blind_parts_page_holds_nothing_of_the_model_and_tells_it_after_the_de
     assert "The model had said defect: 87 % likely defective, because of tool id T7" in said
     assert "waiting for you" in browser.find_element(By.CLASS_NAME, "part-head").text
     assert "opened up" not in browser.page_source
+    draw_a_box(browser)
     press(browser, "d")
     at(browser, "/parts/P2")
     assert "K1 was an exercise: you said defect, it is OK. Known by: opened up." in told(browser)
+    assert "the marks you drew are not kept" in told(browser)
     assert browser.find_element(By.ID, "undo").get_attribute("hidden") is not None, "nothing to take back"
     browser.refresh()
     at(browser, "/parts/P2")
@@ -100,3 +111,21 @@ def test_what_was_decided_shows_all_that_was_hidden(browser: webdriver.Chrome, l
     assert browser.find_elements(By.CSS_SELECTOR, ".boxes rect")
     browser.get(f"{live.base}/rules")
     assert "100 % of parts are blind" in browser.find_element(By.TAG_NAME, "main").text
+
+
+def test_a_qa_lead_takes_a_known_part_away_and_names_it_again_on_its_own_page(
+    browser: webdriver.Chrome, live: Live
+) -> None:
+    browser.get(f"{live.base}/?token={issue_token(live.settings, 'quinn', 'qa')}")
+    record = "return document.querySelector('.record').innerText"
+    browser.get(f"{live.base}/parts/K1")
+    assert "Shown to inspectors as an exercise: ok, known by opened up." in browser.execute_script(record)
+    browser.find_element(By.CSS_SELECTOR, "[data-known]").send_keys(Keys.ENTER)
+    until(lambda: "Its truth is sure: ok." in browser.execute_script(record), "it to be none")
+    browser.find_element(By.ID, "known-reason").send_keys("measured twice", Keys.ENTER)
+    until(lambda: "known by measured twice" in browser.execute_script(record), "it to be one again")
+    browser.get(f"{live.base}/parts/P1")
+    assert "It cannot be one: its truth is not sure." in browser.execute_script(record)
+    browser.get(f"{live.base}/?token={issue_token(live.settings, 'anna', 'inspector')}")
+    browser.get(f"{live.base}/parts/P1")
+    assert "Known part" not in browser.execute_script(record)

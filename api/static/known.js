@@ -1,5 +1,5 @@
 "use strict";
-// Known parts: marked and taken away.
+// Known parts: marked and taken away, on the page of all and on the part's own.
 
 async function changeKnown(path, options) {
   const said = document.getElementById("known-said");
@@ -15,7 +15,7 @@ async function changeKnown(path, options) {
 
 document.addEventListener("DOMContentLoaded", () => {
   const value = (id) => document.getElementById(id).value.trim();
-  document.getElementById("add-known").addEventListener("submit", (event) => {
+  document.getElementById("add-known")?.addEventListener("submit", (event) => {
     event.preventDefault();
     changeKnown("/api/known", {
       method: "POST",
