@@ -100,6 +100,12 @@ PHRASES = (
     "before the parts.",
     "The latest {parts} parts can be told from training's since {when} (AUC {auc}; periods of training differ by "
     "up to {allowed}); most by {others}. Train again if this is how the line now is.",
+    "Signals of the latest {parts} parts no longer go together as they did, since {when}: taken together they vary "
+    "{ratio} times as much as in training (periods of training differ by up to {allowed} times); most {others}. Look "
+    "for a new kind of part, tool or coupling; train again if this is how the line now is.",
+    "Signals of the latest {parts} parts no longer go together as they did, since {when}: taken together they vary "
+    "{ratio} times less than in training (periods of training differ by up to {allowed} times); most {others}. Look "
+    "for a new kind of part, tool or coupling; train again if this is how the line now is.",
 )
 
 #: What stands in a place, where it is neither a figure nor a name: also said in the reader's language.

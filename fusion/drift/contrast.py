@@ -20,7 +20,7 @@ from fusion.risk.features import Floats
 
 WINDOW_MAX, WINDOW_MIN = 1000, 200  # parts
 WINDOWS_WANTED = 8  # of training, for a limit that is not all doubt
-FALSE_PER_LOOK = 5e-4  # 0.1 in 100 000 parts at a look every 500
+FALSE_PER_LOOK = 2.5e-4  # of this test and of `structure.py` each: together 0.1 in 100 000 parts, looking every 500
 RIDGE = 0.1  # of the pooled variance (1 by construction)
 AUC_MAX = 0.999
 
@@ -58,24 +58,28 @@ def fit_contrast(residuals: Floats, sample: Floats) -> tuple[int, float]:
     """(window, limit): parts of a window, and the score that a window of training passes with FALSE_PER_LOOK; an
     infinite limit where training has too few windows. `residuals`: of all training parts in the order of time."""
     window = int(np.clip(len(residuals) // WINDOWS_WANTED, WINDOW_MIN, WINDOW_MAX))
-    windows = len(residuals) // window
-    if windows < 3:
-        return window, float("inf")
     scores = []
-    for k in range(windows):
+    for k in range(len(residuals) // window):
         inside = slice(k * window, (k + 1) * window)
         step = len(residuals) / len(sample)
         at = np.arange(len(sample)) * step
         rest = sample[(at < inside.start) | (at >= inside.stop)]
         scores.append(contrast(residuals[inside], rest).score)
-    spread = float(np.std(scores, ddof=1)) * np.sqrt(1.0 + 1.0 / windows)
-    return window, float(np.mean(scores) + t.ppf(1.0 - FALSE_PER_LOOK, windows - 1) * spread)
+    return window, upper_limit(scores, FALSE_PER_LOOK)
 
 
-def telling(signals: Sequence[Signal], found: Contrast, most: int = 3) -> list[str]:
-    """The entities that separate most, most first."""
+def upper_limit(scores: Sequence[float], probability: float) -> float:
+    """The score that one more window passes with this probability (Student's t); infinite of fewer than three."""
+    if len(scores) < 3:
+        return float("inf")
+    spread = float(np.std(scores, ddof=1)) * np.sqrt(1.0 + 1.0 / len(scores))
+    return float(np.mean(scores) + t.ppf(1.0 - probability, len(scores) - 1) * spread)
+
+
+def telling(signals: Sequence[Signal], weights: Doubles, most: int = 3) -> list[str]:
+    """The entities that separate most, most first. `weights`: float64[signals], what a test found."""
     share: dict[str, float] = {}
-    for signal, weight in zip(signals, found.weight, strict=True):
+    for signal, weight in zip(signals, weights, strict=True):
         if signal.entity:
             share[signal.entity] = share.get(signal.entity, 0.0) + float(weight)
     return [entity for entity, _ in sorted(share.items(), key=lambda one: (-one[1], one[0]))[:most]]

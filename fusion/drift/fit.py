@@ -21,6 +21,7 @@ from fusion.drift.signals import (
     charted,
     proposed_signals,
 )
+from fusion.drift.structure import fit_structure
 from fusion.risk.features import FeatureSpec, Floats
 from ingest.evidence import Evidence
 
@@ -80,9 +81,10 @@ def fit_drift(
     notes = DriftNotes(signals=signals, block=block, file=file)
     bounded = np.clip(centred.residual, -RESIDUAL_MAX, RESIDUAL_MAX).astype(np.float32)
     sample = bounded[np.unique(np.linspace(0, len(parts) - 1, SAMPLE_ROWS).astype(np.intp))]
+    window, limit = fit_contrast(bounded, sample)
     arrays = {
         "usual": centred.usual, "spread": centred.spread, "overall": centred.overall, "low": low, "high": high,
-        "sample": sample, "contrast": np.array(fit_contrast(bounded, sample)),
+        "sample": sample, "contrast": np.array([window, limit, fit_structure(bounded, sample, window)]),
         "typical": _typical(raw, products, len(spec.products)),
         **{name: getattr(limits, name) for name in ChartLimits.__slots__},
     }  # fmt: skip

@@ -1,19 +1,23 @@
 """What is looked for in a gate's latest parts now and then: a shift that explains flags, and parts unlike training.
 
 Bounded work: a look every LOOK_PARTS parts, some hundred rows scored for each of a few entities (`undo_shift.py`), one
-small linear classifier (`contrast.py`).
+small linear classifier (`contrast.py`), two extreme roots (`structure.py`).
 """
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
+
+import msgspec
 import numpy as np
 
 from fusion.drift.book import SHIFT, UNLIKE, DriftBook
 from fusion.drift.contrast import contrast, telling
 from fusion.drift.recent import RecentRows
 from fusion.drift.signals import FLAGS, RESIDUAL_MAX, DriftReference
+from fusion.drift.structure import structure
 from fusion.drift.undo_shift import Explained, UndoShift, moved_most
-from fusion.drift.words import say_shift, say_unlike
+from fusion.drift.words import say_shift, say_structure, say_unlike
 from fusion.gate import GateJudge, Reading
 from fusion.incidents import Incident
 from fusion.risk.features import Floats
@@ -114,25 +118,41 @@ class Looks:
         )
 
     def _look_for_unlike(self, book: DriftBook, at: int) -> None:
-        window, limit = self._reference.window, self._reference.contrast_limit
-        if len(self._recent) < window or not np.isfinite(limit):
+        """One incident of both tests: the first that tells the latest parts from training's speaks."""
+        window = self._reference.window
+        if len(self._recent) < window or not window:
             return
-        found = contrast(self._recent.residuals(window), self._reference.sample)
-        known = book.incidents.get(UNLIKE)
-        if found.score <= limit:
-            book.settle(UNLIKE, None)
-            return
-        entities = telling(self._reference.signals, found)
+        residuals, known = self._recent.residuals(window), book.incidents.get(UNLIKE)
         since = known.since if known else at
-        allowed = 1.0 / (1.0 + np.exp(-limit))
-        incident = Incident(
-            line_id=book.line_id,
-            incident="unlike_training",
-            cause=entities[0] if entities else "",
-            since=since,
-            parts=book.named(),
-            parts_count=(known.parts_count + LOOK_PARTS) if known else window,
-            what=say_unlike(entities, window, found.auc, allowed, since),
-            measure={"auc": round(found.auc, 4), "limit": round(float(allowed), 4)},
-        )
-        book.settle(UNLIKE, incident)
+        told = self._contrasted(residuals, since) or self._apart(residuals, since)
+        if told is not None:
+            count = (known.parts_count + LOOK_PARTS) if known else window
+            told = msgspec.structs.replace(told, line_id=book.line_id, parts=book.named(), parts_count=count)
+        book.settle(UNLIKE, told)
+
+    def _contrasted(self, residuals: Floats, since: int) -> Incident | None:
+        """Do the parts as a whole differ? Without its line and parts."""
+        limit = self._reference.contrast_limit
+        found = contrast(residuals, self._reference.sample) if np.isfinite(limit) else None
+        if found is None or found.score <= limit:
+            return None
+        entities, allowed = telling(self._reference.signals, found.weight), 1.0 / (1.0 + np.exp(-limit))
+        what = say_unlike(entities, len(residuals), found.auc, allowed, since)
+        return _unlike(entities, since, what, {"auc": found.auc, "limit": float(allowed)})
+
+    def _apart(self, residuals: Floats, since: int) -> Incident | None:
+        """Do signals no longer go together? Without its line and parts."""
+        limit = self._reference.structure_limit
+        found = structure(residuals, self._reference.sample) if np.isfinite(limit) else None
+        if found is None or found.score <= limit:
+            return None
+        entities, allowed = telling(self._reference.signals, found.weight), float(np.exp(limit))
+        what = say_structure(entities, len(residuals), found.more, found.times, allowed, since)
+        ratio = found.times if found.more else 1.0 / found.times
+        return _unlike(entities, since, what, {"variance_ratio": ratio, "limit": allowed})
+
+
+def _unlike(entities: Sequence[str], since: int, what: str, figures: Mapping[str, float]) -> Incident:
+    measure = {name: round(value, 4) for name, value in figures.items()}
+    cause = entities[0] if entities else ""
+    return Incident(line_id="", incident="unlike_training", cause=cause, since=since, what=what, measure=measure)

@@ -53,8 +53,8 @@ class DriftNotes(msgspec.Struct, frozen=True, kw_only=True):
 class DriftReference:
     """How the signals of one gate were in training. `usual`: float32[products, signals]; `spread`, `overall`:
     float32[signals], of a part, in units; `low`, `high`: of training's blocks, in units; `limits`: of the charts;
-    `sample`: float32[m, signals], residuals of training parts; `window`, `contrast_limit`: of the
-    two-sample test; `typical`: float32[products, raw columns], medians."""
+    `sample`: float32[m, signals], residuals of training parts; `window`, `contrast_limit`, `structure_limit`: of the
+    two-sample tests; `typical`: float32[products, raw columns], medians."""
 
     def __init__(self, notes: DriftNotes, arrays: dict[str, npt.NDArray[np.float64]], digest: bytes) -> None:
         self.signals, self.block, self.digest = notes.signals, notes.block, digest
@@ -64,8 +64,9 @@ class DriftReference:
         self.limits = ChartLimits(*(arrays[name] for name in ChartLimits.__slots__))
         self.sample: Floats = np.asarray(arrays["sample"], dtype=np.float32)
         self.typical: Floats = np.asarray(arrays["typical"], dtype=np.float32)
-        window, limit = arrays.get("contrast", np.array([0.0, np.inf]))  # models trained before the test have none
-        self.window, self.contrast_limit = int(window), float(limit)
+        fitted = arrays.get("contrast", np.array([0.0]))  # models trained before there was a test have no limit of it
+        self.window = int(fitted[0])
+        self.contrast_limit, self.structure_limit = np.append(fitted[1:], [np.inf, np.inf])[:2].tolist()
         self.reader = SignalReader(notes.signals)
         places: dict[str, list[int]] = {}
         for i, signal in enumerate(notes.signals):

@@ -63,6 +63,18 @@ def say_unlike(entities: Sequence[str], parts: int, auc: float, allowed: float, 
     )
 
 
+def say_structure(entities: Sequence[str], parts: int, more: bool, times: float, allowed: float, since: int) -> str:
+    """Which signals no longer go together as they did. `times`: how much more, or less, parts vary along what they
+    say together; `allowed`: by how much periods of training differ."""
+    named = ", ".join(entities) or "no single signal"
+    than = f"{times:.1f} times {'as much as' if more else 'less than'} in training"
+    return (
+        f"Signals of the latest {parts} parts no longer go together as they did, since {clock(since)}: taken together "
+        f"they vary {than} (periods of training differ by up to {allowed:.1f} times); most {named}. Look for a new "
+        "kind of part, tool or coupling; train again if this is how the line now is."
+    )
+
+
 def in_units(reference: DriftReference, signal: int, residual: float) -> float:
     """A mean residual as a figure of the line: beside the mean of all of training's parts."""
     return float(reference.overall[signal] + residual * reference.spread[signal])

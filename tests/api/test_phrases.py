@@ -22,7 +22,7 @@ from fusion.cameras.lens_dirt import Mark
 from fusion.cameras.moved import CameraPose
 from fusion.cameras.words import say_dirt, say_false_alarms, say_frozen, say_moved
 from fusion.certificate.standing import WORDS
-from fusion.drift.words import SAID, say_shift, say_unlike
+from fusion.drift.words import SAID, say_shift, say_structure, say_unlike
 from fusion.incidents import Incident
 from fusion.scan.words import say_excess
 
@@ -55,6 +55,8 @@ def incidents() -> Iterator[str]:
     for spreads in (1.25, -1.25):
         yield say_shift("OP20.torque_nm", spreads, 0.4, 12.0, 500, SINCE)
     yield say_unlike(["OP20.torque_nm", "camera:top"], 400, 0.83, 0.6, SINCE)
+    for more in (True, False):
+        yield say_structure(["OP20.torque_nm", "camera:top"], 400, more, 2.1, 1.3, SINCE)
 
 
 @pytest.mark.parametrize("told", list(incidents()))

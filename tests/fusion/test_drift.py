@@ -86,7 +86,7 @@ def test_what_the_whole_row_says_together_is_told_and_named() -> None:
     assert contrast(alike, sample[::2]).score < limit
     found = contrast(unlike, sample[::2])
     assert found.score > limit
-    assert telling(signals, found)[0] == "OP10.c2"
+    assert telling(signals, found.weight)[0] == "OP10.c2"
 
 
 def test_few_windows_of_training_make_the_test_silent() -> None:
