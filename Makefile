@@ -4,7 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 RUN := OMP_NUM_THREADS=1 OPENBLAS_NUM_THREADS=1
 
-.PHONY: demo test check format bench bench-vision bench-store bench-api bench-paint results results-vision results-fusion results-causes services pictures clean lock
+.PHONY: demo test check format bench bench-vision bench-store bench-api bench-paint results results-vision results-fusion results-causes results-drift services pictures clean lock
 
 demo: $(VENV)/.ready         ## simulate a plant, train on it, stream parts through the whole road, serve the screen
 	@$(BIN)/qcfuse demo
@@ -37,6 +37,9 @@ results-fusion: $(VENV)/.ready-dev  ## risks, calibration, certificates, cold st
 
 results-causes: $(VENV)/.ready-dev  ## causes of parts, incidents and drift on fresh simulated lines, into the README
 	@$(RUN) $(BIN)/python tests/bench/results_causes.py
+
+results-drift: $(VENV)/.ready-dev  ## changes that no single signal shows: what the two-sample tests see and how often they err, into the README
+	@$(RUN) $(BIN)/python tests/bench/results_drift_power.py
 
 bench-vision: $(VENV)/.ready-dev  ## CPU of a look step by step, two processes, Anomalib where installed; rewrites the README's table
 	@$(RUN) $(BIN)/python tests/bench/bench_vision.py
