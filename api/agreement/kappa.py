@@ -11,7 +11,6 @@ from typing import NamedTuple
 
 Z = 1.959963984540054  # of a two-sided interval of 95 %
 CASES_MIN = 20  # below this an interval of a share is more than 40 points wide: a figure would only look like one
-OUTCOMES = ("defect", "ok")
 
 
 class Share(NamedTuple):

@@ -2,33 +2,19 @@
 
 from __future__ import annotations
 
-import statistics
-from collections import Counter, defaultdict
-from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+import itertools
+from collections import defaultdict
+from collections.abc import Iterable, Mapping
 
 import msgspec
+import numpy as np
 
-from api.agreement.draw import CaseKey
-from api.agreement.kappa import (
-    CASES_MIN,
-    OUTCOMES,
-    Difference,
-    Kappa,
-    Share,
-    cohen_kappa,
-    fleiss_kappa,
-    newcombe,
-    share_of,
-)
-from api.store.quality import Decided
-from ingest.messages import Instant
+from api.agreement.kappa import CASES_MIN, Difference, Kappa, Share, cohen_kappa, fleiss_kappa, newcombe, share_of
+from api.agreement.tally import WORDS, Tally, Truths, first_words, holds, said_together, tallied
+from api.store.decisions import Decisions, Ints, Said
 
 PEOPLE_MIN = 3  # of two, each would know the other's figures by subtracting his own
-TOOK_MS_MAX = 3_600_000  # a page left open over lunch is no hour of looking
 UNGROUPED, OTHERS, EVERYBODY = "ungrouped", "other groups", "everybody"
-
-Truths = Mapping[str, tuple[Instant, str]]
 
 
 class Figure(msgspec.Struct, frozen=True):
@@ -91,60 +77,22 @@ class QualityReport(msgspec.Struct, frozen=True):
     people_min: int = PEOPLE_MIN
 
 
-@dataclass(slots=True)
-class Tally:
-    """What some people said. `judged`: (what was said, the truth); `follows`: (was the model right, was its word shown,
-    did they say the same); `took_ms`: was its word shown -> times."""
-
-    decisions: int = 0
-    judged: Counter[tuple[str, str]] = field(default_factory=Counter)
-    follows: Counter[tuple[bool, bool, bool]] = field(default_factory=Counter)
-    took_ms: dict[bool, list[int]] = field(default_factory=lambda: {True: [], False: []})
-
-    def take(self, one: Decided, truth: str) -> None:
-        """One decision, and the truth where it is known."""
-        made = one.made
-        self.decisions += 1
-        if made.risk_shown is not None and made.took_ms:
-            self.took_ms[made.risk_shown].append(min(made.took_ms, TOOK_MS_MAX))
-        if not truth:
-            return
-        self.judged[one.outcome, truth] += 1
-        word = made.model_said()
-        if word and made.risk_shown is not None:
-            self.follows[word == truth, made.risk_shown, word == one.outcome] += 1
-
-    def add(self, other: Tally) -> None:
-        """What these said, too."""
-        self.decisions += other.decisions
-        self.judged.update(other.judged)
-        self.follows.update(other.follows)
-        for shown, took in other.took_ms.items():
-            self.took_ms[shown] += took
-
-
-def report(decided: Sequence[Decided], truths: Truths, groups: Mapping[str, str]) -> QualityReport:
-    """All figures. `decided`: in their order; `truths`: of parts, from elsewhere than a review; `groups`: of people who
-    have an account."""
-    final = {one.case: (one.outcome, one.by) for one in decided if one.made.final}
-    decided = _firsts(decided)
-    persons: dict[str, Tally] = defaultdict(Tally)
-    for one in decided:
-        persons[one.by].take(one, _truth(one, truths, final))
-    every = _sum(persons, persons)
-    together = _independent(decided)
-    pairs = Counter((said[0], said[1]) for said in together if len(said) == 2)
-    several = Counter(tuple(map(said.count, OUTCOMES)) for said in together)
+def report(decisions: Decisions, truths: Truths, groups: Mapping[str, str]) -> QualityReport:
+    """All figures. `truths`: of parts, from elsewhere than a review; `groups`: of people who have an account."""
+    first = first_words(decisions)
+    tallies, together = tallied(decisions, first, truths), said_together(decisions, first)
+    every = tallies.of(decisions.people)
+    said = decisions.said[first]
     return QualityReport(
-        decisions=len(decided),
-        blind=sum(one.made.blind for one in decided),
-        exercises=sum(one.made.seeded for one in decided),
-        with_truth=every.judged.total(),
-        two=_kappa(cohen_kappa(pairs), pairs.total()),
-        several=_kappa(fleiss_kappa(several), several.total()),
+        decisions=len(first),
+        blind=int(holds(said, Said.BLIND).sum()),
+        exercises=int(holds(said, Said.SEEDED).sum()),
+        with_truth=int(every.judged.sum()),
+        two=_kappa(cohen_kappa(together.pairs), sum(together.pairs.values())),
+        several=_kappa(fleiss_kappa(together.several), sum(together.several.values())),
         bias=_contrast(every, model_is_right=False),
         benefit=_contrast(every, model_is_right=True),
-        groups=[_group(name, people, _sum(persons, people)) for name, people in by_group(persons, groups)],
+        groups=[_group(name, people, tallies.of(people)) for name, people in by_group(decisions.people, groups)],
     )
 
 
@@ -167,46 +115,11 @@ def by_group(names: Iterable[str], groups: Mapping[str, str]) -> list[tuple[str,
     return told if len(told) > 2 else told[:1]  # the only group is everybody
 
 
-def _firsts(decided: Iterable[Decided]) -> list[Decided]:
-    """Of each person on each case the first word: a later one has been told what was hidden, or by others."""
-    first: dict[tuple[CaseKey, str, bool], Decided] = {}
-    for one in decided:
-        first.setdefault((one.case, one.by, one.made.seeded), one)
-    return list(first.values())
-
-
-def _truth(one: Decided, truths: Truths, final: Mapping[CaseKey, tuple[str, str]]) -> str:
-    """What is known beside this decision: of a known part, by a record from elsewhere that came after it, or by the
-    last word of somebody else."""
-    if one.truth:
-        return one.truth
-    if (told := truths.get(one.case[2])) and told[0] > one.at:
-        return told[1]
-    word, author = final.get(one.case, ("", ""))
-    return word if author != one.by else ""
-
-
-def _independent(decided: Iterable[Decided]) -> list[list[str]]:
-    """Of each real case that several people judged without knowing of each other, what they said, in their order."""
-    words: dict[CaseKey, list[str]] = defaultdict(list)
-    for one in decided:
-        if one.made.unaware and not one.made.seeded:
-            words[one.case].append(one.outcome)
-    return [said for said in words.values() if len(said) > 1]
-
-
-def _sum(persons: Mapping[str, Tally], names: Iterable[str]) -> Tally:
-    every = Tally()
-    for name in names:
-        every.add(persons[name])
-    return every
-
-
 def _contrast(every: Tally, *, model_is_right: bool) -> Contrast:
     """How often people agree with the model where it is right, or wrong: with its word on the screen and without."""
 
     def agreeing(shown: bool) -> tuple[int, int]:
-        agree, differ = (every.follows[model_is_right, shown, same] for same in (True, False))
+        differ, agree = every.follows[int(model_is_right), int(shown)].tolist()
         return agree, agree + differ
 
     shown, hidden = agreeing(True), agreeing(False)
@@ -216,22 +129,23 @@ def _contrast(every: Tally, *, model_is_right: bool) -> Contrast:
 
 
 def _group(name: str, people: set[str], tally: Tally) -> GroupFigures:
-    judged = tally.judged
-    good, bad = (sum(judged[said, truth] for said in OUTCOMES) for truth in ("ok", "defect"))
+    (passed_good, passed_bad), (stopped_good, stopped_bad) = tally.judged.tolist()
+    told = (passed_good, passed_bad, stopped_good, stopped_bad)
+    pairs = dict(zip(itertools.product(WORDS, WORDS), told, strict=True))
     return GroupFigures(
         group=name,
         people=len(people),
         decisions=tally.decisions,
-        overkill=_figure(judged["defect", "ok"], good),
-        underkill=_figure(judged["ok", "defect"], bad),
-        agrees_with_truth=_kappa(cohen_kappa(judged), judged.total()),
-        median_ms_shown=_median(tally.took_ms[True]),
-        median_ms_hidden=_median(tally.took_ms[False]),
+        overkill=_figure(stopped_good, passed_good + stopped_good),
+        underkill=_figure(passed_bad, passed_bad + stopped_bad),
+        agrees_with_truth=_kappa(cohen_kappa(pairs), sum(told)),
+        median_ms_shown=_median(tally.took_ms_shown),
+        median_ms_hidden=_median(tally.took_ms_hidden),
     )
 
 
-def _median(took_ms: Sequence[int]) -> int | None:
-    return round(statistics.median(took_ms)) if len(took_ms) >= CASES_MIN else None
+def _median(took_ms: Ints) -> int | None:
+    return round(float(np.median(took_ms))) if len(took_ms) >= CASES_MIN else None
 
 
 def _figure(hits: int, of: int) -> Figure:

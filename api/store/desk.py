@@ -56,7 +56,7 @@ class Desk(TwoHands):
         """Show a review at once; the collector finds it again on the log and changes nothing."""
         harvest = Harvest(defects=(review.defect,), reviews=(review,))
         with reaching_store(), self._engine.begin() as connection:
-            add_defects(connection, [review.defect])
+            add_defects(connection, [review.defect], [review])
             insert_new(connection, reviews, review_rows(review))
             settle_cases(connection, harvest)
 

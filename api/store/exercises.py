@@ -10,6 +10,7 @@ import sqlalchemy as sa
 
 from api.agreement.draw import CaseKey
 from api.store.database import TwoHands, insert_into, insert_new, reaching_store
+from api.store.decisions import said_of
 from api.store.rows import Made
 from api.store.tables import reviews
 from api.store.tables_quality import drawing_keys, exercise_answers, exercises, known_parts
@@ -152,6 +153,8 @@ class ExerciseStore(TwoHands):
             "recorded_by": answer.recorded_by,
             "recorded_at": int(answer.recorded_at),
             "made": encode(answer.made).decode(),
+            "said": said_of(answer.outcome, answer.made),
+            "took_ms": answer.made.took_ms or 0,
         }
         with reaching_store(), self._engine.begin() as connection:
             insert_new(connection, exercise_answers, [row])

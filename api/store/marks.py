@@ -9,23 +9,25 @@ from typing import Any
 import sqlalchemy as sa
 
 from api.store.database import insert_new
-from api.store.rows import MarkPlace, StoredMark
+from api.store.rows import MarkPlace, Review, StoredMark
 from api.store.tables import defects, marks, reviews
-from ingest.messages import Defect, Instant, Mark, encode, json_decoder
+from ingest.messages import CONCLUSIVE, Defect, Instant, Mark, encode, json_decoder
 
 _MARK = json_decoder(Mark)
 
 
-def add_defects(connection: sa.Connection, found: Sequence[Defect]) -> None:
-    """Add records that are new, and their marks. Two equal records are one."""
-    rows = [_defect_row(defect) for defect in found]
+def add_defects(connection: sa.Connection, found: Sequence[Defect], found_reviews: Sequence[Review]) -> None:
+    """Add records that are new, and their marks. Two equal records are one. `found_reviews`: whose records are among
+    them."""
+    own = {encode(review.defect) for review in found_reviews}
+    rows = [_defect_row(defect, own) for defect in found]
     insert_new(connection, defects, rows)
     for defect, row in zip(found, rows, strict=True):
         if defect.outcome == "defect":
             insert_new(connection, marks, _mark_rows(defect, row["record_sha256"]))
 
 
-def _defect_row(defect: Defect) -> dict[str, Any]:
+def _defect_row(defect: Defect, of_reviews: set[bytes]) -> dict[str, Any]:
     body = encode(defect)
     return {
         "record_sha256": hashlib.sha256(body).hexdigest(),
@@ -35,6 +37,7 @@ def _defect_row(defect: Defect) -> dict[str, Any]:
         "source": defect.source,
         "outcome": defect.outcome,
         "body": body.decode(),
+        "heard": defect.outcome in CONCLUSIVE and defect.source != "history" and body not in of_reviews,
     }
 
 

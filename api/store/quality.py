@@ -2,35 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable
+from collections.abc import Collection, Iterable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
-from operator import attrgetter
 from typing import Any
 
-import msgspec
 import sqlalchemy as sa
 
 from api.agreement.draw import CaseKey
 from api.store.database import TwoHands, reaching_store
-from api.store.rows import Made
+from api.store.decisions import ROWS_AT_ONCE, Decisions, Gathering, Said
 from api.store.tables import accounts, cases, defects, reviews
 from api.store.tables_quality import exercise_answers
-from ingest.messages import CONCLUSIVE, Instant, json_decoder
+from ingest.messages import CONCLUSIVE, Instant
 
-_MADE = json_decoder(Made)
+HEARD_MAX = 100_000  # records read at once; where there are more, only those of parts that were decided on
 Row = sa.Row[*tuple[Any, ...]]
-_NOT_SAID = Made()
-
-
-class Decided(msgspec.Struct, frozen=True, gc=False):
-    """What one person said of one case and did not take back. `truth`: of a known part, else ""."""
-
-    case: CaseKey
-    by: str
-    at: Instant
-    outcome: str
-    made: Made
-    truth: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,41 +46,39 @@ class QualityStore(TwoHands):
         said = (reviews.c.recorded_by == name, reviews.c.outcome.in_(CONCLUSIVE))
         return bool(self._rows(sa.select(reviews.c.review_id).where(*same, *said).limit(1)))
 
-    def decisions(self, since: Instant, until: Instant, line_id: str = "") -> list[Decided]:
+    def decisions(self, since: Instant, until: Instant, line_id: str = "") -> Decisions:
         """Decisions recorded in [since, until) that stand, in their order; exercises among them. One that settled
         several cases of a part is one."""
-        taken_back = sa.select(reviews.c.undoes).where(reviews.c.recorded_at >= int(since), reviews.c.undoes != "")
-        undone = {row[0] for row in self._rows(taken_back)}
-        told = self._said(reviews, reviews.c.review_id, since, until, line_id)
-        found = [one for row in told if row[0] not in undone and not (one := _decided(row, "")).made.with_gate]
-        exercises = self._said(exercise_answers, exercise_answers.c.truth, since, until, line_id)
-        found += [_decided(row, row[0]) for row in exercises]
-        found.sort(key=attrgetter("at"))
-        return found
+        # `> ''`, not `!= ''`: so the index of `undoes` is read from the first that takes something back.
+        undone = sa.select(reviews.c.undoes).where(reviews.c.undoes > "", reviews.c.recorded_at >= int(since))
+        stands = reviews.c.review_id.not_in(undone)
+        alone = reviews.c.said.op("&")(int(Said.WITH_ANOTHER)) == 0
+        gathering = Gathering()
+        with self._reading_raw() as connection:
+            meant = _said(reviews, sa.literal_column("''"), since, until, line_id)
+            for rows in _raw(connection, meant.where(stands, alone)):
+                gathering.take(rows, of_known=False)
+            meant = _said(exercise_answers, exercise_answers.c.truth, since, until, line_id)
+            for rows in _raw(connection, meant):
+                gathering.take(rows, of_known=True)
+        return gathering.decisions()
 
-    def _said(self, table: sa.Table, first: Any, since: Instant, until: Instant, line_id: str) -> list[Row]:
-        """Rows of `first`, then what `_decided` reads."""
-        columns = (first, *_key(table), table.c.recorded_by, table.c.recorded_at, table.c.outcome, table.c.made)
-        meant = [table.c.recorded_at >= int(since), table.c.recorded_at < int(until), table.c.outcome.in_(CONCLUSIVE)]
-        meant += [table.c.line_id == line_id] if line_id else []
-        return self._rows(sa.select(*columns).where(*meant).order_by(table.c.recorded_at, table.c.recorded_by))
-
-    def truths(self, since: Instant, until: Instant) -> dict[str, tuple[Instant, str]]:
-        """Part -> when it was said, and what: by the latest record of a part decided in [since, until) that came after
-        the decision and from elsewhere than a review (a teardown, the end-of-line test, a customer)."""
-        other = reviews.alias()
-        is_review = sa.exists().where(
-            other.c.part_id == defects.c.part_id,
-            other.c.recorded_at == defects.c.recorded_at,
-            other.c.outcome == defects.c.outcome,
-        )
-        told = sa.select(defects.c.part_id, defects.c.recorded_at, defects.c.outcome).join(
-            reviews, sa.and_(reviews.c.part_id == defects.c.part_id, reviews.c.recorded_at < defects.c.recorded_at)
-        )
-        told = told.where(reviews.c.recorded_at >= int(since), reviews.c.recorded_at < int(until), ~is_review)
-        told = told.where(defects.c.outcome.in_(CONCLUSIVE), defects.c.source != "history")
-        rows = self._rows(told.order_by(defects.c.recorded_at))
-        return {row[0]: (Instant(row[1]), row[2]) for row in rows}
+    def truths(self, since: Instant, until: Instant) -> dict[str, tuple[int, str]]:
+        """Part -> when it was said, and what, by the latest record that came after `since` and from elsewhere than a
+        review (a teardown, the end-of-line test, a customer): of every part decided in [since, until), of others too
+        where that is less to read."""
+        told = sa.select(defects.c.part_id, defects.c.recorded_at, defects.c.outcome)
+        told = told.where(defects.c.heard, defects.c.recorded_at > int(since)).order_by(defects.c.recorded_at)
+        decided = sa.select(reviews.c.part_id).where(*_recorded(reviews, since, until))
+        found: list[tuple[str, int, str]] = []
+        with self._reading_raw() as connection:
+            for rows in _raw(connection, told.limit(HEARD_MAX + 1)):
+                found += rows
+            if len(found) > HEARD_MAX:
+                found = []
+                for rows in _raw(connection, told.where(defects.c.part_id.in_(decided))):
+                    found += rows
+        return {part_id: (at, outcome) for part_id, at, outcome in found}
 
     def disagreements(self, limit: int) -> list[Disagreement]:
         """What waits for a QA lead's word, the oldest first."""
@@ -113,6 +98,11 @@ class QualityStore(TwoHands):
         """Account -> its group; who comes with a token has none."""
         return {row[0]: row[1] for row in self._rows(sa.select(accounts.c.name, accounts.c.group_name))}
 
+    @contextmanager
+    def _reading_raw(self) -> Iterator[sa.Connection]:
+        with reaching_store(), self._reading.connect() as connection:
+            yield connection
+
     def _rows(self, statement: Any) -> list[Row]:
         with reaching_store(), self._reading.connect() as connection:
             return list(connection.execute(statement).all())
@@ -126,10 +116,23 @@ def _gathered(rows: Iterable[Row]) -> list[Disagreement]:
     return [Disagreement(case, since, said) for case, (since, said) in found.items()]
 
 
-def _decided(row: Row, truth: str) -> Decided:
-    _, line_id, gate_id, part_id, attempt, by, at, outcome, made = row
-    told = _MADE.decode(made) if made else _NOT_SAID
-    return Decided((line_id, gate_id, part_id, attempt), by, Instant(at), outcome, told, truth)
+def _said(table: sa.Table, truth: Any, since: Instant, until: Instant, line_id: str) -> sa.Select[Any]:
+    """What `Gathering` takes."""
+    columns = (*_key(table), table.c.recorded_by, table.c.recorded_at, table.c.said, table.c.took_ms, truth)
+    meant = [*_recorded(table, since, until), table.c.outcome.in_(CONCLUSIVE)]
+    return sa.select(*columns).where(*meant, *([table.c.line_id == line_id] if line_id else []))
+
+
+def _recorded(table: sa.Table, since: Instant, until: Instant) -> list[sa.ColumnElement[bool]]:
+    return [table.c.recorded_at >= int(since), table.c.recorded_at < int(until)]
+
+
+def _raw(connection: sa.Connection, statement: sa.Select[Any]) -> Iterator[list[Any]]:
+    """Rows as the driver gives them, some at a time: of a hundred thousand, to dress each one takes longer than to
+    read it."""
+    cursor = connection.execute(statement).cursor
+    while cursor is not None and (rows := cursor.fetchmany(ROWS_AT_ONCE)):
+        yield list(rows)
 
 
 def _has_said(name: str) -> sa.ColumnElement[bool]:

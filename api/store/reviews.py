@@ -11,7 +11,8 @@ from typing import Any
 
 import msgspec
 
-from api.store.rows import Made, Review
+from api.store.decisions import said_of
+from api.store.rows import Review
 from ingest.messages import encode
 
 
@@ -29,18 +30,21 @@ def review_rows(review: Review) -> list[dict[str, Any]]:
         "undoes": review.undoes,
         "made": encode(review.made).decode(),
         "recorded_by": review.defect.recorded_by,
+        "said": said_of(review.defect.outcome, review.made),
+        "took_ms": review.made.took_ms or 0,
     }
     return [own, *(own | _changes(review, *case) for case in review.made.also)]
 
 
 def _changes(review: Review, gate_id: str, attempt: int) -> dict[str, Any]:
-    made: Made = msgspec.structs.replace(review.made, also=(), with_gate=review.gate_id)
+    made = msgspec.structs.replace(review.made, also=(), with_gate=review.gate_id)
     return {
         "review_id": _id_at(review.review_id, gate_id, attempt),
         "gate_id": gate_id,
         "attempt": attempt,
         "undoes": _id_at(review.undoes, gate_id, attempt) if review.undoes else "",
         "made": encode(made).decode(),
+        "said": said_of(review.defect.outcome, made),
     }
 
 

@@ -132,6 +132,7 @@ findings = Table(
     Index("findings_camera", "camera_id", "captured_at"),
 )
 
+#: `heard`: it tells the truth of a part from elsewhere than a review, and is no `history`.
 defects = Table(
     "defects",
     metadata,
@@ -142,7 +143,9 @@ defects = Table(
     Column("source", Text, nullable=False),
     Column("outcome", Text, nullable=False),
     Column("body", Text, nullable=False),
+    Column("heard", Boolean, nullable=False, server_default=false()),
     Index("defects_part", "part_id"),
+    Index("defects_heard", "heard", "recorded_at", "part_id", "outcome"),
     Index("defects_recorded", "outcome", "recorded_at"),
 )
 
@@ -163,6 +166,7 @@ marks = Table(
     Index("marks_recorded", "recorded_at", "record_sha256", "place"),
 )
 
+#: `said`, `took_ms`: what is counted of `outcome` and `made` (decisions.py).
 reviews = Table(
     "reviews",
     metadata,
@@ -177,7 +181,10 @@ reviews = Table(
     Column("undoes", Text, nullable=False, server_default=""),
     Column("made", Text, nullable=False, server_default=""),
     Column("recorded_by", Text, nullable=False, server_default=""),
+    Column("said", Integer, nullable=False, server_default="0"),
+    Column("took_ms", BigInteger, nullable=False, server_default="0"),
     Index("reviews_part", "part_id"),
+    Index("reviews_undoes", "undoes", "recorded_at"),
     Index("reviews_recorded", "recorded_at"),
 )
 

@@ -61,6 +61,8 @@ exercise_answers = Table(
     Column("recorded_by", Text, nullable=False),
     Column("recorded_at", BigInteger, nullable=False),
     Column("made", Text, nullable=False),
+    Column("said", Integer, nullable=False, server_default="0"),
+    Column("took_ms", BigInteger, nullable=False, server_default="0"),
     Index("exercise_answers_person", "recorded_by", "part_id"),
     Index("exercise_answers_recorded", "recorded_at"),
 )

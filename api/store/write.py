@@ -191,7 +191,7 @@ def _case_row(row_id: int, verdict: Verdict, draw: Draw) -> dict[str, Any]:
 
 def _add_evidence(connection: sa.Connection, harvest: Harvest) -> None:
     insert_new(connection, visits, [_visit_row(visit) for visit in harvest.visits])
-    add_defects(connection, harvest.defects)
+    add_defects(connection, harvest.defects, harvest.reviews)
     insert_new(connection, orders, [_order_row(logged) for logged in harvest.orders])
     rows = [
         {

@@ -11,8 +11,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from api.agreement.kappa import CASES_MIN, cohen_kappa, fleiss_kappa, newcombe, share_of, wilson
-from api.agreement.report import EVERYBODY, OTHERS, PEOPLE_MIN, UNGROUPED, by_group, report
-from api.store.quality import Decided
+from api.agreement.report import EVERYBODY, OTHERS, PEOPLE_MIN, UNGROUPED, QualityReport, by_group, report
+from api.agreement.tally import Truths
+from api.store.decisions import Decided, gathered, said_of
 from api.store.rows import Made
 from ingest.messages import Instant
 
@@ -121,9 +122,13 @@ def test_too_little_says_nothing() -> None:
     assert fleiss_kappa({(1, 0): 100}) is None, "one person agrees with nobody"
 
 
-def decided(part: str, by: str, outcome: str, at: int = 0, truth: str = "", **made: Any) -> Decided:
-    said = {"risk": 0.9, "threshold": 0.1, "risk_shown": True} | made
-    return Decided(("L1", "EOL", part, 1), by, Instant(at), outcome, Made(**said), truth)
+def decided(part: str, by: str, outcome: str, at: int = 0, truth: str = "", **told: Any) -> Decided:
+    made = Made(**{"risk": 0.9, "threshold": 0.1, "risk_shown": True} | told)
+    return Decided(("L1", "EOL", part, 1), by, at, said_of(outcome, made), made.took_ms or 0, truth)
+
+
+def figures(told: list[Decided], truths: Truths) -> QualityReport:
+    return report(gathered(told), truths, {})
 
 
 def test_people_who_follow_a_wrong_model_are_seen_to() -> None:
@@ -133,7 +138,7 @@ def test_people_who_follow_a_wrong_model_are_seen_to() -> None:
         decided(f"H{n}", "bo", "defect" if n < 10 else "ok", truth="ok", seeded=True, risk_shown=False, blind=True)
         for n in range(40)
     ]
-    found = report(told, {}, {})
+    found = figures(told, {})
     assert (found.bias.shown.value, found.bias.hidden.value) == (0.75, 0.25)
     assert found.bias.difference == pytest.approx(0.5)
     assert found.bias.low is not None
@@ -147,30 +152,30 @@ def test_overkill_and_underkill_are_of_the_truth_that_came_after() -> None:
     told = [decided(f"G{n}", people[n % 3], "defect" if n < 6 else "ok", at=10, took_ms=1000 + n) for n in range(60)]
     told += [decided(f"B{n}", people[n % 3], "ok" if n < 9 else "defect", at=10) for n in range(30)]
     truths = {f"G{n}": (Instant(20), "ok") for n in range(60)} | {f"B{n}": (Instant(20), "defect") for n in range(30)}
-    (everybody,) = report(told, truths, {}).groups
+    (everybody,) = figures(told, truths).groups
     assert (everybody.group, everybody.people, everybody.decisions) == (EVERYBODY, 3, 90)
     assert (everybody.overkill.hits, everybody.overkill.of) == (6, 60)
     assert (everybody.underkill.hits, everybody.underkill.of) == (9, 30)
     assert (everybody.median_ms_shown, everybody.median_ms_hidden) == (1030, None)
     before = {part: (Instant(5), outcome) for part, (_, outcome) in truths.items()}
-    assert report(told, before, {}).with_truth == 0, "who decided knew it already"
+    assert figures(told, before).with_truth == 0, "who decided knew it already"
 
 
 def test_only_those_who_knew_nothing_of_each_other_agree() -> None:
     two = [decided(f"P{n}", by, "ok" if n % 2 else "defect", unaware=True) for n in range(30) for by in ("anna", "bo")]
-    assert report(two, {}, {}).two.value == 1.0
+    assert figures(two, {}).two.value == 1.0
     aware = [decided(f"P{n}", by, "ok" if n % 2 else "defect") for n in range(30) for by in ("anna", "bo")]
-    assert report(aware, {}, {}).two.value is None
+    assert figures(aware, {}).two.value is None
     lead = [decided(f"P{n}", "quinn", "ok", at=9, final=True) for n in range(30)]
-    settled = report([*two, *lead], {}, {})
+    settled = figures([*two, *lead], {})
     assert (settled.two.value, settled.two.of) == (1.0, 30)
     assert settled.with_truth == 60, "the last word is the truth of the others' words, not of its own"
 
 
 def test_the_first_word_counts_what_follows_has_been_told() -> None:
     told = [decided("P1", "anna", "ok", at=1, blind=True), decided("P1", "anna", "defect", at=2)]
-    assert report(told, {"P1": (Instant(9), "defect")}, {}).with_truth == 1
-    assert report(told, {}, {}).decisions == 1
+    assert figures(told, {"P1": (Instant(9), "defect")}).with_truth == 1
+    assert figures(told, {}).decisions == 1
 
 
 groupings = st.dictionaries(st.sampled_from([f"p{n}" for n in range(14)]), st.sampled_from(["", "A", "B", "C", "D"]))
@@ -192,7 +197,7 @@ def test_no_difference_of_groups_is_about_fewer_than_three(groups: dict[str, str
 
 
 def test_a_report_of_nothing_says_so() -> None:
-    found = report([], {}, {})
+    found = figures([], {})
     assert (found.decisions, found.two.value, found.bias.difference, found.groups) == (0, None, None, [])
 
 

@@ -7,6 +7,8 @@ from collections.abc import Iterator
 import pytest
 
 from api.agreement.draw import Draw
+from api.agreement.tally import WORDS
+from api.store.decisions import Said
 from api.store.exercises import ExerciseAnswer, ExerciseStore
 from api.store.quality import QualityStore
 from api.store.rows import Harvest, Made, Review
@@ -57,16 +59,16 @@ def test_decisions_come_in_their_order_without_what_was_taken_back_or_said_nothi
             "a", ("L1", "EOL", "K", 1), "P3", "defect", "ok", "", "", "anna", Instant(AT + 7), Made(seeded=True)
         )
     )
-    found = filled.quality.decisions(*ALWAYS)
-    assert [(one.case[2], one.by, one.outcome, one.truth) for one in found] == [
+    found = list(filled.quality.decisions(*ALWAYS).rows())
+    assert [(one.case[2], one.by, WORDS[one.said & Said.DEFECT], one.truth) for one in found] == [
         ("P4", "bo", "ok", ""),
         ("P5", "bo", "ok", ""),
         ("K", "anna", "ok", "defect"),
         ("P3", "cy", "defect", ""),
     ]
-    assert found[0].made == Made(took_ms=5000, risk=0.5, threshold=0.1)
-    assert [one.case[2] for one in filled.quality.decisions(*ALWAYS, "L2")] == ["P5"]
-    assert [one.case[2] for one in filled.quality.decisions(Instant(AT + 6), Instant(AT + 9))] == ["P5", "K"]
+    assert (found[0].took_ms, found[0].said) == (5000, Said.MODEL_SPOKE | Said.MODEL_DEFECT)
+    assert [one.case[2] for one in filled.quality.decisions(*ALWAYS, "L2").rows()] == ["P5"]
+    assert [one.case[2] for one in filled.quality.decisions(Instant(AT + 6), Instant(AT + 9)).rows()] == ["P5", "K"]
 
 
 def test_the_truth_comes_from_elsewhere_than_the_people_who_are_measured(filled: Filled) -> None:

@@ -13,9 +13,11 @@ from alembic.autogenerate import compare_metadata
 from alembic.migration import MigrationContext
 
 from api.store.database import MIGRATIONS, StoreUnavailable, migrate, open_engine
+from api.store.decisions import Decided
+from api.store.quality import QualityStore
 from api.store.queue import QueueFilter, QueueStore
 from api.store.read import StoreReader
-from api.store.rows import Harvest, Review, VerdictFilter
+from api.store.rows import Harvest, Made, Review, VerdictFilter
 from api.store.tables import metadata
 from api.store.write import StoreWriter
 from ingest.errors import BadInput, Fenced
@@ -74,6 +76,19 @@ def test_the_migrations_make_exactly_the_tables_that_the_code_uses(store_url: st
     engine.dispose()
 
 
+def back_to(url: str, revision: str) -> None:
+    """As the store was with this revision, and forward again."""
+    engine = open_engine(url, writing=True)
+    with engine.connect() as connection:
+        config = alembic.config.Config()
+        config.set_main_option("script_location", str(MIGRATIONS))
+        config.attributes["connection"] = connection
+        alembic.command.downgrade(config, revision)
+        connection.commit()
+    engine.dispose()
+    migrate(url)
+
+
 def test_migrations_go_back_and_forward_again_and_keep_the_record(store: Store) -> None:
     undone = review("P2", "defect")
     reader = store.apply(
@@ -81,15 +96,7 @@ def test_migrations_go_back_and_forward_again_and_keep_the_record(store: Store) 
         Harvest(reviews=(review("P1"), undone, review("P2", "unsure", undoes=undone.review_id))),
     )
     before = (states(reader, "P1"), states(reader, "P2"))
-    engine = open_engine(store.url, writing=True)
-    with engine.connect() as connection:
-        config = alembic.config.Config()
-        config.set_main_option("script_location", str(MIGRATIONS))
-        config.attributes["connection"] = connection
-        alembic.command.downgrade(config, "0002")
-        connection.commit()
-    engine.dispose()
-    migrate(store.url)
+    back_to(store.url, "0002")
     again = StoreReader(store.url)
     assert (states(again, "P1"), states(again, "P2")) == before
     record = again.part("P2")
@@ -102,6 +109,31 @@ def test_migrations_go_back_and_forward_again_and_keep_the_record(store: Store) 
     queue = QueueStore(store.url)
     assert [one.part_id for one in queue.page(QueueFilter(), now(), 10)] == ["P2"]
     queue.close()
+
+
+def counted(url: str) -> tuple[list[Decided], dict[str, tuple[int, str]]]:
+    """What the figures on people's judgement are made of."""
+    quality, every = QualityStore(url), (Instant(0), Instant(2 * now()))
+    told = list(quality.decisions(*every).rows()), quality.truths(*every)
+    quality.close()
+    return told
+
+
+def test_what_is_counted_of_decisions_is_worked_out_again_from_the_record(store: Store) -> None:
+    seen = Made(risk=0.9, threshold=0.1, risk_shown=True, took_ms=4100, unaware=True, also=(("MID", 1),))
+    said = (review("P1", made=seen), review("P2", "defect", made=Made(risk_shown=False, final=True)))
+    own = tuple(one.defect for one in said)
+    old = make_defect("P2", source="history")
+    store.apply(Harvest(reviews=said, defects=(*own, make_defect("P1"), old, make_defect("P3", outcome="unsure"))))
+    before = counted(store.url)
+    assert [one.took_ms for one in before[0]] == [4100, 0]
+    assert list(before[1]) == ["P1"]
+    back_to(store.url, "0011")
+    assert counted(store.url) == before
+    engine = open_engine(store.url, writing=True)
+    with pytest.raises(sa.exc.DBAPIError, match="only added to"), engine.begin() as connection:
+        connection.execute(sa.text("UPDATE reviews SET said = 0"))
+    engine.dispose()
 
 
 def test_migrating_again_and_by_several_at_once_changes_nothing(store: Store) -> None:

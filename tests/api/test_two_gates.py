@@ -129,7 +129,7 @@ def test_one_decision_settles_the_cases_it_names_and_is_counted_once(filled: Fil
     assert sorted((one.gate_id, one.made.with_gate) for one in record.reviews) == [("EOL", ""), ("MID", "EOL")]
     assert len(record.defects) == 1, "one record on the log, one label"
     assert filled.queue.decided(Instant(0)) == Decided({"anna": 1}, 1)
-    assert [one.case[1] for one in filled.quality.decisions(Instant(0), Instant(now() + 1))] == ["EOL"]
+    assert [one.case[1] for one in filled.quality.decisions(Instant(0), Instant(now() + 1)).rows()] == ["EOL"]
 
 
 def test_the_collector_finds_it_as_the_api_wrote_it(filled: Filled) -> None:

@@ -1,10 +1,11 @@
 #!/usr/bin/env python3
 """How long the figures on people's judgement take with many decisions in the store.
 
-    python tests/bench/bench_quality.py [--decisions N] [--store URL]
+    python tests/bench/bench_quality.py [--decisions N] [--print]
 
-Decisions of twelve people on parts of which every third was later heard of from elsewhere, some taken back. `--store`:
-an empty PostgreSQL; else SQLite in a folder of its own. Prints the first answer and the median of the others, ms.
+Decisions of twelve people on parts of which every third was later heard of from elsewhere, in SQLite and, where it is
+installed, in a PostgreSQL started for it: the median of the answers, and of the CPU time that asking and counting took
+in this process (SQLite works within it, PostgreSQL beside it). Rewrites the README's table unless `--print`.
 """
 
 from __future__ import annotations
@@ -30,9 +31,10 @@ from api.store.rows import Harvest, Made, Review  # noqa: E402
 from api.store.write import StoreWriter  # noqa: E402
 from ingest.messages import Defect, Instant  # noqa: E402
 from tests.api.factory import make_defect, now  # noqa: E402
-from tests.bench.bench_store import median_ms  # noqa: E402
+from tests.api.postgres import make_cluster, postgres_programs, served_cluster  # noqa: E402
+from tests.bench.readme_table import machine, markdown_table, write_table  # noqa: E402
 
-WRITTEN_AT_ONCE = 2000
+WRITTEN_AT_ONCE, TURNS = 2000, 9
 BEGAN = 1_700_000_000_000
 OUTCOMES = ("ok", "defect")
 
@@ -71,34 +73,58 @@ def fill(url: str, decisions: int) -> None:
     writer.close()
 
 
-def main() -> None:
+def asked_of(url: str, decisions: int) -> dict[str, tuple[float, float]]:
+    """Fill, then ask what `/quality` asks: question -> median ms, CPU ms."""
+    fill(url, decisions)
+    quality, queue = QualityStore(url), QueueStore(url)
+    every = (Instant(0), Instant(2 * BEGAN))
+    decided, truths = quality.decisions(*every), quality.truths(*every)
+    questions: dict[str, Callable[[], object]] = {
+        "the decisions": lambda: quality.decisions(*every),
+        "the truths from elsewhere": lambda: quality.truths(*every),
+        "the figures of both": lambda: report(decided, truths, {}),
+        "all of it": lambda: report(quality.decisions(*every), quality.truths(*every), quality.groups()),
+        "what two disagree about": lambda: quality.disagreements(100),
+        "a page of the queue as an inspector sees it": lambda: queue.page(
+            QueueFilter(inspector="person 1"), now(), 100
+        ),
+    }
+    told = {name: median_and_cpu_ms(ask) for name, ask in questions.items()}
+    quality.close()
+    queue.close()
+    return told
+
+
+def median_and_cpu_ms(ask: Callable[[], object]) -> tuple[float, float]:
+    """Medians of the time it took and of the CPU time of this process, ms."""
+    took = []
+    for _ in range(TURNS):
+        began, cpu = time.perf_counter(), time.process_time()
+        ask()
+        took.append((1000.0 * (time.perf_counter() - began), 1000.0 * (time.process_time() - cpu)))
+    return float(np.median([one for one, _ in took])), float(np.median([cpu for _, cpu in took]))
+
+
+def main() -> int:
+    """Fill, ask, print, write. Returns the exit status."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--decisions", type=int, default=100_000)
-    parser.add_argument("--store", default="")
+    parser.add_argument("--print", action="store_true", dest="only_print")
     asked = parser.parse_args()
-    with tempfile.TemporaryDirectory() as folder:
-        url = asked.store or f"sqlite:///{Path(folder) / 'store.db'}"
-        began = time.perf_counter()
-        fill(url, asked.decisions)
-        print(f"filled in {time.perf_counter() - began:.0f} s", file=sys.stderr)
-        quality, queue = QualityStore(url), QueueStore(url)
-        every = (Instant(0), Instant(2 * BEGAN))
-        decided, truths = quality.decisions(*every), quality.truths(*every)
-        questions: dict[str, Callable[[], object]] = {
-            "decisions": lambda: quality.decisions(*every),
-            "truths": lambda: quality.truths(*every),
-            "figures": lambda: report(decided, truths, {}),
-            "all three": lambda: report(quality.decisions(*every), quality.truths(*every), quality.groups()),
-            "disagreements": lambda: quality.disagreements(100),
-            "the queue as an inspector sees it": lambda: queue.page(QueueFilter(inspector="person 1"), now(), 100),
-        }
-        print(f"{len(decided)} decisions, {len(truths)} of them with a truth from elsewhere")
-        for name, ask in questions.items():
-            first, median = median_ms(ask)
-            print(f"{name:36} first {first:8.1f} ms, then {median:8.1f} ms")
-        quality.close()
-        queue.close()
+    told: dict[str, dict[str, tuple[float, float]]] = {}
+    with tempfile.TemporaryDirectory(prefix="qcfuse-bench-quality-") as folder:
+        told["SQLite"] = asked_of(f"sqlite:///{Path(folder) / 'store.db'}", asked.decisions)
+        if (programs := postgres_programs()) is not None:
+            with served_cluster(programs, make_cluster(programs, Path(folder))) as server:
+                told["PostgreSQL"] = asked_of(f"{server}/postgres", asked.decisions)
+    head = ["question", *(f"{name}, {what}" for name in told for what in ("ms", "of it CPU here, ms"))]
+    rows = [[question, *(f"{ms:.1f}" for name in told for ms in told[name][question])] for question in told["SQLite"]]
+    table = f"{markdown_table(head, rows)}\n\n{asked.decisions} decisions of twelve people. Measured on {machine()}."
+    print(table)
+    if not asked.only_print:
+        write_table("bench-quality", table)
+    return 0
 
 
 if __name__ == "__main__":
-    main()
+    sys.exit(main())
