@@ -23,6 +23,7 @@ from api.agreement.draw import Draw
 from api.collect import Collector, wall_clock
 from api.harvest import Harvester
 from api.http.errors import answer_errors
+from api.http.lanes import keep_to_usual
 from api.http.openapi import describe
 from api.installation import Installation
 from api.metrics import Measured, Metrics
@@ -110,6 +111,7 @@ def build_app(service: Service, beat: Callable[[], object] = lambda: None) -> Fa
 
     @contextlib.asynccontextmanager
     async def life(_app: FastAPI) -> AsyncIterator[None]:
+        keep_to_usual()
         here.broadcaster.live_in(asyncio.get_running_loop())
         stop = threading.Event()
         collecting = asyncio.create_task(asyncio.to_thread(here.collector.run, stop))
@@ -133,7 +135,7 @@ def build_app(service: Service, beat: Callable[[], object] = lambda: None) -> Fa
     describe(app)
     app.mount("/static", StaticFiles(directory=STATIC), name="static")
     app.add_middleware(Reading)
-    app.add_middleware(Gatekeeper, limits=Limits(here.settings))
+    app.add_middleware(Gatekeeper, limits=Limits(here.settings), here=here)
     app.add_middleware(Measured, metrics=here.metrics)
     return app
 

@@ -9,12 +9,14 @@ from __future__ import annotations
 import asyncio
 import contextlib
 from collections import deque
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from dataclasses import dataclass
 from itertools import takewhile
+from typing import TypeVar
 
+import anyio
+import anyio.to_thread
 import msgspec
-from starlette.concurrency import run_in_threadpool
 
 from api.agreement.blind import without_the_model
 from api.agreement.draw import CaseKey, Draw
@@ -29,7 +31,10 @@ TOGETHER_S = 0.1  # what comes within it is told together: two hundred clients a
 KEEP_ALIVE_S = 10.0
 KEEP_ALIVE = b": still here\n\n"
 RETRY_MS = 1000
+THREADS = 2  # one follows the store, one reads for those who were away
 NOTHING_DRAWN = Draw()
+
+Answer = TypeVar("Answer")
 
 
 @dataclass(frozen=True, slots=True)
@@ -104,13 +109,18 @@ class Broadcaster:
         self._news = asyncio.Event()
         self._closing = False
         self._loop: asyncio.AbstractEventLoop | None = None
+        self._threads = anyio.CapacityLimiter(THREADS)
+
+    async def _asked(self, question: Callable[..., Answer], *given: int) -> Answer:
+        """Of the store, beside whatever else is asked of it."""
+        return await anyio.to_thread.run_sync(question, *given, limiter=self._threads)
 
     async def run(self) -> None:
         """Follow the store until `close`."""
         self._last = await self._ask_last()
         while not self._closing:
             try:
-                fresh = await run_in_threadpool(self._reader.verdicts_after, self._last, PAGE_EVENTS)
+                fresh = await self._asked(self._reader.verdicts_after, self._last, PAGE_EVENTS)
             except StoreUnavailable:
                 fresh = []  # /readyz tells; clients wait and lose nothing
             if fresh:
@@ -123,7 +133,7 @@ class Broadcaster:
     async def _ask_last(self) -> int:
         while not self._closing:
             try:
-                return await run_in_threadpool(self._reader.last_row_id)
+                return await self._asked(self._reader.last_row_id)
             except StoreUnavailable:
                 await asyncio.sleep(LOOK_S)
         return 0
@@ -175,7 +185,7 @@ class Broadcaster:
             newest_first = takewhile(lambda event: event.row_id > seen, reversed(self._ring))
             return list(newest_first)[::-1]
         try:
-            page = await run_in_threadpool(self._reader.verdicts_after, seen, PAGE_EVENTS)
+            page = await self._asked(self._reader.verdicts_after, seen, PAGE_EVENTS)
         except StoreUnavailable:
             await asyncio.sleep(LOOK_S)
             return []

@@ -7,12 +7,11 @@ and how large a body may be is limited here too, and what another site makes a b
 from __future__ import annotations
 
 import time
-from collections.abc import AsyncIterator
-from dataclasses import dataclass, replace
+from collections.abc import AsyncIterator, Collection, Mapping
+from dataclasses import replace
 from functools import partial
 from http.cookies import CookieError, SimpleCookie
 
-from starlette.concurrency import run_in_threadpool
 from starlette.datastructures import Headers
 from starlette.requests import HTTPConnection
 from starlette.responses import RedirectResponse, Response
@@ -20,17 +19,18 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from api.access.csrf import UNSAFE, by_browser, check_origin, check_token, csrf_token
 from api.access.limits import Limits
+from api.access.remembered import Remembered
 from api.access.tokens import HOUR_MS, Right, may, sha256_of
 from api.http.errors import ApiError, answer_error, error_response
-from api.installation import installation
+from api.installation import Installation, installation
 from api.store.database import StoreUnavailable
+from api.store.people import Session
 from api.store.rows import Person
 from ingest.messages import Instant
 
 COOKIE = "qcfuse_session"
 BODY_BYTES_MAX = 512 * 1024  # the largest body we take is a review with 20 000 points of brush strokes
-REMEMBER_S = 1.0  # a revoked token is worthless after this long
-REMEMBERED_MAX = 1000
+TOLD_MAX = 1000
 TELL_USE_MS = 60_000.0  # the store hears of a session's use once in a minute: an idle limit is a matter of minutes
 STREAM, STREAM_ASKS_S = "/api/verdicts/stream", 15.0  # two hundred streams ask thirteen times a second
 OPEN_PATHS = ("/healthz", "/readyz", "/api/login", "/login", "/oidc/login", "/oidc/callback")
@@ -46,22 +46,16 @@ SECURITY_HEADERS = (
 )
 
 
-@dataclass(slots=True)
-class _Known:
-    """Who a secret is, as it was found a moment ago; of a session also when the store was last told of its use."""
-
-    found_s: float
-    person: Person | None
-    told_at: Instant
-
-
 class Gatekeeper:
     """ASGI middleware: puts the `Person` into `request.state.person`, or answers 401."""
 
-    def __init__(self, app: ASGIApp, limits: Limits) -> None:
+    def __init__(self, app: ASGIApp, limits: Limits, here: Installation) -> None:
         self._app = app
         self._limits = limits
-        self._remembered: dict[str, _Known] = {}
+        self._here = here
+        self._tokens = Remembered(self._people_of_tokens, lambda: 0)  # no route takes a token away
+        self._sessions = Remembered(self._find_sessions, lambda: here.people.changes)
+        self._told_at: dict[str, Instant] = {}
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http":
@@ -79,7 +73,7 @@ class Gatekeeper:
                 installation(asking).metrics.refused.labels(reason="too_many").inc()
         if answer is not None:
             await answer(scope, receive, send)
-        elif asking.url.path == STREAM:
+        elif scope["path"] == STREAM:
             await self._stream(asking, receive, send)
         else:
             await self._app(scope, _limited(receive), send)
@@ -98,7 +92,7 @@ class Gatekeeper:
 
     async def _judge(self, asking: HTTPConnection, receive: Receive) -> tuple[Response | None, Receive]:
         """What to answer instead of what was asked for, if anything. Raises ApiError, StoreUnavailable."""
-        path, headers = asking.url.path, asking.headers
+        path, headers = asking.scope["path"], asking.headers
         self._limits.check_address(path, asking.client.host if asking.client else "")
         person = None if path in ("/healthz", "/readyz") else await self._who(asking)
         if person is not None:
@@ -121,34 +115,34 @@ class Gatekeeper:
     async def _who(self, asking: HTTPConnection) -> Person | None:
         scheme, _, token = asking.headers.get("authorization", "").partition(" ")
         if scheme.lower() == "bearer" and token.strip():
-            return (await self._look_up("token", token.strip(), asking)).person
-        session = session_of(asking.headers)
-        if not session:
+            return await self._tokens.find(sha256_of(token.strip()))
+        secret = session_of(asking.headers)
+        if not secret:
             return None
-        known, now = await self._look_up("session", session, asking), installation(asking).now()
-        if known.person is not None and now - known.told_at > TELL_USE_MS and not _asks_by_itself(asking):
-            known.told_at = now
-            await run_in_threadpool(installation(asking).people.use_session, sha256_of(session), now)
-        return known.person
-
-    async def _look_up(self, kind: str, secret: str, asking: HTTPConnection) -> _Known:
         digest = sha256_of(secret)
-        known = self._remembered.get(kind + digest)
-        if known and time.monotonic() - known.found_s < REMEMBER_S:
-            return known
-        here = installation(asking)
-        now = here.now()
-        if kind == "token":
-            known = _Known(time.monotonic(), await run_in_threadpool(here.desk.person_of_token, digest, now), now)
-        else:
-            idle_ms = here.settings.login_idle_h * HOUR_MS
-            session = await run_in_threadpool(here.people.session, digest, now, idle_ms)
-            person = replace(session.person, csrf=csrf_token(secret)) if session else None
-            known = _Known(time.monotonic(), person, session.seen_at if session else now)
-        if len(self._remembered) >= REMEMBERED_MAX:
-            self._remembered.clear()
-        self._remembered[kind + digest] = known
-        return known
+        session = await self._sessions.find(digest)
+        if session is None:
+            return None
+        if not _asks_by_itself(asking):
+            await self._tell_use(digest, session)
+        return replace(session.person, csrf=csrf_token(secret))
+
+    async def _tell_use(self, digest: str, session: Session) -> None:
+        now = self._here.now()
+        if now - max(session.seen_at, self._told_at.get(digest, session.seen_at)) <= TELL_USE_MS:
+            return
+        if len(self._told_at) >= TOLD_MAX:
+            self._told_at.clear()
+        self._told_at[digest] = now
+        await self._here.lanes.run("door", partial(self._here.people.use_session, digest, now))
+
+    async def _people_of_tokens(self, digests: Collection[str]) -> Mapping[str, Person]:
+        here = self._here
+        return await here.lanes.run("door", lambda: here.desk.people_of_tokens(digests, here.now()))
+
+    async def _find_sessions(self, digests: Collection[str]) -> Mapping[str, Session]:
+        here, idle_ms = self._here, self._here.settings.login_idle_h * HOUR_MS
+        return await here.lanes.run("door", lambda: here.people.sessions(digests, here.now(), idle_ms))
 
     async def _is_known(self, asking: HTTPConnection) -> bool:
         try:
@@ -194,14 +188,14 @@ def require(asking: HTTPConnection, right: Right) -> Person:
 
 
 def _is_open(asking: HTTPConnection) -> bool:
-    path = asking.url.path
+    path = asking.scope["path"]
     opening = path == "/" and "token" in asking.query_params  # the route judges the token itself
     return opening or path in OPEN_PATHS or path.startswith("/static/")
 
 
 def _asks_by_itself(asking: HTTPConnection) -> bool:
     """Is it what an open page asks for with nobody before it?"""
-    path = asking.url.path
+    path = asking.scope["path"]
     return by_browser(asking.headers) and (path in ASKED_BY_PAGES or path.endswith("/hold"))
 
 
@@ -218,7 +212,7 @@ def _ask_to_change(asking: HTTPConnection) -> Response:
 
 def _wants_page(asking: HTTPConnection) -> bool:
     accepted = "text/html" in asking.headers.get("accept", "")
-    return accepted and not asking.url.path.startswith("/api/") and asking.scope["method"] == "GET"
+    return accepted and not asking.scope["path"].startswith("/api/") and asking.scope["method"] == "GET"
 
 
 def _refuse(asking: HTTPConnection) -> Response:

@@ -11,6 +11,7 @@ from api.access.log_in import begin_account_session, check_patience
 from api.access.passwords import hash_password, is_password
 from api.access.people import Refused, Wish, add, change, new_account, said_of
 from api.http.errors import ApiError, not_found
+from api.http.lanes import through
 from api.http.schemas import LanguageRequest, PasswordRequest, PersonChange, PersonRequest
 from api.http.views import json_response, list_response
 from api.installation import Installation, installation
@@ -48,6 +49,7 @@ def own_account(request: Request, person: Person) -> Account | None:
 
 
 @router.post("/api/account", status_code=204)
+@through("log_in")
 def change_password(request: Request, asked: PasswordRequest) -> Response:
     """Change one's own password. Every other session of the account ends, this one begins anew."""
     person, here = person_of(request), installation(request)
@@ -90,6 +92,7 @@ def people(request: Request) -> Response:
 
 
 @router.post("/api/people", status_code=201)
+@through("log_in")
 def add_one(request: Request, asked: PersonRequest) -> Response:
     """A new account. The answer holds its one-time password, which is shown this once."""
     admin, here = require(request, "people"), installation(request)
@@ -105,6 +108,7 @@ def add_one(request: Request, asked: PersonRequest) -> Response:
 
 
 @router.post("/api/people/{name:path}")
+@through("log_in")
 def change_one(request: Request, name: str, asked: PersonChange) -> Response:
     """Change an account: role, disabled, group, names, language, or a new one-time password. With another role, when it
     is shut, or with a new password its sessions end."""

@@ -6,6 +6,7 @@ from fastapi import APIRouter, Request
 from starlette.responses import Response
 
 from api.access.gatekeeper import require
+from api.http.lanes import through
 from api.http.views import json_response
 from api.installation import installation
 
@@ -19,6 +20,7 @@ async def healthz() -> Response:
 
 
 @router.get("/readyz")
+@through("stop")
 def readyz(request: Request) -> Response:
     """Every part of the road has fresh evidence of working: yes (200) or no (503). Why is told in `/metrics`."""
     if installation(request).troubles():
@@ -27,6 +29,7 @@ def readyz(request: Request) -> Response:
 
 
 @router.get("/metrics")
+@through("stop")
 def metrics(request: Request) -> Response:
     """Prometheus' exposition format."""
     require(request, "read")

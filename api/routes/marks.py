@@ -12,6 +12,7 @@ from starlette.responses import Response
 from api.access.gatekeeper import require
 from api.http.cursors import read_stands, write_stands
 from api.http.errors import ApiError
+from api.http.lanes import through
 from api.http.schemas import MarkRequest
 from api.http.views import json_response
 from api.installation import installation
@@ -55,6 +56,7 @@ class MarkList(msgspec.Struct, frozen=True):
 
 
 @router.get("/api/marks")
+@through("slow")
 def marks(
     request: Request,
     camera_id: Annotated[str, Query(max_length=200)] = "",

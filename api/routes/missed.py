@@ -17,6 +17,7 @@ from starlette.responses import Response
 from api.access.gatekeeper import require
 from api.agreement.exercises import next_part_for
 from api.http.errors import ApiError, not_found
+from api.http.lanes import through
 from api.http.schemas import DAY_MS, Codes, Incoming, MarkRequest, Name, Text
 from api.http.views import json_response, view_review
 from api.installation import Installation, installation
@@ -43,6 +44,7 @@ class MissedRequest(Incoming):
 
 
 @router.post("/api/parts/{part_id:path}/missed", status_code=201)
+@through("decide")
 def missed(request: Request, part_id: str, asked: MissedRequest, wanted: Filter, key: Key = "") -> Response:
     """Report a defect on a part that has been seen but that no gate has judged; published on `qc.defects` like a
     review. It settles what a gate says of the part, if that stood at the gate before it was reported.

@@ -10,6 +10,7 @@ from starlette.responses import Response
 
 from api.access.gatekeeper import require
 from api.http.errors import not_found
+from api.http.lanes import through
 from api.http.repeats import Key, once
 from api.http.views import list_response
 from api.installation import Installation, installation
@@ -38,6 +39,7 @@ class ModelView(msgspec.Struct, frozen=True):
 
 
 @router.get("/api/models")
+@through("slow")
 def models(request: Request) -> Response:
     """Every version of every model on the shelf."""
     require(request, "read")
@@ -78,6 +80,7 @@ def _certificates_of(notes: Any) -> list[Any]:
 
 
 @router.post("/api/models/{name}/{version}/promote")
+@through("slow")
 def promote(request: Request, name: str, version: str, key: Key = "") -> Response:
     """Make a version live; one that does not open is refused (409) and the live one stays."""
     person = require(request, "promote")

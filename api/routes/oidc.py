@@ -13,6 +13,7 @@ from api.access.oidc import ASK_S, Directory, DirectoryUnavailable
 from api.access.oidc_claims import Member, NotLetIn
 from api.access.people import said_of
 from api.http.errors import not_found
+from api.http.lanes import through
 from api.installation import Installation, installation
 from api.screens.people import login_form
 from api.store.people import Account
@@ -26,6 +27,7 @@ BY = "directory"  # who changed an account, in the audit
 
 
 @router.get("/oidc/login")
+@through("log_in")
 def go(request: Request) -> Response:
     """To the directory; a cookie ties the attempt to this browser."""
     directory = _directory(request)
@@ -40,6 +42,7 @@ def go(request: Request) -> Response:
 
 
 @router.get("/oidc/callback")
+@through("log_in")
 def come_back(request: Request, code: str = "", state: str = "", error: str = "") -> Response:
     """Back from the directory: a session, or a sentence that says why there is none."""
     directory, here = _directory(request), installation(request)

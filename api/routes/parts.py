@@ -17,6 +17,7 @@ from api.access.gatekeeper import require
 from api.agreement.shown import hides_model, look_at
 from api.http.cursors import read_stands, write_stands
 from api.http.errors import ApiError, not_found
+from api.http.lanes import through
 from api.http.queries import read_time
 from api.http.views import json_response, view_part
 from api.installation import Installation, installation
@@ -127,6 +128,7 @@ def part(request: Request, part_id: str) -> Response:
 
 
 @router.get("/api/containment")
+@through("slow")
 def containment(
     request: Request,
     cause: Annotated[str, Query(min_length=3, max_length=500, pattern="=")],

@@ -12,6 +12,7 @@ from api.access.gatekeeper import person_of, require
 from api.access.log_in import begin_session, end_session, log_in
 from api.access.tokens import RIGHTS
 from api.http.errors import ApiError
+from api.http.lanes import through
 from api.http.queries import read_cursor, read_time
 from api.http.schemas import LoginRequest
 from api.http.views import json_response, list_response
@@ -28,6 +29,7 @@ def _describe(person: Person) -> bytes:
 
 
 @router.post("/api/login", tags=["people"])
+@through("log_in")
 def login(request: Request, asked: LoginRequest) -> Response:
     """Start a session; the answer sets its cookie."""
     answer = json_response(b"")
@@ -59,6 +61,7 @@ def me(request: Request) -> Response:
 
 
 @router.get("/api/audit", tags=["people"])
+@through("slow")
 def audit(
     request: Request,
     limit: Annotated[int, Query(ge=1, le=1000)] = 100,

@@ -13,6 +13,7 @@ from starlette.responses import Response
 from api.access.gatekeeper import require
 from api.certificates import Standings
 from api.http.errors import ApiError, not_found
+from api.http.lanes import through
 from api.http.queries import read_cursor
 from api.http.repeats import Key, answer_and_keep, answered, once
 from api.http.schemas import ModeRequest
@@ -59,6 +60,7 @@ def mode_now(here: Installation) -> ModeView:
 
 
 @router.get("/api/control/mode")
+@through("stop")
 def get_mode(request: Request) -> Response:
     """The mode of every line."""
     require(request, "read")
@@ -66,6 +68,7 @@ def get_mode(request: Request) -> Response:
 
 
 @router.post("/api/control/mode", status_code=202)
+@through("stop")
 def order_mode(request: Request, asked: ModeRequest, key: Key = "") -> Response:
     """Order the mode of a line or of all. Anyone at the line may stop; to go on takes the right to.
 
@@ -98,6 +101,7 @@ def _stopped(here: Installation, line_id: str) -> bool:
 
 
 @router.get("/api/batches")
+@through("slow")
 def batches(request: Request, limit: Annotated[int, Query(ge=1, le=1000)] = 100, cursor: str = "") -> Response:
     """Batches in figures, the one judged last first."""
     require(request, "read")
@@ -125,6 +129,7 @@ class BatchView(msgspec.Struct, frozen=True):
 
 
 @router.get("/api/batches/{batch_id:path}/report")
+@through("slow")
 def batch_report(
     request: Request,
     batch_id: str,

@@ -16,6 +16,7 @@ from api.access.tokens import DAY_MS
 from api.agreement.exercises import known_part
 from api.agreement.report import QualityReport, report
 from api.http.errors import ApiError, not_found
+from api.http.lanes import through
 from api.http.queries import read_time
 from api.http.schemas import Incoming, Name
 from api.http.views import json_response, list_response
@@ -79,6 +80,7 @@ class KnownRequest(Incoming):
 
 
 @router.get("/api/quality")
+@through("slow")
 def quality(
     request: Request, since: Annotated[Time, Query(alias="from")] = "", to: Time = "", line: Name = ""
 ) -> Response:

@@ -14,6 +14,7 @@ from api.agreement.blind import is_audited, without_the_model
 from api.agreement.exercises import next_part_for
 from api.agreement.shown import exercise_on
 from api.http.errors import not_found
+from api.http.lanes import at_once, through
 from api.http.queries import read_age, read_decisions, read_place, write_place
 from api.http.views import json_response, list_response
 from api.installation import Installation, installation
@@ -105,7 +106,7 @@ def read_filter(
     )  # fmt: skip
 
 
-Filter = Annotated[QueueFilter, Depends(read_filter)]
+Filter = Annotated[QueueFilter, Depends(at_once(read_filter))]
 
 
 @router.get("/api/queue")
@@ -162,6 +163,7 @@ def standing(request: Request, part_id: Annotated[list[str], Query(max_length=ST
 
 
 @router.get("/api/next")
+@through("decide")
 def next_part(request: Request, wanted: Filter, behind: str = "") -> Response:
     """The next part for me, held for me: the most urgent that nobody else holds, not the one of `behind`."""
     person = require(request, "review")
@@ -172,6 +174,7 @@ def next_part(request: Request, wanted: Filter, behind: str = "") -> Response:
 
 
 @router.post("/api/parts/{part_id:path}/hold")
+@through("decide")
 def hold(request: Request, part_id: str, take: bool = False) -> Response:
     """Hold a part for five minutes, or renew the hold; of one that another holds it says who, unless `take=1`."""
     person = require(request, "review")
@@ -187,6 +190,7 @@ def hold(request: Request, part_id: str, take: bool = False) -> Response:
 
 
 @router.delete("/api/parts/{part_id:path}/hold", status_code=204)
+@through("decide")
 def release(request: Request, part_id: str) -> Response:
     """Let go of a part."""
     person = require(request, "review")

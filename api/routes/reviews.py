@@ -20,6 +20,7 @@ from api.agreement.blind import Shown, is_audited
 from api.agreement.exercises import Next, Told, answer, next_part_for, tell_blind, tell_known
 from api.agreement.shown import look_at
 from api.http.errors import ApiError, not_found
+from api.http.lanes import through
 from api.http.schemas import ReviewRequest
 from api.http.views import ReviewView, json_response, read_verdict, view_review
 from api.installation import Installation, installation
@@ -49,6 +50,7 @@ class ReviewAnswer(msgspec.Struct, frozen=True):
 
 
 @router.post("/api/parts/{part_id:path}/reviews", status_code=201)
+@through("decide")
 def review(request: Request, part_id: str, asked: ReviewRequest, wanted: Filter, key: Key = "") -> Response:
     """Record what a person decided; it is also published on `qc.defects`, where the system learns from it.
 
@@ -146,6 +148,7 @@ def _used(review_id: str) -> ApiError:
 
 
 @router.post("/api/reviews/{review_id}/undo", status_code=201)
+@through("decide")
 def undo(request: Request, review_id: str) -> Response:
     """Take back one's own decision of the last ten minutes. The case is open again, and a record on `qc.defects` says
     `unsure`. Asked again it gives the same answer."""

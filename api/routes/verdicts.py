@@ -11,6 +11,7 @@ from starlette.responses import Response, StreamingResponse
 from api.access.gatekeeper import require, while_known
 from api.agreement.blind import is_audited
 from api.agreement.shown import bodies_for
+from api.http.lanes import through
 from api.http.queries import read_cursor, read_decisions, read_time
 from api.http.views import list_response
 from api.installation import installation
@@ -21,6 +22,7 @@ router = APIRouter(tags=["verdicts"])
 
 
 @router.get("/api/verdicts")
+@through("slow")
 def verdicts(
     request: Request,
     decision: str = "",

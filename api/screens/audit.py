@@ -15,6 +15,7 @@ from starlette.responses import Response, StreamingResponse
 
 from api.access.gatekeeper import require
 from api.http.errors import ApiError
+from api.http.lanes import through
 from api.http.queries import read_cursor
 from api.installation import Installation, installation
 from api.reports import cell
@@ -35,6 +36,7 @@ Word = Annotated[str, Query(max_length=200)]
 
 
 @router.get("/audit")
+@through("slow")
 def audit_page(
     request: Request, by: Word = "", action: Word = "", since: Word = "", until: Word = "", cursor: Word = ""
 ) -> Response:
@@ -50,6 +52,7 @@ def audit_page(
 
 
 @router.get("/audit.csv")
+@through("slow")
 def audit_csv(request: Request, by: Word = "", action: Word = "", since: Word = "", until: Word = "") -> Response:
     """The same lines as a file, times in UTC."""
     require(request, "audit")

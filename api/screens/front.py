@@ -11,6 +11,7 @@ from api.access.gatekeeper import person_of, require
 from api.access.log_in import begin_session
 from api.access.tokens import may
 from api.http.errors import ApiError
+from api.http.lanes import through
 from api.http.queries import read_time
 from api.installation import installation
 from api.screens.pages import render
@@ -44,6 +45,7 @@ def queue(request: Request, token: str = "") -> Response:
 
 
 @router.get("/batches")
+@through("slow")
 def batches_page(request: Request) -> Response:
     """The batches in figures, each with its report."""
     person = require(request, "read")
@@ -52,6 +54,7 @@ def batches_page(request: Request) -> Response:
 
 
 @router.get("/exposed")
+@through("slow")
 def exposed_page(
     request: Request, cause: Annotated[str, Query(min_length=3, max_length=500, pattern="=")], since: str = ""
 ) -> Response:

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
+from functools import partial
 from urllib.parse import parse_qs
 
 from fastapi import APIRouter, Request
-from starlette.concurrency import run_in_threadpool
 from starlette.responses import HTMLResponse, RedirectResponse, Response
 
 from api.access.gatekeeper import person_of, require
@@ -43,7 +43,7 @@ async def login(request: Request) -> Response:
     name, password = form.get("name", [""])[0], form.get("password", [""])[0]
     answer = RedirectResponse("/", 303)
     try:
-        await run_in_threadpool(log_in, request, name, password, answer)
+        await installation(request).lanes.run("log_in", partial(log_in, request, name, password, answer))
     except ApiError as error:
         page = login_form(request, _said(error), name, status=error.status)
         page.headers.update(error.headers or {})

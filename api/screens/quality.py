@@ -7,6 +7,7 @@ from starlette.responses import Response
 
 from api.access.gatekeeper import require
 from api.http.errors import ApiError
+from api.http.lanes import through
 from api.installation import installation
 from api.routes.quality import quality_of, view_known
 from api.screens.front import page_of
@@ -17,6 +18,7 @@ router = APIRouter(include_in_schema=False)
 
 
 @router.get("/quality")
+@through("slow")
 def quality_page(request: Request, to: str = "", line: str = "") -> Response:
     """The figures on people's judgement, what waits for a word, and the known parts."""
     person, here = require(request, "quality"), installation(request)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
+
 import sqlalchemy as sa
 
 from api.store.cases import settle_cases
@@ -44,13 +46,15 @@ class Desk(TwoHands):
 
     def person_of_token(self, token_sha256: str, now: Instant) -> Person | None:
         """Whose token this is, if it is good now."""
-        return self._person(sa.select(tokens.c.name, tokens.c.role).where(tokens.c.token_sha256 == token_sha256), now)
+        return self.people_of_tokens([token_sha256], now).get(token_sha256)
 
-    def _person(self, statement: sa.Select[str, str], now: Instant) -> Person | None:
+    def people_of_tokens(self, digests: Collection[str], now: Instant) -> dict[str, Person]:
+        """Of some tokens those that are good now, and whose they are."""
         unended = sa.or_(tokens.c.ends_at.is_(None), tokens.c.ends_at > int(now))
+        good = (tokens.c.token_sha256.in_(digests), tokens.c.revoked.is_(False), unended)
         with reaching_store(), self._reading.connect() as connection:
-            row = connection.execute(statement.where(tokens.c.revoked.is_(False), unended)).first()
-        return Person(row[0], row[1]) if row else None
+            rows = connection.execute(sa.select(tokens.c.token_sha256, tokens.c.name, tokens.c.role).where(*good)).all()
+        return {row[0]: Person(row[1], row[2]) for row in rows}
 
     def add_review(self, review: Review) -> None:
         """Show a review at once; the collector finds it again on the log and changes nothing."""

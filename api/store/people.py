@@ -5,6 +5,7 @@ A name stands for one author for good: an account and a token never have the sam
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from dataclasses import dataclass, fields
 from typing import Any, Literal
 
@@ -68,7 +69,12 @@ def is_account(connection: sa.Connection, name: str) -> bool:
 
 
 class PeopleStore(TwoHands):
-    """Every method raises StoreUnavailable when the store is away."""
+    """Every method raises StoreUnavailable when the store is away. `changes`: how often this process has changed what
+    somebody may do; whoever remembers it looks again."""
+
+    def __init__(self, url: str) -> None:
+        super().__init__(url)
+        self.changes = 0
 
     def add(self, account: Account) -> Added:
         """A new account; or what has had its name before, so that it cannot be taken."""
@@ -117,6 +123,7 @@ class PeopleStore(TwoHands):
             changed = connection.execute(sa.update(accounts).where(accounts.c.name == name).values(**changes)).rowcount
             if changes.keys() & {"role", "disabled", "password_hash"}:
                 connection.execute(sa.delete(sessions).where(sessions.c.account == name))
+        self.changes += 1
         return "changed" if changed else "unknown"
 
     def rehash(self, name: str, was: str, password_hash: str) -> None:
@@ -138,6 +145,7 @@ class PeopleStore(TwoHands):
     def end_session(self, session_sha256: str) -> None:
         with reaching_store(), self._engine.begin() as connection:
             connection.execute(sa.delete(sessions).where(sessions.c.session_sha256 == session_sha256))
+        self.changes += 1
 
     def use_session(self, session_sha256: str, now: Instant) -> None:
         """Somebody has just done something with it."""
@@ -146,25 +154,24 @@ class PeopleStore(TwoHands):
             connection.execute(used)
 
     def session(self, session_sha256: str, now: Instant, idle_ms: float) -> Session | None:
-        """A session that has not ended and whose account or token is good now. Of an account it was used within
-        `idle_ms`; a display on the wall, opened with a token, is used by looking at it."""
+        """A session that is good now."""
+        return self.sessions([session_sha256], now, idle_ms).get(session_sha256)
+
+    def sessions(self, digests: Collection[str], now: Instant, idle_ms: float) -> dict[str, Session]:
+        """Of some sessions those that have not ended and whose account or token is good now. Of an account it was used
+        within `idle_ms`; a display on the wall, opened with a token, is used by looking at it."""
         in_use = sa.or_(sessions.c.account == "", sessions.c.seen_at > int(now - idle_ms))
         statement = (
             sa.select(sessions, accounts, tokens.c.name.label("token"), tokens.c.role.label("token_role"),
                       tokens.c.revoked, tokens.c.ends_at.label("token_ends_at"))
             .outerjoin(accounts, accounts.c.name == sessions.c.account)
             .outerjoin(tokens, tokens.c.token_sha256 == sessions.c.token_sha256)
-            .where(sessions.c.session_sha256 == session_sha256, sessions.c.ends_at > int(now), in_use)
+            .where(sessions.c.session_sha256.in_(digests), sessions.c.ends_at > int(now), in_use)
         )  # fmt: skip
         with reaching_store(), self._reading.connect() as connection:
-            row = connection.execute(statement).first()
-        if row is None:
-            return None
-        if row.name is not None:
-            return None if row.disabled else Session(_account(row).person, Instant(row.seen_at))
-        if row.token is None or row.revoked or (row.token_ends_at is not None and row.token_ends_at <= int(now)):
-            return None
-        return Session(Person(row.token, row.token_role), Instant(row.seen_at))
+            rows = connection.execute(statement).all()
+        found = {row.session_sha256: _session(row, now) for row in rows}
+        return {digest: session for digest, session in found.items() if session is not None}
 
     def _accounts(self, statement: sa.Select[*tuple[object, ...]]) -> list[Account]:
         with reaching_store(), self._reading.connect() as connection:
@@ -178,6 +185,14 @@ def _takes_admin(changes: dict[str, Any]) -> bool:
 def _is_last_admin(connection: sa.Connection, name: str) -> bool:
     open_admins = sa.and_(accounts.c.role == "admin", accounts.c.disabled.is_(False))
     return connection.execute(sa.select(accounts.c.name).where(open_admins).limit(2)).scalars().all() == [name]
+
+
+def _session(row: sa.Row[*tuple[object, ...]], now: Instant) -> Session | None:
+    if row.name is not None:
+        return None if row.disabled else Session(_account(row).person, Instant(row.seen_at))
+    if row.token is None or row.revoked or (row.token_ends_at is not None and row.token_ends_at <= int(now)):
+        return None
+    return Session(Person(row.token, row.token_role), Instant(row.seen_at))
 
 
 def _account(row: sa.Row[*tuple[object, ...]]) -> Account:

@@ -15,10 +15,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 from joserfc import jwt
 
-from api.access.gatekeeper import COOKIE, REMEMBER_S
+from api.access.gatekeeper import COOKIE
 from api.access.oidc import Directory, open_directory
 from api.access.oidc_claims import Member, NotLetIn, Rules, claim_at
 from api.access.people import Wish, add_person, change_person
+from api.access.remembered import REMEMBER_S
 from api.access.tokens import issue_token
 from ingest.errors import BadInput
 from ingest.messages import Instant

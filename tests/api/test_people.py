@@ -86,7 +86,7 @@ def test_changing_the_password_ends_every_other_session(plant: Live) -> None:
 def wait_for_forgetting() -> None:
     import time
 
-    from api.access.gatekeeper import REMEMBER_S
+    from api.access.remembered import REMEMBER_S
 
     time.sleep(REMEMBER_S * 1.1)
 
