@@ -34,7 +34,8 @@ TOLD_MAX = 1000
 TELL_USE_MS = 60_000.0  # the store hears of a session's use once in a minute: an idle limit is a matter of minutes
 STREAM, STREAM_ASKS_S = "/api/verdicts/stream", 15.0  # two hundred streams ask thirteen times a second
 OPEN_PATHS = ("/healthz", "/readyz", "/api/login", "/login", "/oidc/login", "/oidc/callback")
-ASKED_BY_PAGES = (STREAM, "/api/overview", "/api/queue", "/api/incidents", "/metrics")
+ASKED_BY_PAGES = (STREAM, "/api/overview", "/api/queue", "/api/queue/standing", "/api/queue/mine", "/api/views",
+                  "/api/incidents", "/metrics")  # fmt: skip
 SECURITY_HEADERS = (
     (b"x-content-type-options", b"nosniff"),
     (b"referrer-policy", b"same-origin"),  # with no-referrer a browser's form says Origin: null
@@ -196,7 +197,8 @@ def _is_open(asking: HTTPConnection) -> bool:
 def _asks_by_itself(asking: HTTPConnection) -> bool:
     """Is it what an open page asks for with nobody before it?"""
     path = asking.scope["path"]
-    return by_browser(asking.headers) and (path in ASKED_BY_PAGES or path.endswith("/hold"))
+    looked = path in ASKED_BY_PAGES and asking.scope["method"] == "GET"
+    return by_browser(asking.headers) and (looked or path.endswith("/hold"))
 
 
 def _leads_to_the_change(path: str) -> bool:

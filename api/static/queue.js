@@ -123,6 +123,7 @@ function showEmpty() {
   document.getElementById("loading").hidden = rows.size > 0 || !loading;
   empty.hidden = rows.size > 0 || loading;
   document.getElementById("more").hidden = following === null;
+  shift.show(!empty.hidden && state === "open" && !filter.narrow());
   if (empty.hidden) return;
   const [title, text] = state === "done"
     ? [tr("Nothing settled yet"), tr("Parts that an inspector has decided on are kept here.")]

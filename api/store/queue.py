@@ -18,6 +18,7 @@ from api.store.database import TwoHands, insert_into, reaching_store
 from api.store.examples import riskiest_with
 from api.store.gates import Elsewhere, cases_waiting, counted_twice, parts_spoken, waits_elsewhere
 from api.store.order import Asked, Mark, Place, QueueFilter, Row, is_on_line, order, shape_of, values_of
+from api.store.shift import Said, read_said, said_by
 from api.store.tables import cases, holds, reviews
 from ingest.messages import CONCLUSIVE, Instant
 
@@ -157,6 +158,11 @@ class QueueStore(TwoHands):
         by_person = sa.select(reviews.c.recorded_by, parts).where(*meant).group_by(reviews.c.recorded_by)
         counted = {name: int(number) for name, number in self._rows(by_person)}
         return Decided(counted, int(self._rows(sa.select(parts).where(*meant))[0][0]))
+
+    def said_by(self, name: str, since: Instant) -> list[Said]:
+        """This person's decisions since then that stand, the latest first."""
+        found = (read_said(row) for row in self._rows(said_by(name, since)))
+        return [one for one in found if one is not None]
 
     def hold(self, part_id: str, name: str, now: Instant, take: bool = False) -> Hold:
         """Hold a part, or renew one's hold. Who holds it afterwards: another, unless `take`."""

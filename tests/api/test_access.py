@@ -54,6 +54,7 @@ GUARDED = {
     ("POST", "/api/parts/P1/missed"): "review",
     ("DELETE", "/api/parts/P1/hold"): "review",
     ("GET", "/api/queue/standing?part_id=P1"): "read",
+    ("GET", "/api/queue/mine"): "read",
     ("POST", "/api/queue/begin"): "read",
     ("GET", "/api/views"): "read",
     ("POST", "/api/views"): "read",

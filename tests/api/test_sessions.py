@@ -149,7 +149,8 @@ def test_what_an_open_page_asks_by_itself_does_not_keep_a_session(
         return session.seen_at
 
     begun = seen_at()
-    for path in ("/api/overview", "/api/queue", "/api/incidents"):
+    asked = ("/api/overview", "/api/queue", "/api/queue/mine", "/api/queue/standing?part_id=P1", "/api/views")
+    for path in (*asked, "/api/incidents"):
         assert client.get(path, headers=marked(plant, "Referer")).status_code == 200
     assert seen_at() == begun
     assert client.get("/api/verdicts", headers=marked(plant, "Referer")).status_code == 200

@@ -223,3 +223,22 @@ def test_unsure_closes_nothing_and_a_gate_that_is_none_is_named(live: Live, anna
     assert (wrong.status_code, "NONE" in wrong.json()["error"]["message"]) == (404, True)
     part = anna.get("/api/parts/H4").json()
     assert {case["state"] for case in part["cases"]} == {"open"}
+
+
+def test_what_i_decided_today_counts_a_decision_once_and_forgets_what_was_taken_back(live: Live) -> None:
+    flag(live, "H5")
+    flag(live, "H6", ("EOL",))
+    with live.client("engineer") as other, live.client("qa") as eva:
+        assert other.get("/api/queue/mine").json()["items"] == []
+        told = {"outcome": "defect", "gate_id": "MID", "closes": ["EOL"], "defect_code": "burr"}
+        eva.post("/api/parts/H5/reviews", json=told)
+        slip = eva.post("/api/parts/H6/reviews", json={"outcome": "ok"}).json()["review"]["review_id"]
+        mine = eva.get("/api/queue/mine").json()
+        assert [(one["part_id"], one["also_at"]) for one in mine["items"]] == [("H6", []), ("H5", ["EOL"])]
+        assert (mine["defect"], mine["ok"], mine["unsure"]) == (1, 1, 0)
+        assert mine["latest_judged_at"] is not None
+        eva.post(f"/api/reviews/{slip}/undo")
+        mine = eva.get("/api/queue/mine", params={"limit": 1}).json()
+        assert [one["part_id"] for one in mine["items"]] == ["H5"]
+        assert (mine["defect"], mine["ok"], mine["unsure"]) == (1, 0, 0)
+        assert other.get("/api/queue/mine").json()["defect"] == 0
