@@ -8,11 +8,11 @@ import pytest
 from selenium import webdriver
 from selenium.webdriver.common.by import By
 
-from api.tokens import issue_token
+from api.access.tokens import issue_token
 from tests.api.conftest import Live, serve, until
 from tests.api.factory import make_pass, make_verdict, publish, settings_at
-from tests.browser.test_part import press
-from tests.browser.test_queue import rows, text_of
+from tests.browser.test_part import press, text_of
+from tests.browser.test_queue import rows
 
 pytestmark = pytest.mark.browser
 
