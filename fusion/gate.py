@@ -9,6 +9,7 @@ from dataclasses import dataclass
 import msgspec
 import numpy as np
 
+from fusion.calibration.correction import cell_of, groups_of
 from fusion.calibration.lot_spread import LotSpread
 from fusion.causes.counterfactual import Counterfactual
 from fusion.causes.origins import OriginModel, Origins
@@ -139,6 +140,9 @@ class GateJudge:
         strange = self._strangeness.of(evidence, row, history, self._risk)
         told = history.recalibration if history.recalibration and history.recalibration.model == self.model else None
         offset = self._products.get(evidence.product, 0.0)
+        model = self._risk.speaking(row.usable)
+        if told is not None and model is not None:
+            told = told.narrowed(groups_of(self._cell(model, evidence.product)))
         estimate = self._risk.estimate(row, strange.novel or not product_known, told, offset)
         if estimate is None:
             return None
@@ -146,6 +150,13 @@ class GateJudge:
         blind = bool(self.builder.spec.sources) and not row.usable
         widened = strange.widened(estimate)
         return Reading(row, widened, base.risk if base is not None else None, product_known, blind, strange)
+
+    def cell_of(self, reading: Reading, product: str) -> str:
+        """The groups of a part, for corrections from labels: the sources its model went without, and its product."""
+        return self._cell(reading.estimate.model, product)
+
+    def _cell(self, model: int, product: str) -> str:
+        return cell_of(self._risk.models[model].sources, self.builder.spec.sources, product)
 
     @property
     def risk_models(self) -> RiskModels:

@@ -15,7 +15,7 @@ from typing import TypeVar
 
 import msgspec
 
-from fusion.calibration.recalibrate import Recalibration
+from fusion.calibration.correction import Recalibration
 from ingest.evidence import Evidence
 from ingest.plan import Plan
 

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 
 import msgspec
 
 from fusion.calibration.calibrate import sigmoid
+from fusion.calibration.correction import WITHOUT, Recalibration
+from fusion.calibration.counts import Counts, LotLabels
 from fusion.calibration.lot_spread import LotSpread
-from fusion.calibration.recalibrate import Counts, LotLabels, Recalibration, fit_recalibration, onset, rejected
+from fusion.calibration.recalibrate import fit_recalibration, onset, rejected
 from fusion.incidents import Incident
 from ingest.messages import Instant
 
@@ -59,7 +62,7 @@ def step(memory: GateMemory, lots: Mapping[str, LotLabels], until: int, line_id:
     if memory.since is None:
         _fall_silent(memory, until)
         return
-    if begins is None and not rejected(counts, memory.spread):
+    if begins is None and not rejected(counts, memory.spread, _offsets(memory)):
         _move(memory, until, memory.start, None)
         _fall_silent(memory, until)
         return
@@ -94,13 +97,31 @@ def _record(memory: GateMemory, correction: Recalibration) -> None:
     memory.corrections = [*memory.corrections, correction][-CORRECTIONS_MAX:]
 
 
+def _offsets(memory: GateMemory) -> list[str]:
+    return list(memory.current.offsets) if memory.current is not None else []
+
+
 def _differs(before: Recalibration | None, after: Recalibration) -> bool:
     """Does it move a labelled risk by a STEP, or know it a tenth better?"""
     if before is None:
         return True
-    places = (after.low, after.pivot, after.high)
-    moved = max(abs(before.corrected(own) - after.corrected(own)) for own in places)
+    moved = 0.0
+    for groups in ((), *((group,) for group in {**before.offsets, **after.offsets})):
+        was, now = before.narrowed(groups), after.narrowed(groups)
+        moved = max(moved, *(abs(was.corrected(own) - now.corrected(own)) for own in (now.low, now.pivot, now.high)))
     return moved >= STEP or after.half_width(after.pivot) < 0.9 * before.half_width(after.pivot)
+
+
+def _of_groups(correction: Recalibration) -> str:
+    """Which group is off by most, where groups are off by more than the gate."""
+    if not correction.offsets:
+        return ""
+    off = {group: correction.shift + offset for group, (offset, _) in correction.offsets.items()}
+    most = max(off, key=lambda group: (abs(off[group]), group))
+    kind, _, name = most.partition("=")
+    where = f"parts {kind} {name}" if name and most.startswith(WITHOUT) else f"product {name}"
+    where = "parts with all sources" if most == WITHOUT else where
+    return f"; most of {where}, whose odds are {math.exp(off[most]):.1f} times that"
 
 
 def _incident(memory: GateMemory, counts: Counts, line_id: str, gate_id: str) -> Incident:
@@ -112,6 +133,7 @@ def _incident(memory: GateMemory, counts: Counts, line_id: str, gate_id: str) ->
     said = f"mean {ratio:.1f} times what they say"
     if correction.tilt:
         said += ", high ones less than that" if correction.tilt < 0 else ", high ones more than that"
+    said += _of_groups(correction)
     what = (
         f"Risks of gate {gate_id} {said} since {Instant(since).isoformat()}: {bad:.0f} "
         f"of {parts:.0f} labelled parts were defects, {expected:.1f} were expected. Recalibrated from "

@@ -8,24 +8,26 @@ of risks was labelled nothing is known: there a correction may raise a risk, but
 
 The unit of evidence is the lot (`lot_spread.py`): each lot counts with its information about the common intercept,
 1 / (1 / W + t), never with its number of parts. The prior is one more lot of average size that showed no change.
+Groups of parts, by sources and product, have offsets of their own where their labels ask for them (`offsets.py`).
 """
 
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Collection
 
 import msgspec
 import numpy as np
 import numpy.typing as npt
 
 from fusion.calibration.calibrate import sigmoid
-from fusion.calibration.lot_spread import REACH_LOTS, Lots, LotSpread, Tilt, departure
+from fusion.calibration.correction import Recalibration
+from fusion.calibration.counts import Counts
+from fusion.calibration.lot_spread import REACH_LOTS, Lots, LotSpread, departure
+from fusion.calibration.offsets import fit_offsets
 
 Doubles = npt.NDArray[np.float64]
 
-BIN = 0.25  # logits: labels are counted by their risk's logit, rounded to this; changes a bin's mean risk by .3 %
 HALF_LIFE = 50.0  # of information, so that the shift is known to some 1 / sqrt(1.44 * 50) = .12 logits in the long run
 TILT_OUTCOMES = 25  # defects, and as many good parts, that a slope needs
 TILT_LOTS = 5
@@ -33,134 +35,28 @@ TILT_MIN, TILT_MAX = -0.8, 1.0  # below -1 the ranking would turn round
 TILT_ALARM = 3.0  # standard deviations between lots of a slope that is followed
 SHIFT_MAX = 4.0  # odds 55 times off: beyond it the model is another process's
 EDGE = 0.01  # share of labels beyond each end of the range that counts as labelled
-OUTCOMES_MIN = 3  # of each kind: a register of defects alone says nothing of risks
 CLOSE_SHARE = 0.5  # of the alarm level: lower, and the model's own calibration is believed again
-Z90 = 1.6448536269514722
-
-
-class Recalibration(msgspec.Struct, frozen=True, kw_only=True):
-    """One correction, a record. `model`: sha256 of the model it corrects; `since`: ms since 1970, the labels it rests
-    on were released before; `low`, `high`: range of logits with labels; `variance`: of (shift, both, tilt)."""
-
-    model: str
-    since: int
-    shift: float = 0.0
-    tilt: float = 0.0
-    pivot: float = 0.0
-    low: float = 0.0
-    high: float = 0.0
-    variance: tuple[float, float, float] = (0.0, 0.0, 0.0)
-    labels: int = 0
-    lots: int = 0
-
-    def corrected(self, own: float) -> float:
-        """Logit of risk for the model's own logit; rises with it."""
-        moved = self._moved(min(max(own, self.low), self.high))
-        if own < self.low:
-            return own + moved if moved > 0.0 else min(own, self.low + moved)
-        return own + moved
-
-    def half_width(self, own: float) -> float:
-        """Half of the 90 % interval of the correction, in logits."""
-        x = min(max(own, self.low), self.high) - self.pivot
-        a, both, b = self.variance
-        return Z90 * math.sqrt(max(a + 2.0 * both * x + b * x * x, 0.0))
-
-    def _moved(self, own: float) -> float:
-        return self.shift + self.tilt * (own - self.pivot)
-
-
-class LotLabels(msgspec.Struct, array_like=True, gc=False):
-    """Labels of one lot: when its first part came (ms since 1970), and bin of own logit → [parts, defects]."""
-
-    at: int
-    bins: dict[int, tuple[int, int]] = {}
-
-    def count(self, place: int, parts: int, defects: int) -> None:
-        """Count labels of one bin, or take them back."""
-        before = self.bins.get(place, (0, 0))
-        self.bins[place] = (before[0] + parts, before[1] + defects)
-        if not self.bins[place][0]:
-            del self.bins[place]
-
-
-def bin_of(own: float) -> int:
-    """The bin of an own logit."""
-    return round(own / BIN)
-
-
-@dataclass(frozen=True, slots=True)
-class Counts:
-    """Labels of lots in the order of their first parts. `own`: float64[bins]; `parts`, `defects`: float64[lots, bins];
-    `at`: when each lot began."""
-
-    own: Doubles
-    parts: Doubles
-    defects: Doubles
-    at: Sequence[int]
-
-    @classmethod
-    def of(cls, lots: Mapping[str, LotLabels], start: int) -> Counts:
-        """Of the lots that began at `start` or later."""
-        kept = sorted(((lot.at, key) for key, lot in lots.items() if lot.at >= start))
-        bins = sorted({place for _, key in kept for place in lots[key].bins})
-        column = {place: i for i, place in enumerate(bins)}
-        parts, defects = np.zeros((len(kept), len(bins))), np.zeros((len(kept), len(bins)))
-        for row, (_, key) in enumerate(kept):
-            for place, (n, bad) in lots[key].bins.items():
-                parts[row, column[place]], defects[row, column[place]] = n, bad
-        return cls(np.array(bins, dtype=np.float64) * BIN, parts, defects, [at for at, _ in kept])
-
-    def since(self, lot: int) -> Counts:
-        """From lot number `lot` on."""
-        return Counts(self.own, self.parts[lot:], self.defects[lot:], self.at[lot:])
-
-    @property
-    def tells(self) -> bool:
-        """Are there outcomes of both kinds?"""
-        bad = self.defects.sum()
-        return bool(min(bad, self.parts.sum() - bad) >= OUTCOMES_MIN)
-
-    def risks(self, correction: Recalibration | None) -> Doubles:
-        """float64[bins]: what is said of a part of each bin."""
-        if correction is None:
-            return sigmoid(self.own)
-        return sigmoid(np.array([correction.corrected(own) for own in self.own.tolist()]))
-
-    def residuals(self, risk: Doubles, spread: LotSpread) -> Lots:
-        """Of each lot, were `risk` (of each bin) what holds."""
-        information = risk * (1.0 - risk)
-        weight = self.parts @ information
-        return Lots(
-            (self.defects - self.parts * risk).sum(axis=1),
-            weight,
-            self.parts @ (information * (1.0 - 2.0 * risk)),
-            weight + spread.variance_high * weight**2,
-        )
-
-    def tilts(self, risk: Doubles, spread: LotSpread, tilt: Tilt) -> Lots:
-        """Of each lot, residuals weighted by how far the own logit lies from the middle: their mean shows a slope."""
-        information, x = risk * (1.0 - risk), tilt.place(self.own)
-        weight = self.parts @ (information * x**2)
-        leak = self.parts @ (information * x)  # of the lot's intercept into its slope
-        return Lots(
-            (self.defects - self.parts * risk) @ x,
-            weight,
-            self.parts @ (information * (1.0 - 2.0 * risk) * x**3),
-            weight + spread.variance_high * leak**2 + tilt.variance * weight**2,
-        )
 
 
 def runs_back(counts: Counts, correction: Recalibration | None, spread: LotSpread) -> Doubles:
-    """float64[lots]: how far the labels depart from what was said, in level or in slope, from each lot on to the last,
-    as a share of the alarm level (0 beyond REACH_LOTS)."""
+    """float64[lots]: how far the labels depart from what was said, in level, in slope or in the level of one group,
+    from each lot on to the last, as a share of the alarm level (0 beyond REACH_LOTS)."""
     risk = counts.risks(correction)
     tests = [(counts.residuals(risk, spread), spread.doubt, spread.alarm)]
     if spread.tilt is not None:
         tests.append((counts.tilts(risk, spread, spread.tilt), spread.tilt.doubt, spread.tilt.alarm))
+    groups = [columns for family in counts.families() for columns in family.values()]
+    for columns in groups:
+        own = counts.of_columns(columns).residuals(risk[columns], spread)
+        tests.append((own, spread.doubt, _alarm_of_many(spread.alarm, len(groups))))
     back = np.max([np.abs(departure(lots.map(_from_here), doubt)) / alarm for lots, doubt, alarm in tests], axis=0)
     back[: max(0, len(back) - REACH_LOTS)] = 0.0
     return np.asarray(back)
+
+
+def _alarm_of_many(alarm: float, tests: int) -> float:
+    """The level that all these tests together reach half as often as one reaches `alarm` (the tail of a normal law)."""
+    return math.sqrt(alarm**2 + 2.0 * math.log(2.0 * tests))
 
 
 def _from_here(side: Doubles) -> Doubles:
@@ -176,17 +72,20 @@ def onset(counts: Counts, correction: Recalibration | None, spread: LotSpread) -
     return lot if back[lot] > 1.0 and counts.since(lot).tells else None
 
 
-def rejected(counts: Counts, spread: LotSpread) -> bool:
-    """Do these labels still speak against the model's own calibration?"""
+def rejected(counts: Counts, spread: LotSpread, offsets: Collection[str] = ()) -> bool:
+    """Do these labels still speak against the model's own calibration? `offsets`: groups with one now."""
     risk = counts.risks(None)
     level = counts.residuals(risk, spread)
     lasting = _lasting(level.weight, spread)
-    if abs(_faded(level, lasting, spread.doubt)) > CLOSE_SHARE * spread.alarm:
-        return True
-    tilt = spread.tilt
-    return tilt is not None and (
-        abs(_faded(counts.tilts(risk, spread, tilt), lasting, tilt.doubt)) > CLOSE_SHARE * tilt.alarm
-    )
+    tests = [(level, spread.doubt, spread.alarm)]
+    if spread.tilt is not None:
+        tests.append((counts.tilts(risk, spread, spread.tilt), spread.tilt.doubt, spread.tilt.alarm))
+    groups = {group: columns for family in counts.families() for group, columns in family.items()}
+    for group in offsets:
+        if (columns := groups.get(group)) is not None:
+            own = counts.of_columns(columns).residuals(risk[columns], spread)
+            tests.append((own, spread.doubt, _alarm_of_many(spread.alarm, len(groups))))
+    return any(abs(_faded(lots, lasting, doubt)) > CLOSE_SHARE * alarm for lots, doubt, alarm in tests)
 
 
 def _faded(lots: Lots, lasting: Doubles, doubt: float) -> float:
@@ -221,12 +120,14 @@ def fit_recalibration(counts: Counts, spread: LotSpread, model: str, since: int)
         risk = sigmoid(counts.own + shift + tilt * x)
     labelled = np.cumsum(counts.parts.sum(axis=0)) / counts.parts.sum()
     low, high = np.searchsorted(labelled, EDGE), np.searchsorted(labelled, 1.0 - EDGE)
-    return Recalibration(
+    correction = Recalibration(
         model=model, since=since, shift=round(shift, 6), tilt=round(tilt, 6), pivot=round(pivot, 6),
         low=float(counts.own[low]), high=float(counts.own[min(int(high), len(counts.own) - 1)]),
         variance=(float(inverse[0, 0]), float(inverse[0, 1]), float(inverse[1, 1])),
         labels=int(counts.parts.sum()), lots=int((counts.parts.sum(axis=1) > 0).sum()),
     )  # fmt: skip
+    offsets = fit_offsets(counts, spread.variance, lasting, correction)
+    return msgspec.structs.replace(correction, offsets=offsets)
 
 
 def _tilts(counts: Counts) -> bool:

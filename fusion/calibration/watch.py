@@ -12,8 +12,9 @@ from typing import Any
 
 import msgspec
 
+from fusion.calibration.correction import Recalibration
+from fusion.calibration.counts import LotLabels, bin_of
 from fusion.calibration.gate import LOTS_MAX, GateMemory, step, withdraw
-from fusion.calibration.recalibrate import LotLabels, Recalibration, bin_of
 from fusion.history import PARTS_MAX
 from fusion.incidents import Incident
 from fusion.labels import PartLabel
@@ -40,6 +41,7 @@ class _Part(msgspec.Struct, array_like=True, gc=False):
     booked: list[str] = []
     label: int = -1
     counted: int = 0
+    cell: str = ""
 
 
 class _Waiting(msgspec.Struct, array_like=True, gc=False):
@@ -88,7 +90,7 @@ class _Line:
             self._begin(own, GateMemory(model=model, spread=gate.lot_spread, begun=at))
         booked = [] if evidence.gate_id == self._last else sorted(booked_values(evidence))
         lot = f"{evidence.batch_id}/{at // SHIFT_MS}"
-        part = _Part(at, model, lot, bin_of(reading.estimate.own), booked)
+        part = _Part(at, model, lot, bin_of(reading.estimate.own), booked, cell=gate.cell_of(reading, evidence.product))
         self._put("p", (evidence.gate_id, evidence.part_id), part)
         self._forget()
 
@@ -163,14 +165,14 @@ class _Line:
             return None
         since = part.counted if part.label >= 0 else NEVER
         lot = self.lots.get((*own, part.lot)) or LotLabels(part.at)
-        lot.count(part.place, int(now >= 0) - int(part.label >= 0), max(now, 0) - max(part.label, 0))
+        lot.count(part.place, int(now >= 0) - int(part.label >= 0), max(now, 0) - max(part.label, 0), part.cell)
         part.label, part.counted = now, until
         self._put("p", (gate_id, label.part_id), part)
         if now >= 0:
             lot.at = min(lot.at, part.at)
-        elif lot.bins and lot.at == part.at:
+        elif not lot.empty and lot.at == part.at:
             lot.at = self._began(own, part)
-        self._put("l", (*own, part.lot), lot if lot.bins else None)
+        self._put("l", (*own, part.lot), None if lot.empty else lot)
         return own, since
 
     def _began(self, own: tuple[str, ...], gone: _Part) -> int:

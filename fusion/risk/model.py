@@ -11,7 +11,7 @@ import numpy as np
 import numpy.typing as npt
 
 from fusion.calibration.calibrate import SCORE_CLIP, Calibration, logit
-from fusion.calibration.recalibrate import Recalibration
+from fusion.calibration.correction import Recalibration
 from fusion.risk.features import FeatureRow, FeatureSpec, Floats, feature_columns
 from fusion.risk.subsets import Sources, speaking_subset
 from models.open import OpenModel

@@ -5,8 +5,8 @@
     python tests/bench/results_fusion.py risk cold          only these parts; prints, and leaves the README alone
     python tests/bench/results_fusion.py risk:mill,plant    the risk of only these sets
 
-Parts: `risk` (here: families, missing sources, speed), `calibration`, `certificate`, `cold`, `history`. All of them
-take about half an hour on two cores.
+Parts: `risk` (here: families, missing sources, speed), `calibration`, `groups`, `certificate`, `cold`, `history`.
+All of them take about half an hour on two cores.
 """
 
 from __future__ import annotations
@@ -229,6 +229,7 @@ def _neighbour(name: str) -> Callable[[Sequence[str]], str]:
 PARTS: dict[str, Callable[[Sequence[str]], str]] = {
     "risk": risk,
     "calibration": _neighbour("calibration"),
+    "groups": _neighbour("groups"),
     "certificate": certificate,
     "cold": _neighbour("cold"),
     "history": _neighbour("history"),

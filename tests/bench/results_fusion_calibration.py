@@ -34,9 +34,10 @@ from fusion.calibration.calibrate import (  # noqa: E402
     logit,
     sigmoid,
 )
+from fusion.calibration.correction import groups_of  # noqa: E402
+from fusion.calibration.counts import LotLabels, bin_of  # noqa: E402
 from fusion.calibration.gate import GateMemory, step  # noqa: E402
 from fusion.calibration.lot_spread import LotSpread, fit_lot_spread  # noqa: E402
-from fusion.calibration.recalibrate import LotLabels, bin_of  # noqa: E402
 from fusion.evaluate import Outcome, PartKey, final_verdicts, known_outcomes, read_verdicts  # noqa: E402
 from fusion.gate import FusionNotes  # noqa: E402
 from ingest.folder import Folder  # noqa: E402
@@ -183,8 +184,10 @@ class Followed:
     opened: list[int]
 
 
-def follow(judged: Judged, spread: LotSpread, labelled: Bools) -> Followed:
-    """Labels of the `labelled` parts of a lot come LABEL_LOTS lots later; each part uses the correction of its time."""
+def follow(judged: Judged, spread: LotSpread, labelled: Bools, cells: Sequence[str] | None = None) -> Followed:
+    """Labels of the `labelled` parts of a lot come LABEL_LOTS lots later; each part uses the correction of its time.
+    `cells`: of each part, None: there are no groups."""
+    cells = cells if cells is not None else [""] * len(judged.risk)
     memory = GateMemory(model="m", spread=spread, begun=0)
     own, risk = logit(judged.risk), judged.risk.copy()
     lots: dict[str, LotLabels] = {}
@@ -193,10 +196,12 @@ def follow(judged: Judged, spread: LotSpread, labelled: Bools) -> Followed:
         here = judged.lot == lot
         correction = memory.at(lot)
         if correction is not None:
-            risk[here] = sigmoid(np.array([correction.corrected(one) for one in own[here].tolist()]))
+            narrowed = {cell: correction.narrowed(groups_of(cell)) for cell in set(cells)}
+            at = np.flatnonzero(here).tolist()
+            risk[here] = sigmoid(np.array([narrowed[cells[i]].corrected(float(own[i])) for i in at]))
         late = lot - LABEL_LOTS
         for i in np.flatnonzero((judged.lot == late) & labelled):
-            lots.setdefault(f"{late:06d}", LotLabels(late)).count(bin_of(own[i]), 1, int(judged.defect[i]))
+            lots.setdefault(f"{late:06d}", LotLabels(late)).count(bin_of(own[i]), 1, int(judged.defect[i]), cells[i])
         was = memory.since
         if late >= 0:
             step(memory, lots, lot + 1, "line", "gate")

@@ -10,8 +10,10 @@ from hypothesis import strategies as st
 from scipy.stats import binom, norm
 
 from fusion.calibration.calibrate import sigmoid
+from fusion.calibration.correction import Recalibration
+from fusion.calibration.counts import Counts, LotLabels, bin_of
 from fusion.calibration.lot_spread import Lots, LotSpread, departure, fit_lot_spread, highest_runs
-from fusion.calibration.recalibrate import Counts, LotLabels, Recalibration, bin_of, fit_recalibration, onset, rejected
+from fusion.calibration.recalibrate import fit_recalibration, onset, rejected
 
 Doubles = npt.NDArray[np.float64]
 SPREAD = LotSpread(lots=40, variance=0.04, variance_high=0.08, weight=3.0, alarm=3.8)

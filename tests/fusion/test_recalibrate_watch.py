@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import math
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
@@ -11,7 +12,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from fusion.calibration.recalibrate import Recalibration
+from fusion.calibration.correction import Recalibration, groups_of
 from fusion.calibration.watch import RecalibrationWatch
 from fusion.gate import GateJudge
 from fusion.history import HistoryView
@@ -233,3 +234,32 @@ def test_verdicts_follow_released_labels_and_a_takeover_changes_none(plan: Plan,
     risks = [verdict.risk for verdict in through if verdict.risk is not None]
     assert risks[-1] > 4 * risks[0]
     assert [verdict.decision for verdict in through[-5:]] == ["review"] * 5
+
+
+def test_a_part_is_corrected_by_the_offset_of_what_it_came_without_and_of_its_product(
+    gate: GateJudge, make: Make
+) -> None:
+    offsets = {"without=camera:top": (1.0, 0.01), "product=another": (2.0, 0.01)}
+    correction = Recalibration(model=gate.model, since=0, shift=0.3, low=-9.0, high=9.0, labels=9, offsets=offsets)
+    moved = {}
+    for name, sources in (("all", ("camera:top", "sensors:OP10")), ("no camera", ("sensors:OP10",))):
+        reading = gate.read(make(1, sources=sources), HistoryView(recalibration=correction))
+        assert reading is not None
+        risk = reading.estimate.risk
+        moved[name] = math.log(risk / (1.0 - risk)) - reading.estimate.own
+    assert moved == {"all": pytest.approx(0.3), "no camera": pytest.approx(1.3)}
+
+
+def test_labels_are_counted_by_the_sources_and_the_product_of_their_parts(
+    plan: Plan, gate: GateJudge, steps: list[Step]
+) -> None:
+    watch = RecalibrationWatch(plan)
+    for at, step in steps:
+        if isinstance(step, Judged):
+            watch.judged(step)
+        else:
+            watch.label(PartLabel.of(step, at))
+    told(watch, gate, T0 + 10_000_000)
+    lots = watch._lines["L1"].lots.values()
+    assert {tuple(groups_of(cell)) for lot in lots for cell in lot.cells} == {("without=", "product=P")}
+    assert not any(lot.bins for lot in lots)

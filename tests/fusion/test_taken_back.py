@@ -148,7 +148,7 @@ def learned(partition: Partition) -> dict[str, object]:
     (book,) = partition.cameras._books.values()
     return {
         "labels of history": {part_id: part.label for part_id, part in history._parts.items()},
-        "recalibration": {key: (lot.at, lot.bins) for key, lot in line.lots.items()},
+        "recalibration": {key: (lot.at, lot.bins, lot.cells) for key, lot in line.lots.items()},
         "labels of recalibration": {key: part.label for key, part in line.parts.items()},
         "scan": {part.part_id: part.label for part in scan.values()},
         "camera": {part_id: looked.label for part_id, looked in book.ledger.parts.items()},
