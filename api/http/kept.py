@@ -53,6 +53,11 @@ class Kept:
             value: Value = entry.value
             return value
 
+    def at_hand(self, question: Hashable) -> Any | None:
+        """The answer if it may serve and nobody has to wait for it. For the event loop."""
+        entry = self._entries.get(question)
+        return entry.value if entry is not None and self._serves(entry, self._clock_s()) else None
+
     def _serves(self, entry: _Entry, asked_s: float) -> bool:
         now_s = self._clock_s()
         if entry.begun_s >= asked_s:  # by another who waited too

@@ -7,6 +7,7 @@ from typing import Any
 
 import msgspec
 from fastapi import APIRouter, Request
+from starlette.concurrency import run_in_threadpool
 from starlette.responses import Response
 
 from api.access.gatekeeper import require
@@ -52,12 +53,16 @@ class Overview(msgspec.Struct, frozen=True):
 
 
 @router.get("/api/overview")
-def overview(request: Request) -> Response:
+async def overview(request: Request) -> Response:
     """Mode, troubles of the road, and what waits."""
     require(request, "read")
-    here = installation(request)
-    said_in = reader().language.code
-    return json_response(here.kept.get(("overview", said_in), lambda: encode(_overview(here))))
+    here, question = installation(request), ("overview", reader().language.code)
+    kept: bytes | None = here.kept.at_hand(
+        question
+    )  # every open screen asks: a thread for each would take longer than the answer
+    if kept is None:
+        kept = await run_in_threadpool(here.kept.get, question, lambda: encode(_overview(here)))
+    return json_response(kept)
 
 
 def _overview(here: Installation) -> Overview:

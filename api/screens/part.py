@@ -117,7 +117,8 @@ def _kinds(here: Installation, record: PartRecord, case: Case | None) -> list[st
     """Kinds of defect to choose from: those that the plan states, then those that people named most often of late."""
     line_id, product = _made_at(record)
     stated = kinds_of_defect(here.plan, line_id, case.gate_id if case else "", case.product if case else product)
-    return list(dict.fromkeys([*stated, *here.reader.defect_codes(KINDS_SHOWN)]))[:KINDS_SHOWN]
+    named = here.kept.get("named", lambda: here.reader.defect_codes(KINDS_SHOWN))
+    return list(dict.fromkeys([*stated, *named]))[:KINDS_SHOWN]
 
 
 def _made_at(record: PartRecord) -> tuple[str, str]:
@@ -139,9 +140,13 @@ def _examples(here: Installation, frames: list[Findings], verdict: Verdict | Non
     """Camera -> the frame of a good part of this product, where there is one."""
     if verdict is None:
         return {}
-    cameras = dict.fromkeys(seen.camera_id for seen in frames)
-    found = {camera: here.reader.good_example(camera, verdict.product, verdict.part_id) for camera in cameras}
-    return {camera: seen for camera, seen in found.items() if seen is not None}
+    found: dict[str, Findings] = {}
+    for camera_id in dict.fromkeys(seen.camera_id for seen in frames):
+        asked = (camera_id, verdict.product)
+        good = here.kept.get(("good", *asked), lambda asked=asked: here.reader.good_examples(*asked))  # type: ignore[misc]
+        if example := next((seen for seen in good if seen.part_id != verdict.part_id), None):
+            found[camera_id] = example
+    return found
 
 
 def _recorded_marks(record: PartRecord) -> dict[str, list[Mark]]:

@@ -13,7 +13,7 @@ CASES_LOOKED_THROUGH = 500  # the latest with a cause: what is going wrong goes 
 LATEST = 60  # frames looked through: the same tools, light and lots as today
 
 
-def good_frames(camera_id: str, product: str, part_id: str) -> sa.Select[Any]:
+def good_frames(camera_id: str, product: str) -> sa.Select[Any]:
     """Bodies of the latest findings of a camera on parts of a product that passed and that nobody called defective."""
     good = sa.select(cases.c.part_id).where(
         cases.c.part_id == findings.c.part_id,
@@ -24,7 +24,7 @@ def good_frames(camera_id: str, product: str, part_id: str) -> sa.Select[Any]:
     bad = sa.select(cases.c.part_id).where(cases.c.part_id == findings.c.part_id, cases.c.outcome == "defect")
     return (
         sa.select(findings.c.body)
-        .where(findings.c.camera_id == camera_id, findings.c.part_id != part_id, sa.exists(good), ~sa.exists(bad))
+        .where(findings.c.camera_id == camera_id, sa.exists(good), ~sa.exists(bad))
         .order_by(findings.c.captured_at.desc())
         .limit(LATEST)
     )

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Sequence
 from typing import Any
 
 import sqlalchemy as sa
@@ -43,6 +44,22 @@ _MADE = json_decoder(Made)
 _BODY = (verdicts.c.row_id, verdicts.c.decision, verdicts.c.revision, verdicts.c.body)
 
 
+def _of_part(table: sa.Table, *columns: Any, by: Sequence[Any]) -> sa.Select[Any]:
+    of_part = table.c.part_id == sa.bindparam("part_id")
+    return sa.select(*columns or (table,)).where(of_part).order_by(*by)
+
+
+_SEEN = _of_part(findings, findings.c.body, by=(findings.c.captured_at, findings.c.frame_id))
+_OF_PART = (
+    _of_part(verdicts, *_BODY, by=(verdicts.c.row_id.desc(),)),
+    _of_part(cases, by=(cases.c.row_id.desc(),)),
+    _of_part(visits, by=(visits.c.started_at,)),
+    _SEEN,
+    _of_part(defects, defects.c.body, by=(defects.c.recorded_at,)),
+    _of_part(reviews, by=(reviews.c.recorded_at,)),
+)
+
+
 class StoreReader:
     """A read-only view of the store; safe to share between threads. Every method raises StoreUnavailable."""
 
@@ -52,9 +69,9 @@ class StoreReader:
     def close(self) -> None:
         leave_engine(self._engine)
 
-    def _rows(self, statement: Any) -> list[Row]:
+    def _rows(self, statement: Any, given: dict[str, Any] | None = None) -> list[Row]:
         with reaching_store(), self._engine.connect() as connection:
-            return list(connection.execute(statement).all())
+            return list(connection.execute(statement, given or {}).all())
 
     def verdicts(self, wanted: VerdictFilter, limit: int, before: int | None = None) -> list[StoredVerdict]:
         """Verdict records, newest first (so a last revision stands before its earlier ones), below row `before`."""
@@ -91,18 +108,18 @@ class StoreReader:
 
     def part(self, part_id: str) -> PartRecord | None:
         """Everything about one part; None when neither a verdict nor any evidence names it."""
-        bodies = sa.select(*_BODY).where(verdicts.c.part_id == part_id).order_by(verdicts.c.row_id.desc())
-        decided = sa.select(cases).where(cases.c.part_id == part_id).order_by(cases.c.row_id.desc())
-        booked = sa.select(visits).where(visits.c.part_id == part_id).order_by(visits.c.started_at)
-        reported = sa.select(defects.c.body).where(defects.c.part_id == part_id).order_by(defects.c.recorded_at)
-        reviewed = sa.select(reviews).where(reviews.c.part_id == part_id).order_by(reviews.c.recorded_at)
+        of_part = {"part_id": part_id}
+        with reaching_store(), self._engine.connect() as connection:
+            bodies, decided, booked, seen, reported, reviewed = (
+                connection.execute(statement, of_part).all() for statement in _OF_PART
+            )
         record = PartRecord(
-            verdicts=tuple(_stored(row) for row in self._rows(bodies)),
-            cases=tuple(_case(row) for row in self._rows(decided)),
-            visits=tuple(read_visit(row) for row in self._rows(booked)),
-            findings=tuple(self.findings(part_id)),
-            defects=tuple(_DEFECT.decode(row[0]) for row in self._rows(reported)),
-            reviews=tuple(_review(row) for row in self._rows(reviewed)),
+            verdicts=tuple(map(_stored, bodies)),
+            cases=tuple(map(_case, decided)),
+            visits=tuple(map(read_visit, booked)),
+            findings=tuple(_FINDINGS.decode(row[0]) for row in seen),
+            defects=tuple(_DEFECT.decode(row[0]) for row in reported),
+            reviews=tuple(map(_review, reviewed)),
         )
         return record if record.verdicts or record.visits or record.findings or record.defects else None
 
@@ -123,15 +140,14 @@ class StoreReader:
 
     def findings(self, part_id: str) -> list[Findings]:
         """What vision saw in each frame of a part, in the order they were taken."""
-        statement = sa.select(findings.c.body).where(findings.c.part_id == part_id)
-        rows = self._rows(statement.order_by(findings.c.captured_at, findings.c.frame_id))
+        rows = self._rows(_SEEN, {"part_id": part_id})
         return [_FINDINGS.decode(row[0]) for row in rows]
 
-    def good_example(self, camera_id: str, product: str, part_id: str) -> Findings | None:
-        """Of the latest good parts of a product, the frame of a camera that looks most usual; never this part's."""
-        found = [_FINDINGS.decode(row[0]) for row in self._rows(good_frames(camera_id, product, part_id))]
+    def good_examples(self, camera_id: str, product: str) -> list[Findings]:
+        """Of the latest good parts of a product the frames of a camera, the one that looks most usual first."""
+        found = [_FINDINGS.decode(row[0]) for row in self._rows(good_frames(camera_id, product))]
         usual = [seen for seen in found if seen.frame_ref and seen.fitness.ok and seen.score is not None]
-        return min(usual, key=lambda seen: seen.score or 0.0, default=None)
+        return sorted(usual, key=lambda seen: seen.score or 0.0)
 
     def came_of(self, cause: str, part_id: str) -> Counter[str]:
         """What people found on the latest CAUSE_PARTS parts with this cause, but this one: outcome, or "" -> parts."""

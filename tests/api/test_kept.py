@@ -72,6 +72,18 @@ def test_many_who_ask_at_once_share_an_answer_begun_after_they_asked() -> None:
     assert set(answers) <= {1, 2, 3}
 
 
+def test_only_what_may_serve_is_at_hand() -> None:
+    work = Work()
+    kept = Kept(lambda: work.now_s)
+    assert kept.at_hand("q") is None
+    kept.get("q", lambda: work.take(0.002))
+    assert kept.at_hand("q") is None, "there is leisure to work it out anew"
+    kept.get("q", lambda: work.take(1.0))
+    assert kept.at_hand("q") == 2
+    work.now_s += GOOD_S_MAX
+    assert kept.at_hand("q") is None
+
+
 def test_what_fails_is_not_kept() -> None:
     work = Work()
     kept = Kept(lambda: work.now_s)

@@ -24,7 +24,7 @@ def _examples(*gates: tuple[str, str, str | None]) -> list[bytes]:
             told = {"part_id": "other", "gate_id": gate, "product": "A", "decision": decision, "outcome": outcome}
             connection.execute(cases.insert().values(_row(cases, row_id=row, **told)))
         connection.execute(findings.insert().values(_row(findings, part_id="other", camera_id="cam", body=b"seen")))
-        found = list(connection.execute(good_frames("cam", "A", "mine")).scalars())
+        found = list(connection.execute(good_frames("cam", "A")).scalars())
     engine.dispose()
     return found
 

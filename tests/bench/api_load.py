@@ -83,12 +83,18 @@ def packed(method: str, path: str, token: str, body: bytes = b"", **headers: str
     return "\r\n".join([*lines, "", ""]).encode() + body
 
 
+def _token_of(request: bytes) -> str:
+    at = request.index(b"Bearer ") + 7
+    return request[at : request.index(b"\r\n", at)].decode()
+
+
 class Shift:
     """Requests as a shift makes them. `parts`: those that have pictures; `waiting`: how many wait in all."""
 
     def __init__(self, told: dict[str, Any]) -> None:
         self._told, self._random, self._number = told, random.Random(7), itertools.count()
         self._tags: dict[str, str] = {}
+        self._given: dict[str, str] = {}
         names = [name for name, share in told["shares"].items() for _ in range(share)]
         self._next_kind = lambda: self._random.choice(names)
 
@@ -98,7 +104,7 @@ class Shift:
         token = self._told["tokens"][number % len(self._told["tokens"])]
         part = self._random.choice(self._told["parts"])
         if kind == "review":
-            path = f"/api/parts/P{self._told['waiting'] - 1 - number}/reviews"
+            path = f"/api/parts/{self._given.pop(token, None) or self._untouched(number)}/reviews"
             asked = {"outcome": "ok", "took_ms": 1800, "shown": {"verdict_id": "", "risk_shown": True}}
             key = f"{self._told['run']}-{number}"
             return kind, path, packed("POST", path, token, json.dumps(asked).encode(), Idempotency_Key=key)
@@ -118,11 +124,16 @@ class Shift:
             return kind, path, packed("GET", path, token, If_None_Match=tag)
         return kind.replace("picture one has", "picture"), path, packed("GET", path, token, Accept="text/html")
 
-    def answered(self, path: str, head: bytes) -> None:
-        """Remember the tag of a picture."""
+    def _untouched(self, number: int) -> str:
+        return f"P{self._told['waiting'] - 1 - number}"
+
+    def answered(self, kind: str, path: str, request: bytes, head: bytes, body: bytes) -> None:
+        """Remember the tag of a picture, and the part that somebody was given: he decides on it next."""
         at = head.find(b"etag: ")
-        if at >= 0:
+        if kind == "picture" and at >= 0:
             self._tags[path] = head[at + 6 : head.index(b"\r\n", at)].decode()
+        if kind == "review" and head[9:12] == b"201":
+            self._given[_token_of(request)] = json.loads(body)["next"]
 
 
 async def drive(told: dict[str, Any], tally: Tally) -> None:
@@ -144,15 +155,14 @@ async def drive(told: dict[str, Any], tally: Tally) -> None:
 async def _ask(shift: Shift, connection: Connection, due: float, tally: Tally, idle: list[Connection]) -> None:
     kind, path, request = shift.request()
     try:
-        status, head, _ = await asyncio.wait_for(connection.ask(request), PATIENCE_S)
+        status, head, body = await asyncio.wait_for(connection.ask(request), PATIENCE_S)
     except (OSError, asyncio.IncompleteReadError, TimeoutError) as trouble:
         tally.errors[f"{kind}: {type(trouble).__name__}"] += 1
         connection.drop()
     else:
         tally.took_ms[kind].append(1000 * (time.perf_counter() - due))
         tally.statuses[f"{kind} {status}"] += 1
-        if kind == "picture":
-            shift.answered(path, head)
+        shift.answered(kind, path, request, head, body)
     idle.append(connection)
 
 
