@@ -93,7 +93,11 @@ class Installation:
 
     def audit(self, person: Person, action: str, subject: str, detail: str = "") -> None:
         """Write down what a person did."""
-        self.desk.write_audit(AuditEntry(self.now(), person.name, person.role, action, subject, detail))
+        self.desk.write_audit(self.audit_line(person, action, subject, detail))
+
+    def audit_line(self, person: Person, action: str, subject: str, detail: str = "") -> AuditEntry:
+        """What a person does now, to be written down with it."""
+        return AuditEntry(self.now(), person.name, person.role, action, subject, detail)
 
     def roles(self) -> list[RoleHealth]:
         """The roles that gave a sign of life in this home."""

@@ -61,8 +61,8 @@ def missed(request: Request, part_id: str, asked: MissedRequest, wanted: Filter,
         if known is None:
             recorded = _record(here, report_id, person, part_id, record, asked)
             here.publisher.review(recorded)
-            here.desk.add_review(recorded)
-            here.audit(person, "review", part_id, "defect, before any verdict")
+            line = here.audit_line(person, "review", part_id, "defect, before any verdict")
+            here.desk.add_review(recorded, line)
             here.metrics.reviews.labels(outcome="defect").inc()
         elif _said(known.defect) != (part_id, asked.defect_code, asked.cause_code, asked.comment):
             raise ApiError(409, "this Idempotency-Key was used for another report", {"review_id": report_id})

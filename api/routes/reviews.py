@@ -174,8 +174,7 @@ def undo(request: Request, review_id: str) -> Response:
 
 def _publish(here: Installation, person: Person, recorded: Review, action: str, said: str) -> None:
     here.publisher.review(recorded)
-    here.desk.add_review(recorded)
-    here.audit(person, action, recorded.defect.part_id, said)
+    here.desk.add_review(recorded, here.audit_line(person, action, recorded.defect.part_id, said))
 
 
 def _review_id(person: Person, key: str) -> str:

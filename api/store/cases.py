@@ -15,6 +15,25 @@ _MADE = json_decoder(Made)
 _DEFECT = json_decoder(Defect)
 _KEY = (cases.c.line_id, cases.c.gate_id, cases.c.part_id, cases.c.attempt)
 
+# Of each collection and of each decision, and put together once.
+_PARTS: sa.BindParameter[Any] = sa.bindparam("parts", expanding=True)
+_NAMES = ("line", "gate", "part", "try")
+_REVIEWS = sa.select(reviews).where(reviews.c.part_id.in_(_PARTS)).order_by(reviews.c.recorded_at, reviews.c.review_id)
+_RECORDS = (
+    sa.select(defects)
+    .where(defects.c.part_id.in_(_PARTS), defects.c.source != "history")
+    .order_by(defects.c.recorded_at, defects.c.record_sha256)
+)
+_SHOWN_TO_TWO = sa.select(*_KEY, cases.c.people_said).where(
+    cases.c.part_id.in_(_PARTS), cases.c.people_wanted > 1, cases.c.decision != "pass"
+)
+_SETTLED = (
+    sa.update(cases)
+    .where(*(column == sa.bindparam(name) for column, name in zip(_KEY, _NAMES, strict=True)))
+    .where(sa.or_(cases.c.people_wanted == 1, cases.c.decision == "pass"))
+    .values(state="done", outcome=sa.bindparam("said"))
+)
+
 
 def settle_cases(connection: sa.Connection, harvest: Harvest) -> None:
     """Close what reviews, other defect records and later attempts have settled.
@@ -37,18 +56,15 @@ def settle_cases(connection: sa.Connection, harvest: Harvest) -> None:
 def _settle_by_reviews(connection: sa.Connection, parts: set[str]) -> set[str]:
     """Returns the bodies of these reviews: on `qc.defects` they must not count a second time as somebody else's. Of
     what was reported before any verdict the record counts, as anybody's does, unless it was taken back."""
-    known = connection.execute(
-        sa.select(reviews).where(reviews.c.part_id.in_(parts)).order_by(reviews.c.recorded_at, reviews.c.review_id)
-    ).all()
+    known = connection.execute(_REVIEWS, {"parts": list(parts)}).all()
     undone = {review.undoes for review in known if review.undoes}
     for review in known:
         if review.review_id in undone:
             _open_again(connection, *_same_case(review))
     for review in known:
         if review.gate_id and review.outcome in CONCLUSIVE and review.review_id not in undone:
-            one_is_enough = sa.or_(cases.c.people_wanted == 1, cases.c.decision == "pass")
-            settled = sa.update(cases).where(*_same_case(review), one_is_enough)
-            connection.execute(settled.values(state="done", outcome=review.outcome))
+            key = (review.line_id, review.gate_id, review.part_id, review.attempt)
+            connection.execute(_SETTLED, dict(zip(_NAMES, key, strict=True)) | {"said": review.outcome})
     standing = [one for one in known if one.outcome in CONCLUSIVE and one.review_id not in undone]
     _settle_shown_to_two(connection, parts, standing)
     return {review.body for review in known if review.gate_id or review.review_id in undone}
@@ -56,8 +72,7 @@ def _settle_by_reviews(connection: sa.Connection, parts: set[str]) -> set[str]:
 
 def _settle_shown_to_two(connection: sa.Connection, parts: set[str], standing: list[sa.Row[Any]]) -> None:
     """A case that is shown to two people is settled when they agree; otherwise by the word of a QA lead."""
-    meant = (cases.c.part_id.in_(parts), cases.c.people_wanted > 1, cases.c.decision != "pass")
-    for case in connection.execute(sa.select(*_KEY, cases.c.people_said).where(*meant)).all():
+    for case in connection.execute(_SHOWN_TO_TWO, {"parts": list(parts)}).all():
         said = [one for one in standing if (one.line_id, one.gate_id, one.part_id, one.attempt) == tuple(case[:4])]
         words = {one.recorded_by: one.outcome for one in said}  # of each person the latest
         final = [one.outcome for one in said if one.made and _MADE.decode(one.made).final]
@@ -95,8 +110,7 @@ def _open_again(connection: sa.Connection, *meant: sa.ColumnElement[bool]) -> No
 
 def _records_that_stand(connection: sa.Connection, parts: set[str]) -> list[sa.Row[Any]]:
     """The records that settle cases, oldest first. What one settled that was taken back waits again."""
-    meant = sa.select(defects).where(defects.c.part_id.in_(parts), defects.c.source != "history")
-    known = connection.execute(meant.order_by(defects.c.recorded_at, defects.c.record_sha256)).all()
+    known = connection.execute(_RECORDS, {"parts": list(parts)}).all()
     stand = [row for row, _ in standing([(row, _DEFECT.decode(row.body)) for row in known], lambda read: read[1])]
     gone = {row.record_sha256 for row in known} - {row.record_sha256 for row in stand}
     for row in known:

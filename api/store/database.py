@@ -11,6 +11,7 @@ import os
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
+from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
@@ -155,10 +156,20 @@ def _one_at_a_time(engine: sa.Engine) -> Iterator[None]:
 
 def insert_into(connection: sa.Connection, table: sa.Table) -> Any:
     """The dialect's INSERT, which knows ON CONFLICT."""
-    return sqlite.insert(table) if connection.dialect.name == "sqlite" else postgresql.insert(table)
+    return _insert_into(connection.dialect.name, table)
+
+
+@lru_cache(maxsize=100)
+def _insert_into(dialect: str, table: sa.Table) -> Any:
+    return sqlite.insert(table) if dialect == "sqlite" else postgresql.insert(table)
+
+
+@lru_cache(maxsize=100)
+def _insert_new(dialect: str, table: sa.Table) -> Any:
+    return _insert_into(dialect, table).on_conflict_do_nothing()
 
 
 def insert_new(connection: sa.Connection, table: sa.Table, rows: list[dict[str, Any]]) -> None:
     """Insert rows; those whose key is there already stay as they are."""
     if rows:
-        connection.execute(insert_into(connection, table).on_conflict_do_nothing(), rows)
+        connection.execute(_insert_new(connection.dialect.name, table), rows)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Collection
+from typing import Any
 
 import sqlalchemy as sa
 
@@ -50,30 +51,34 @@ class Desk(TwoHands):
 
     def people_of_tokens(self, digests: Collection[str], now: Instant) -> dict[str, Person]:
         """Of some tokens those that are good now, and whose they are."""
-        unended = sa.or_(tokens.c.ends_at.is_(None), tokens.c.ends_at > int(now))
-        good = (tokens.c.token_sha256.in_(digests), tokens.c.revoked.is_(False), unended)
         with reaching_store(), self._reading.connect() as connection:
-            rows = connection.execute(sa.select(tokens.c.token_sha256, tokens.c.name, tokens.c.role).where(*good)).all()
+            rows = connection.execute(_GOOD_TOKENS, {"digests": list(digests), "now": int(now)}).all()
         return {row[0]: Person(row[1], row[2]) for row in rows}
 
-    def add_review(self, review: Review) -> None:
-        """Show a review at once; the collector finds it again on the log and changes nothing."""
+    def add_review(self, review: Review, entry: AuditEntry) -> None:
+        """Show a review at once, with its line in the audit trail; the collector finds it again on the log and changes
+        nothing."""
         harvest = Harvest(defects=(review.defect,), reviews=(review,))
         with reaching_store(), self._engine.begin() as connection:
             add_defects(connection, [review.defect], [review])
             insert_new(connection, reviews, review_rows(review))
             settle_cases(connection, harvest)
+            connection.execute(_AUDITED, _audit_row(entry))
 
     def write_audit(self, entry: AuditEntry) -> None:
         """Add one line to the audit trail; there is no way to change or remove one."""
         with reaching_store(), self._engine.begin() as connection:
-            connection.execute(
-                sa.insert(audit).values(
-                    at=int(entry.at),
-                    by=entry.by,
-                    role=entry.role,
-                    action=entry.action,
-                    subject=entry.subject,
-                    detail=entry.detail,
-                )
-            )
+            connection.execute(_AUDITED, _audit_row(entry))
+
+
+_GOOD_TOKENS = sa.select(tokens.c.token_sha256, tokens.c.name, tokens.c.role).where(
+    tokens.c.token_sha256.in_(sa.bindparam("digests", expanding=True)),
+    tokens.c.revoked.is_(False),
+    sa.or_(tokens.c.ends_at.is_(None), tokens.c.ends_at > sa.bindparam("now")),
+)
+_AUDITED = sa.insert(audit)
+
+
+def _audit_row(entry: AuditEntry) -> dict[str, Any]:
+    said = {name: getattr(entry, name) for name in ("by", "role", "action", "subject", "detail")}
+    return {"at": int(entry.at), **said}

@@ -20,6 +20,10 @@ KNOWN_MAX = 1000  # what a plant's QA leads can keep in mind; more would be a tr
 _MADE = json_decoder(Made)
 Row = sa.Row[*tuple[Any, ...]]
 
+# Asked for with each part that is shown, and put together once.
+_OF_PERSON = sa.select(exercises).where(exercises.c.name == sa.bindparam("name"))
+_ANSWERED = sa.select(exercise_answers).where(exercise_answers.c.answer_id == sa.bindparam("answer_id"))
+
 
 @dataclass(frozen=True, slots=True)
 class KnownPart:
@@ -112,7 +116,7 @@ class ExerciseStore(TwoHands):
 
     def exercise_of(self, name: str) -> Exercise | None:
         """The exercise this person is at."""
-        rows = self._rows(sa.select(exercises).where(exercises.c.name == name))
+        rows = self._rows(_OF_PERSON, {"name": name})
         if not rows:
             return None
         row = rows[0]
@@ -162,7 +166,7 @@ class ExerciseStore(TwoHands):
 
     def answered(self, answer_id: str) -> ExerciseAnswer | None:
         """An answer by its id."""
-        rows = self._rows(sa.select(exercise_answers).where(exercise_answers.c.answer_id == answer_id))
+        rows = self._rows(_ANSWERED, {"answer_id": answer_id})
         return read_answer(rows[0]) if rows else None
 
     def truth_of(self, case: CaseKey) -> KnownPart | None:
@@ -177,9 +181,9 @@ class ExerciseStore(TwoHands):
             for row in rows
         ]
 
-    def _rows(self, statement: Any) -> list[Row]:
+    def _rows(self, statement: Any, given: dict[str, Any] | None = None) -> list[Row]:
         with reaching_store(), self._reading.connect() as connection:
-            return list(connection.execute(statement).all())
+            return list(connection.execute(statement, given or {}).all())
 
 
 def read_answer(row: Row) -> ExerciseAnswer:

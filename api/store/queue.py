@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import lru_cache
 from typing import Any
 
 import sqlalchemy as sa
@@ -168,15 +169,8 @@ class QueueStore(TwoHands):
         """Hold a part, or renew one's hold. Who holds it afterwards: another, unless `take`."""
         with reaching_store(), self._engine.begin() as connection:
             row = {"part_id": part_id, "held_by": name, "since": int(now), "until": int(now) + HOLD_MS}
-            statement = insert_into(connection, holds).values(row)
-            own = holds.c.held_by == name
-            begun = sa.case((sa.and_(own, holds.c.until > int(now)), holds.c.since), else_=int(now))
-            free = sa.true() if take else sa.or_(own, holds.c.until <= int(now))
-            statement = statement.on_conflict_do_update(
-                index_elements=["part_id"], set_={**row, "since": begun}, where=free
-            )
-            connection.execute(statement)
-            found = connection.execute(sa.select(holds).where(holds.c.part_id == part_id)).one()
+            connection.execute(_holding(insert_into(connection, holds), take), row)
+            found = connection.execute(_HELD, {"part_id": part_id}).one()
         return Hold(found.held_by, Instant(found.since), Instant(found.until))
 
     def forget_holds(self, now: Instant) -> None:
@@ -187,7 +181,7 @@ class QueueStore(TwoHands):
     def release(self, part_id: str, name: str) -> None:
         """Let go of a part; another's hold stays."""
         with reaching_store(), self._engine.begin() as connection:
-            connection.execute(sa.delete(holds).where(holds.c.part_id == part_id, holds.c.held_by == name))
+            connection.execute(_RELEASED, {"part": part_id, "name": name})
 
     def next_for(self, name: str, wanted: QueueFilter, now: Instant, behind: Iterable[str] = ()) -> Waiting | None:
         """The most urgent part that nobody else holds, not one of `behind`; held for this person from now on."""
@@ -204,6 +198,21 @@ class QueueStore(TwoHands):
     def _rows(self, statement: Any, given: dict[str, Any] | None = None) -> list[Row]:
         with reaching_store(), self._reading.connect() as connection:
             return list(connection.execute(statement, given or {}).all())
+
+
+_HELD = sa.select(holds).where(holds.c.part_id == sa.bindparam("part_id"))
+_RELEASED = sa.delete(holds).where(holds.c.part_id == sa.bindparam("part"), holds.c.held_by == sa.bindparam("name"))
+
+
+@lru_cache(maxsize=4)
+def _holding(insert: Any, take: bool) -> Any:
+    """The statement by which somebody holds a part, or renews the hold."""
+    new = insert.excluded  # `since` of a new hold is now
+    own = holds.c.held_by == new.held_by
+    begun = sa.case((sa.and_(own, holds.c.until > new.since), holds.c.since), else_=new.since)
+    free = sa.true() if take else sa.or_(own, holds.c.until <= new.since)
+    changed = {"held_by": new.held_by, "until": new.until, "since": begun}
+    return insert.on_conflict_do_update(index_elements=["part_id"], set_=changed, where=free)
 
 
 def _behind(place: Place, rows: Sequence[Row]) -> Place:

@@ -58,6 +58,7 @@ _OF_PART = (
     _of_part(defects, defects.c.body, by=(defects.c.recorded_at,)),
     _of_part(reviews, by=(reviews.c.recorded_at,)),
 )
+_REVIEW = sa.select(reviews).where(reviews.c.review_id == sa.bindparam("review_id"))
 
 
 class StoreReader:
@@ -124,7 +125,7 @@ class StoreReader:
         return record if record.verdicts or record.visits or record.findings or record.defects else None
 
     def review(self, review_id: str) -> Review | None:
-        rows = self._rows(sa.select(reviews).where(reviews.c.review_id == review_id))
+        rows = self._rows(_REVIEW, {"review_id": review_id})
         return _review(rows[0]) if rows else None
 
     def undone(self, review: Review) -> bool:
