@@ -34,32 +34,12 @@ pytestmark = [
     pytest.mark.filterwarnings("ignore::ResourceWarning", "ignore::pytest.PytestUnraisableExceptionWarning"),
 ]
 
-PAST_PARTS = 300
 LINE_PAIR_PARTS = 40
 LIMIT_S = 300.0
 LOG_WAIT_S = 240  # a broker that was killed needs 10 s to come back, on a busy machine with two cores a minute
 LINES = (b"L1", b"L2", b"L4", b"L6")
 
 Decisions = dict[tuple[str, str, str, int], str]
-
-
-@pytest.fixture(scope="module")
-def past(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    from ingest.simulate import write_plant
-
-    folder = tmp_path_factory.mktemp("past") / "plant"
-    write_plant(folder, PAST_PARTS, seed=11)
-    return folder
-
-
-@pytest.fixture(scope="module")
-def shelf(past: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    from fusion.train import train_folder
-    from ingest.settings import Settings
-
-    home = tmp_path_factory.mktemp("trained")
-    train_folder(past, home / "shelf", None, None, Settings(home=str(home)), lambda _: None)
-    return home / "shelf"
 
 
 @pytest.fixture(scope="module")
@@ -73,8 +53,8 @@ def shift(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(scope="module")
-def plan(past: Path) -> Path:
-    path = past / "four_lines.yaml"
+def plan(past: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    path = tmp_path_factory.mktemp("plan") / "four_lines.yaml"
     path.write_text(four_line_plan((past / "plan.yaml").read_text("utf-8")), "utf-8")
     return path
 

@@ -1,4 +1,4 @@
-"""A simulated plant and the models trained on its past, made once for all tests that need a whole road."""
+"""A shift of the simulated plant, and a road to send it through; its past and its models: `tests/conftest.py`."""
 
 from __future__ import annotations
 
@@ -10,15 +10,7 @@ import pytest
 from ingest.simulate import write_plant
 from tests.flow.road import Road
 
-PAST_PARTS = 500
 STREAM_PARTS = 120
-
-
-@pytest.fixture(scope="session")
-def past(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    folder = tmp_path_factory.mktemp("plant") / "past"
-    write_plant(folder, PAST_PARTS, seed=11)
-    return folder
 
 
 @pytest.fixture(scope="session")
@@ -26,18 +18,6 @@ def shift(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("plant") / "shift"
     write_plant(folder, STREAM_PARTS, seed=12)
     return folder
-
-
-@pytest.fixture(scope="session")
-def shelf(past: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    from fusion.train import train_folder
-    from ingest.settings import Settings
-
-    home = tmp_path_factory.mktemp("trained")
-    said: list[str] = []
-    train_folder(past, home / "shelf", None, None, Settings(home=str(home)), said.append)
-    assert (home / "shelf" / "fusion" / "live").is_file(), said
-    return home / "shelf"
 
 
 @pytest.fixture
