@@ -6,14 +6,14 @@ const told = {
   key: "qcfuse.told",
 
   remember(told) {
-    try { sessionStorage.setItem(this.key, JSON.stringify(told)); } catch { /* it is then not told */ }
+    try { sessionStorage.setItem(this.key, JSON.stringify({...told, to: document.body.dataset.person})); } catch { /* it is then not told */ }
   },
 
   take() {
     try {
       const kept = JSON.parse(sessionStorage.getItem(this.key) || "null");
       sessionStorage.removeItem(this.key);
-      return kept;
+      return kept && kept.to === document.body.dataset.person ? kept : null;
     } catch { return null; }
   },
 

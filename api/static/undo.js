@@ -7,13 +7,14 @@ const undo = {
   key: "qcfuse.last",
 
   remember(last) {
-    try { sessionStorage.setItem(this.key, JSON.stringify({...last, at: Date.now()})); } catch { /* nothing is kept */ }
+    try { sessionStorage.setItem(this.key, JSON.stringify({...last, at: Date.now(), by: document.body.dataset.person})); } catch { /* nothing is kept */ }
   },
 
   last() {
     try {
       const last = JSON.parse(sessionStorage.getItem(this.key) || "null");
-      return last && Date.now() - last.at < UNDO_MS ? last : null;
+      const mine = last && last.by === document.body.dataset.person; // another may have logged in at this window
+      return mine && Date.now() - last.at < UNDO_MS ? last : null;
     } catch { return null; }
   },
 

@@ -31,6 +31,7 @@ constraints: {escape_rate_max: 0.008, review_share_max: 0.10, latency_ms_max: 50
 grants: {topics: [qc.frames, qc.sensors, qc.production, qc.defects], actions: [flag, divert], retention_days: 400, \
 disk_gib_max: 20}
 audit: {share: 0.01, per: [product, shift]}
+reviews: {blind_share: 0.05, second_share: 0.05, known_share: 0.02}
 lines:
   - line_id: L1
     stations:

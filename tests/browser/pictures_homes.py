@@ -1,10 +1,12 @@
-"""The plants that the states are shown on: where parts have come, where nothing has yet, untrained, on PostgreSQL.
+"""The plants that the states are shown on: where parts have come, where nothing has yet, untrained, on PostgreSQL, and
+where people's judgement is audited.
 
 With the home of a demonstration the first two are that plant (copied: nothing in it changes); else a small one.
 """
 
 from __future__ import annotations
 
+import re
 import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -14,6 +16,7 @@ from ingest.settings import Settings
 from tests.api.conftest import until
 from tests.api.factory import (
     keep_evidence,
+    make_defect,
     make_findings,
     make_pass,
     make_verdict,
@@ -27,6 +30,8 @@ from tests.browser.pictures_plant import Line, Plant, at_work
 
 ROLES = ("api", "fusion", "vision")
 PARTS = ("A1", "A2", "A3")
+SHARES = "reviews: {blind_share: 0.4, second_share: 0.3, known_share: 1.0}\n"
+ALL_BLIND = SHARES.replace("0.4", "1.0")
 
 
 @contextmanager
@@ -83,7 +88,41 @@ def store(folder: Path, _demo: Path | None) -> Iterator[Plant]:
             yield plant
 
 
-PLANTS = {"road": road, "new": new, "untrained": untrained, "store": store}
+@contextmanager
+def audited(folder: Path, demo: Path | None) -> Iterator[Plant]:
+    """Every role at work; the plan says how parts are shown, and every part was collected under it."""
+    if demo is not None:
+        home = folder / "home"
+        shutil.copytree(demo, home, ignore=shutil.ignore_patterns("run", "plant", "store.db*"))
+        settings, shares = Settings(home=str(home)), SHARES
+    else:
+        settings, shares = settings_at(folder / "home"), ALL_BLIND
+    plan = Path(settings.home) / "plan.yaml"
+    told = re.sub(r"(?m)^reviews:.*\n", "", plan.read_text("utf-8"))
+    plan.write_text(told + shares, "utf-8")
+    with at_work(settings, *ROLES) as plant:
+        if demo is None:
+            fill(plant)
+        until_whole(plant)
+        _name_known_parts(plant)
+        yield plant
+
+
+def _name_known_parts(plant: Plant) -> None:
+    """Of each line that had one a part that passed, and that was opened up since: it is defective."""
+    with plant.asked_by("quinn", "qa") as lead:
+        passed = lambda: lead.get("/api/verdicts", params={"decision": "pass", "limit": 200}).json()["items"]  # noqa: E731
+        until(passed, "a part that passed")
+        chosen = {one["line_id"]: one["part_id"] for one in passed()}
+        opened = [make_defect(part, line_id=line, source="audit", comment="opened up") for line, part in chosen.items()]
+        with plant.log() as log:
+            publish(log, plant.settings, defects=opened)
+        for part in chosen.values():
+            known = {"part_id": part, "reason": "teardown report 17"}
+            until(lambda known=known: lead.post("/api/known", json=known).status_code == 201, "the truth of it")  # type: ignore[misc]
+
+
+PLANTS = {"road": road, "new": new, "untrained": untrained, "store": store, "audited": audited}
 
 
 def fill(plant: Plant) -> None:

@@ -32,6 +32,7 @@ class Scene:
         """Open the queue as this person, whoever sat here before."""
         self.browser.execute_cdp_cmd("Network.clearBrowserCookies", {})
         self.browser.get(f"{self.plant.address}/?token={self.plant.token(name, role)}")
+        self.browser.execute_script("sessionStorage.clear()")  # what one who had the same name has decided
 
     def open(self, path: str) -> None:
         self.browser.get(self.plant.address + path)

@@ -11,6 +11,7 @@ from selenium.webdriver.common.keys import Keys
 
 from api.access.people import add_person
 from tests.api.conftest import until
+from tests.browser.pictures_audited import audit_of_a_day, judged_by_many
 from tests.browser.pictures_scene import TABLET, Scene
 from tests.browser.pictures_states import Arrive, State, at
 
@@ -121,9 +122,9 @@ SCREENS: dict[str, State] = {
     "exposed": State(exposed, ("Those that wait",), role="qa"),
     "batches": State(at("/batches"), ("Batches",), role="qa"),
     "report": State(report, ("Batch",), role="qa"),
-    "quality": State(at("/quality"), ("Quality of decisions",), role="qa"),
+    "quality": State(judged_by_many, ("Quality of decisions", "points, between"), "audited", role="qa"),
     "rules": State(at("/rules"), ("How parts are shown",)),
-    "audit": State(at("/audit"), ("Audit",), role="qa"),
+    "audit": State(audit_of_a_day, ("Audit", "decided"), "audited", role="qa"),
     "people": State(at("/people"), ("People", "ina"), role="admin"),
     "password": State(own_password, ("My account", "Choose one that only you know")),
     "docs": State(at("/docs"), ("/api/parts/",), role="engineer"),

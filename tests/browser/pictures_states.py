@@ -14,6 +14,7 @@ from selenium.webdriver.common.by import By
 from selenium.webdriver.common.keys import Keys
 
 from tests.api.conftest import until
+from tests.browser.pictures_audited import blind_part, told_of_a_known_part
 from tests.browser.pictures_homes import until_whole
 from tests.browser.pictures_plant import forget
 from tests.browser.pictures_scene import DESK, TABLET, Scene
@@ -24,7 +25,8 @@ Arrive = Callable[[Scene], AbstractContextManager[None]]
 @dataclass(frozen=True)
 class State:
     """One state. `arrive`: brings it about, and ends it again; `read`: what stands there in between; `plant`: where
-    (`road`: parts have come; `new`: nothing has come yet; `untrained`: no model; `store`: PostgreSQL over a line)."""
+    (`road`: parts have come; `new`: nothing has come yet; `untrained`: no model; `store`: PostgreSQL over a line;
+    `audited`: the plan shows parts blind, to two people, and exercises)."""
 
     arrive: Arrive
     read: tuple[str, ...]
@@ -215,6 +217,8 @@ STATES: dict[str, State] = {
     ),
     "connection-lost": State(connection_lost, ("Connection lost", "may be out of date")),
     "server-hangs": State(server_hangs, ("Connection lost", "may be out of date")),
+    "part-blind": State(blind_part, ("Your own eyes first", "shown when you have decided"), "audited"),
+    "told-known": State(told_of_a_known_part, ("was an exercise", "Known by: teardown report 17"), "audited"),
     "decision-waits": State(decision_waits, ("Not yet recorded", "leave this page open")),
     "no-permission": State(at("/people"), ("You lack the right to look after accounts", "Back to the flagged parts")),
     "image-gone": State(image_gone, ("no longer kept",)),
