@@ -14,9 +14,10 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-from fusion.scan.rates import ALL, NONE, RATE_MAX, Levels, Numbers, Wander, weights_of
-
-Mask = npt.NDArray[np.bool_]
+from fusion.scan.lent import lent_to_windows
+from fusion.scan.rates import ALL, NONE, RATE_MAX, Numbers, weights_of
+from fusion.scan.rows import Mask, Rows
+from fusion.scan.sums import windowed
 
 WINDOW_MIN = 64  # parts of the shortest window
 WINDOW_STEP = 2**0.5  # the next window is longer by this: an onset between two costs at most a tenth of the statistic
@@ -26,44 +27,6 @@ ALIKE = 2.0  # neighbouring stretches of a line that wanders are alike: they cou
 RATIO_MIN = 1.5  # a smaller excess is not worth an incident, and no natural rate is known better
 ADDED = (1.0, 3.0, 7.0)  # times the natural rate, each tried: what lies between loses little
 RAISES = tuple(2.0 ** (step / 3) for step in range(-4, 16))  # .4 to 32 times the natural rate
-
-
-STEADY = Wander()
-
-
-@dataclass(frozen=True, slots=True)
-class Rows:
-    """Parts that are counted, the oldest first. `levels`: int32[m, 1 + a], column 0 ALL, NONE in empty places;
-    `observed`: bool[m]; `expected`: float64[m], rate by nature, by the part's risk and by what explains more;
-    `natural`: by nature alone, of which a cause adds so many times; `position`: int64[m] in the line's order;
-    `doubts`: float64[levels], variance of the natural log rate; `shares`: of parts that usually carry a level;
-    `wander`: of the line's log rate."""
-
-    levels: Levels
-    observed: Mask
-    expected: Numbers
-    natural: Numbers
-    position: npt.NDArray[np.int64]
-    doubts: Numbers
-    shares: Numbers
-    wander: Wander = STEADY
-
-    def only(self, mask: Mask) -> Rows:
-        return Rows(self.levels[mask], self.observed[mask], self.expected[mask], self.natural[mask],
-                    self.position[mask], self.doubts, self.shares, self.wander)  # fmt: skip
-
-    def expecting(self, expected: Numbers) -> Rows:
-        """The same parts with other rates expected of them."""
-        return Rows(self.levels, self.observed, expected, self.natural, self.position, self.doubts, self.shares,
-                    self.wander)  # fmt: skip
-
-    def carrying(self, *sides: int) -> Mask:
-        """Which parts carry all of these levels."""
-        mask = np.ones(len(self.observed), dtype=np.bool_)
-        for side in sides:
-            if side != ALL:
-                mask &= (self.levels == side).any(axis=1)
-        return mask
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,24 +52,20 @@ def screen(rows: Rows) -> Screened:
     if m == 0:
         return Screened(np.zeros(count), np.zeros(count, dtype=np.int64))
     sizes = window_sizes(m)
-    segment = np.searchsorted(sizes, np.arange(m, 0, -1)).astype(np.int32)
-    flat = (segment[:, None] * np.int32(count) + rows.levels).astype(np.intp).ravel()  # as bincount counts
-    width, places = rows.levels.shape[1], len(sizes) * count
-
-    def summed(of_rows: Numbers) -> Numbers:
-        sums = np.bincount(flat, np.repeat(of_rows, width), places).reshape(len(sizes), count)
-        return sums.cumsum(axis=0)
-
-    told = flat.reshape(m, width)[rows.observed].ravel()
-    observed = np.bincount(told, minlength=places).reshape(len(sizes), count).cumsum(axis=0).astype(np.float64)
-    natural = summed(rows.natural)
-    ratio = np.max([summed(gain) for gain in gains(rows, ADDED).T], axis=0)
-    excess = observed - (natural if rows.expected is rows.natural else summed(rows.expected))
-    ratio[~raised_enough(observed, excess, natural)] = 0.0
+    segment = np.searchsorted(sizes, np.arange(m, 0, -1))
     weights = weights_of(rows.expected, rows.natural)
-    mean, variance = summed(weights * rows.expected), summed(weights**2 * rows.expected * (1.0 - rows.expected))
-    own = rows.doubts * (1.0 - rows.shares) ** 2 + np.where(np.arange(count) == ALL, 0.0, rows.doubts[ALL])
-    statistic = ratio / (1.0 + own[None, :] * mean**2 / np.maximum(variance, 1e-12)) - many_windows(natural)
+    mean_of, variance_of = weights * rows.expected, weights**2 * rows.expected * (1.0 - rows.expected)
+    columns = [gains(rows, ADDED), rows.observed, rows.natural, rows.expected, mean_of, variance_of]
+    sums = windowed(rows.levels, segment, len(sizes), count, np.column_stack(columns))
+    observed, natural, expected, mean, variance = sums[len(ADDED) :]
+    ratio = sums[: len(ADDED)].max(axis=0)
+    ratio[~raised_enough(observed, observed - expected, natural)] = 0.0
+    own = own_variance(rows)
+    statistic = ratio / (1.0 + own[None, :] * mean**2 / np.maximum(variance, 1e-12))
+    if rows.flags is not None:
+        lent = lent_to_windows(rows.flags, rows.position[m - sizes], own_variance(rows.flags))
+        statistic += np.where(ratio > 0.0, lent, 0.0)
+    statistic -= many_windows(natural)
     statistic[:, NONE] = 0.0
     best = statistic.argmax(axis=0)
     return Screened(statistic[best, np.arange(count)], sizes[best])
@@ -117,9 +76,8 @@ def gains(rows: Rows, added: Sequence[float]) -> Numbers:
     len(added)], nats."""
     expected = rows.expected[:, None]
     raised = np.minimum(expected + rows.natural[:, None] * np.asarray(added), np.maximum(expected, RATE_MAX))
-    ratios: Numbers = np.where(
-        rows.observed[:, None], np.log(raised / expected), np.log1p(-raised) - np.log1p(-expected)
-    )
+    ratios: Numbers = np.log1p(-raised) - np.log1p(-expected)
+    ratios[rows.observed] = np.log(raised[rows.observed] / expected[rows.observed])
     return ratios
 
 
@@ -144,6 +102,13 @@ def many_windows(expected: Numbers) -> Numbers:
     return owed
 
 
+def own_variance(rows: Rows) -> Numbers:
+    """Variance of the log rate of parts that each level brings alone, and the line's: float64[levels]."""
+    own: Numbers = rows.doubts * (1.0 - rows.shares) ** 2 + rows.doubts[ALL]
+    own[ALL] -= rows.doubts[ALL]
+    return own
+
+
 def natural_variance(rows: Rows) -> float:
     """Variance of the mean log rate of these parts: each value they carry adds its own by the square of how far its
     share is from the usual one (the usual mix is in the rate already), so that a window of few lots, or of one
@@ -163,7 +128,8 @@ def natural_variance(rows: Rows) -> float:
 class Since:
     """The best onset of one set of parts. `row`: the first of them; `log_ratio`: nats of the likeliest raise;
     `statistic`: that for natural spread; `natural`: of `expected`, by nature; `ratio`: how many times the natural rate
-    it is, apart from what something else explains: causes add up; `heaviest`: nats of the defect that adds most."""
+    it is, apart from what something else explains: causes add up; `heaviest`: nats of the defect that adds most;
+    `lent`: nats of the statistic that flags lend."""
 
     row: int
     log_ratio: float
@@ -174,29 +140,39 @@ class Since:
     parts: int
     ratio: float = 1.0
     heaviest: float = 0.0
+    lent: float = 0.0
+
+    @property
+    def own(self) -> float:
+        """The statistic without what flags lend."""
+        return self.statistic - self.lent
 
 
-def best_since(rows: Rows) -> Since:
-    """The onset that maximises the likelihood ratio over every row (all of `rows` carry the level)."""
+def best_since(rows: Rows, lent: Numbers | None = None) -> Since:
+    """The onset that maximises the likelihood ratio over every row (all of `rows` carry the level). `lent`: nats, by
+    the flags of such parts from each row on."""
     if not len(rows.observed):
         return Since(0, 0.0, 0.0, 0, 0.0, 0.0, 0)
     observed, expected, natural = (_since(one) for one in (rows.observed.astype(float), rows.expected, rows.natural))
     ratios = _since(gains(rows, ADDED)).max(axis=1)
     ratios[~raised_enough(observed, observed - expected, natural)] = 0.0
-    at = int((ratios - many_windows(natural)).argmax())
+    more_told = np.zeros(len(ratios)) if lent is None else np.where(ratios > 0.0, lent, 0.0)
+    at = int((ratios + more_told - many_windows(natural)).argmax())
     late = rows.only(np.arange(len(observed)) >= at)
     nats, more = likeliest_raise(late) if ratios[at] > 0.0 else (0.0, 0.0)
     adds = gains(late, [more])[late.observed]
     return Since(
         row=at,
-        log_ratio=nats,
-        statistic=nats / overdispersion(late, natural_variance(late)) - float(many_windows(natural[at : at + 1])[0]),
+        log_ratio=nats + float(more_told[at]),
+        statistic=nats / overdispersion(late, natural_variance(late))
+        + float(more_told[at] - many_windows(natural[at : at + 1])[0]),
         observed=int(observed[at]),
         expected=float(expected[at]),
         natural=float(natural[at]),
         parts=len(observed) - at,
         ratio=1.0 + more,
         heaviest=float(adds.max(initial=0.0)),
+        lent=float(more_told[at]),
     )
 
 

@@ -9,9 +9,10 @@ import numpy as np
 import numpy.typing as npt
 
 from fusion.incidents import PARTS_NAMED, Incident
-from fusion.scan.glr import Rows, natural_variance, overdispersion
+from fusion.scan.glr import natural_variance, overdispersion
 from fusion.scan.memory import ScanPart
 from fusion.scan.rates import RATE_MAX
+from fusion.scan.rows import Rows
 from fusion.scan.search import Excess, Sides
 from fusion.scan.signals import Explanation, Signal
 from fusion.scan.words import name_of, say_excess

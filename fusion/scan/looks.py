@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from dataclasses import replace
 
 import msgspec
 import numpy as np
 
-from fusion.scan.glr import Rows
 from fusion.scan.incidents import ABSENT_PARTS, Onset, OpenExcess, count_exposed, ended
 from fusion.scan.memory import BATCH, Remembered, ScanMemory
 from fusion.scan.rates import ALL, LIMIT_WITHOUT_HISTORY, NONE, ScanNotes
+from fusion.scan.rows import Rows
 from fusion.scan.search import Excess, Sides, find_excesses, overlap
 from fusion.scan.signals import SIGNALS, Explanation, Signal, expecting, sides_of, signal_rows
 
@@ -58,11 +59,13 @@ class Look:
         found: dict[tuple[str, ...], dict[Signal, Excess]] = {}
         for signal in SIGNALS:
             rows = signal_rows(self._seen, self._names, signal, self._notes)
-            if rows is not None:
-                rows = self._without(rows, self._book.past, signal)
-            self._rows[signal] = rows
+            self._rows[signal] = None if rows is None else self._without(rows, self._book.past, signal)
+        for signal in SIGNALS:
+            rows = self._rows[signal]
             if rows is None:
                 continue
+            if signal == "defects" and self._notes is not None and self._notes.lends:
+                rows = replace(rows, flags=self._rows["flags"])
             already = [self._explanation(cause, shown) for cause, shown in found.items()]
             for excess in find_excesses(self._without(rows, already, signal), self._limit(signal), held, self._hidden):
                 found.setdefault(self._cause(excess.sides), {})[signal] = excess

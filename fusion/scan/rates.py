@@ -62,12 +62,14 @@ class Natural(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class ScanNotes(msgspec.Struct, frozen=True, kw_only=True):
-    """What training leaves the scan of a line. Limits in nats: a scan statistic above is an incident."""
+    """What training leaves the scan of a line. Limits in nats: a scan statistic above is an incident. `lends`: that of
+    defects was drawn with flags lending to them; of models from before, they do not."""
 
     defects: Natural
     flags: Natural
     defects_limit: float = LIMIT_WITHOUT_HISTORY
     flags_limit: float = LIMIT_WITHOUT_HISTORY
+    lends: bool = False
 
 
 def attribute_of(level: str) -> str:

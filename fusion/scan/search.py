@@ -7,12 +7,14 @@ stand out from that. A level that merely goes along with the cause drops out; on
 from __future__ import annotations
 
 from collections.abc import Collection, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
-from fusion.scan.glr import Rows, Since, best_since, screen
+from fusion.scan.glr import Since, best_since, own_variance, screen
+from fusion.scan.lent import contrasts
 from fusion.scan.rates import ALL, NONE, RATE_MAX, Numbers
+from fusion.scan.rows import Rows
 
 Sides = tuple[int, ...]  # the level of a cause, or the two of a pair, ascending
 
@@ -59,7 +61,7 @@ def find_excesses(rows: Rows, limit: float, held: Collection[Sides] = (), hidden
         if excess is None or any(excess.sides == known.sides for known in found):
             return found
         found.append(excess)
-        rows = rows.expecting(explained(rows, excess.sides, excess.row, excess.ratio))
+        rows = without(rows, excess.sides, excess.row, excess.ratio)
     return found
 
 
@@ -77,8 +79,22 @@ def explained(rows: Rows, sides: Sides, row: int, ratio: float, until: int | Non
 def measured(rows: Rows, sides: Sides) -> tuple[Since, int]:
     """The excess of one cause at its best onset, and that onset as a row of `rows`."""
     at = np.flatnonzero(rows.carrying(*sides))
-    since = best_since(rows.only(at_mask(rows, at)))
+    lent = None
+    if rows.flags is not None:
+        lent = contrasts(rows.flags, sides, rows.position[at]).lent(own_variance(rows.flags)[list(sides)].sum())
+    since = best_since(rows.only(at_mask(rows, at)), lent)
     return since, int(at[since.row]) if len(at) else 0
+
+
+def without(rows: Rows, sides: Sides, row: int, ratio: float) -> Rows:
+    """Rows of which is expected what `sides` adds from `row` on, and of the flags that lend what they show."""
+    flags = rows.flags
+    if flags is not None:
+        since = rows.position[row : row + 1]
+        raised = float(contrasts(flags, sides, since).ratio[0])
+        first = int(np.searchsorted(flags.position, since[0]))
+        flags = flags.expecting(explained(flags, sides, first, raised))
+    return replace(rows.expecting(explained(rows, sides, row, ratio)), flags=flags)
 
 
 def overlap(rows: Rows, one: Sides, other: Sides, row: int) -> float:
@@ -104,7 +120,7 @@ def _likeliest(rows: Rows, limit: float, held: Collection[Sides], hidden: Collec
     likely = {
         sides: since.log_ratio - _penalty(sides) + (HELD if sides in held else 0.0) + several * (sides == (ALL,))
         for sides, (since, _) in tried.items()
-        if since.statistic > (limit / 2 if news else TIE) and (news or sides in held)
+        if since.statistic > (limit / 2 if news else TIE) and since.own > TIE and (news or sides in held)
     }
     if not likely:
         return None
@@ -128,7 +144,7 @@ def _candidates(rows: Rows, limit: float, hidden: Collection[int]) -> dict[Sides
 def _ties(rows: Rows, best: Sides, row: int, ratio: float, likely: Mapping[Sides, float]) -> tuple[Sides, ...]:
     """Causes of much the same parts that are about as likely (bare of what is owed for choosing), and of which nothing
     is left without the best."""
-    rest = rows.expecting(explained(rows, best, row, ratio))
+    rest = without(rows, best, row, ratio)
     ties = [
         sides
         for sides in likely

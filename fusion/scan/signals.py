@@ -12,9 +12,9 @@ from typing import Literal
 import msgspec
 import numpy as np
 
-from fusion.scan.glr import Mask, Rows
 from fusion.scan.memory import Remembered
 from fusion.scan.rates import ALL, NONE, RATE_MAX, RATE_MIN, SPREAD_UNSEEN, Levels, Natural, Numbers, ScanNotes, Wander
+from fusion.scan.rows import Mask, Rows
 from fusion.scan.search import Sides, explained
 
 Signal = Literal["defects", "flags"]

@@ -4,6 +4,7 @@
     python tests/bench/results_causes.py             prints the tables and rewrites them in the README
     python tests/bench/results_causes.py --quick     a tenth of the lines; the README is left alone
     python tests/bench/results_causes.py --seed 7    the same lines again
+    python tests/bench/results_causes.py --only "lot x4"    one row (again for more); the README is left alone
 
 Every line gets a history of its own to train on (in control) and a stream that the watch has never seen.
 """
@@ -255,16 +256,16 @@ HEAD = [
 ]
 
 
-def tables(quick: bool, seed: int, progress: Callable[[str], None]) -> tuple[str, str]:
-    """The table of causes, and that of false incidents and of CPU."""
+def tables(quick: bool, only: Sequence[str], seed: int, progress: Callable[[str], None]) -> tuple[str, str]:
+    """The table of causes, and that of false incidents and of CPU. `only`: labels of rows, none for all."""
     rng = np.random.default_rng(seed)
     lines = 2 if quick else LINES
     rows = []
-    for scenario in SCENARIOS:
+    for scenario in (one for one in SCENARIOS if not only or one.label in only):
         rows.append(told(scenario, measure(scenario, lines, rng)))
         progress(" | ".join(rows[-1]))
     quiet_rows = []
-    for usual in USUAL:
+    for usual in (one for one in USUAL if not only or one.label in only):
         quiet = in_control(usual, 1 if quick else usual.lines, rng)
         cpu = f"{1e6 * quiet.cpu_s / quiet.parts:.0f}"
         quiet_rows.append([usual.label, f"{quiet.parts}", f"{len(quiet.opened)}",
@@ -292,13 +293,17 @@ def main() -> int:
     asked = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     asked.add_argument("--quick", action="store_true")
     asked.add_argument("--seed", type=int, default=secrets.randbelow(1 << 31))
+    labels = [one.label for one in (*SCENARIOS, *USUAL)]
+    asked.add_argument("--only", action="append", default=[], choices=labels, metavar="ROW")
     arguments = asked.parse_args()
-    causes, false = tables(arguments.quick, arguments.seed, lambda line: print(line, file=sys.stderr, flush=True))
+    some = bool(arguments.quick or arguments.only)
+    causes, false = tables(arguments.quick, arguments.only, arguments.seed,
+                           lambda line: print(line, file=sys.stderr, flush=True))  # fmt: skip
     note = f"Seed {arguments.seed}; {'quick' if arguments.quick else 'all'} lines; measured on {machine()}."
     written = [("results-causes", f"{causes}\n\n{false}\n\n{note}")]
-    for markers, table in itertools.chain(written, () if arguments.quick else neighbours()):
+    for markers, table in itertools.chain(written, () if some else neighbours()):
         print(table, flush=True)
-        if arguments.quick:
+        if some:
             continue
         try:
             write_table(markers, table)

@@ -15,7 +15,6 @@ from fusion.scan.glr import (
     EXPECTED_LONG,
     OBSERVED_MIN,
     RATIO_MIN,
-    Rows,
     best_since,
     likeliest_raise,
     natural_variance,
@@ -24,6 +23,8 @@ from fusion.scan.glr import (
     window_sizes,
 )
 from fusion.scan.rates import ALL, Wander, fit_natural, fit_wander, value_spread, weighed
+from fusion.scan.redraw import Plant
+from fusion.scan.rows import Rows
 from tests.fusion.scan_lines import BASE, make
 
 
@@ -198,4 +199,5 @@ def test_limits_come_from_the_lines_own_history_the_same_each_time_and_from_none
     assert flagged_all is not None
     assert np.isfinite(flagged_all.flags_limit)
     table, names = level_table(levels)
-    assert null_limit(table, names, notes.defects, np.random.default_rng(0)) == notes.defects_limit
+    plant = Plant(table, names, notes.defects.strata.of(np.full(len(table), np.nan)))
+    assert null_limit(plant, notes.defects, np.random.default_rng(0), notes.flags) == notes.defects_limit
