@@ -14,6 +14,7 @@ def windowed(levels: Levels, segment: npt.NDArray[np.integer], windows: int, cou
     `segment`: int[m], the first window that a part is in; it is in all longer ones too."""
     m, width = levels.shape
     place = (segment[:, None] * count + levels).astype(np.int32).ravel()
-    carried = csc_array((np.ones(m * width), place, np.arange(0, m * width + 1, width)), shape=(windows * count, m))
+    begins = np.arange(0, m * width + 1, width, dtype=np.int32)  # of the type of `place`, or both are copied
+    carried = csc_array((np.ones(m * width), place, begins), shape=(windows * count, m))
     sums: Numbers = (carried @ values).reshape(windows, count, values.shape[1]).cumsum(axis=0)
     return np.moveaxis(sums, 2, 0)
