@@ -10,7 +10,7 @@ import sqlalchemy as sa
 
 from api.store.database import insert_into
 from api.store.rows import BatchCount
-from api.store.tables import batches, cases, visits
+from api.store.tables import batches, cases, is_open, visits
 from ingest.messages import Instant, Verdict
 
 _DECISIONS = ("pass", "review", "cannot_tell")
@@ -43,7 +43,7 @@ def counted_cases(batch_ids: Sequence[str]) -> sa.Select[Any]:
             sa.func.max(cases.c.product).label("product"),
             sa.func.count(sa.distinct(cases.c.part_id)).label("parts_judged"),
             *decided,
-            sa.func.count().filter(cases.c.state == "open").label("open"),
+            sa.func.count().filter(is_open).label("open"),
             sa.func.max(cases.c.event_at).label("last_event_at"),
         )
         .where(cases.c.batch_id.in_(batch_ids))

@@ -6,15 +6,18 @@ from typing import Any
 
 import sqlalchemy as sa
 
-from api.store.tables import cases, causes, findings
+from api.store.tables import cases, causes, findings, verdicts
 from ingest.messages import Instant
 
 CASES_LOOKED_THROUGH = 500  # the latest with a cause: what is going wrong goes wrong now
-LATEST = 60  # frames looked through: the same tools, light and lots as today
+LATEST = 200  # verdicts of a product looked through: the same tools, light and lots as today
 
 
 def good_frames(camera_id: str, product: str) -> sa.Select[Any]:
-    """Bodies of the latest findings of a camera on parts of a product that passed and that nobody called defective."""
+    """Bodies of a camera's findings on the latest parts of a product that passed and that nobody called defective."""
+    latest = sa.select(verdicts.c.part_id, verdicts.c.decision).where(verdicts.c.product == product)
+    latest_told = latest.order_by(verdicts.c.row_id.desc()).limit(LATEST).subquery()
+    passed = sa.select(latest_told.c.part_id).where(latest_told.c.decision == "pass")
     good = sa.select(cases.c.part_id).where(
         cases.c.part_id == findings.c.part_id,
         cases.c.product == product,
@@ -22,12 +25,8 @@ def good_frames(camera_id: str, product: str) -> sa.Select[Any]:
         sa.or_(cases.c.outcome.is_(None), cases.c.outcome == "ok"),
     )
     bad = sa.select(cases.c.part_id).where(cases.c.part_id == findings.c.part_id, cases.c.outcome == "defect")
-    return (
-        sa.select(findings.c.body)
-        .where(findings.c.camera_id == camera_id, sa.exists(good), ~sa.exists(bad))
-        .order_by(findings.c.captured_at.desc())
-        .limit(LATEST)
-    )
+    statement = sa.select(findings.c.body).where(findings.c.camera_id == camera_id, findings.c.part_id.in_(passed))
+    return statement.where(sa.exists(good), ~sa.exists(bad)).order_by(findings.c.captured_at.desc())
 
 
 def riskiest_with(cause: str, since: Instant | None) -> sa.Select[Any]:

@@ -23,10 +23,10 @@ from api.store.order import (
     shape_of,
     values_of,
 )
-from api.store.tables import cases
+from api.store.tables import cases, is_open
 from ingest.messages import Instant
 
-_READ = (cases.c.line_id, cases.c.part_id, cases.c.gate_id, cases.c.row_id, cases.c.state, cases.c.blind,
+_READ = (cases.c.line_id, cases.c.part_id, cases.c.gate_id, cases.c.row_id, cases.c.blind,
          cases.c.urgency, cases.c.pressing, cases.c.moves_on_at)  # fmt: skip
 
 
@@ -56,16 +56,14 @@ def _others(connection: sa.Connection, parts: set[str], wanted: QueueFilter) -> 
     """The cases of these parts that wait for whoever asks, each with whether it fits the filter."""
     if not parts:
         return []
-    rows = connection.execute(_of_parts(shape_of(wanted)), values_of(wanted) | {"parts": list(parts)})
-    # `state` is looked at here: asked for, SQLite would go through everything that waits by an index of it.
-    return [row for row in rows if row.state == "open"]
+    return list(connection.execute(_of_parts(shape_of(wanted)), values_of(wanted) | {"parts": list(parts)}))
 
 
 @lru_cache(maxsize=SHAPES_KEPT)
 def _of_parts(shape: Shape) -> sa.Select[Any]:
     mine = [is_for_inspector()] if "inspector" in shape else []
     statement = sa.select(*_READ, sa.and_(*fitting(shape)).label("fits"))
-    return statement.where(cases.c.part_id.in_(sa.bindparam("parts", expanding=True)), *mine)
+    return statement.where(is_open, cases.c.part_id.in_(sa.bindparam("parts", expanding=True)), *mine)
 
 
 def _elsewhere(row: Row, alike: list[Row], as_of: Instant) -> Elsewhere:
@@ -90,7 +88,7 @@ def cases_waiting(shape: Shape) -> sa.Select[Any]:
 def counted_twice(shape: Shape) -> sa.Select[Any]:
     """How many more these are than their parts: of parts that wait at several gates all but one. These are few, and
     found by an index; to tell all that wait apart would take a hundred times as long."""
-    several = sa.select(cases.c.part_id).where(cases.c.state == "open").group_by(cases.c.part_id)
+    several = sa.select(cases.c.part_id).where(is_open).group_by(cases.c.part_id)
     part = cases.c.line_id + "|" + cases.c.part_id
     more = sa.func.count() - sa.func.count(sa.distinct(part))
     return sa.select(more).where(*fitting(shape), cases.c.part_id.in_(several.having(sa.func.count() > 1)))

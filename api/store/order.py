@@ -14,7 +14,7 @@ import sqlalchemy as sa
 
 from api.store.rank import camera_pattern
 from api.store.rows import Case
-from api.store.tables import cases, causes, holds, reviews, verdicts
+from api.store.tables import cases, causes, holds, is_open, reviews, verdicts
 from api.urgency import pressing_bound, weight_elsewhere, weight_on_line
 from ingest.messages import CONCLUSIVE, Instant
 
@@ -22,7 +22,6 @@ Row = sa.Row[*tuple[Any, ...]]
 
 _SAME = ("line_id", "product", "batch_id", "part_id")
 SHAPES_KEPT = 300  # filters differ in which fields they fill: of nine that people combine, some dozens
-RECENT_MS = 3_600_000  # what came within an hour is few enough to be sorted
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,45 +82,51 @@ class Asked:
 
     def page(self, connection: sa.Connection, place: Place, limit: int) -> list[Row]:
         """Rows behind a place, of each index so many, in no order yet."""
-        since = self.wanted.since
-        # The index of times would give the wrong order; that is dear where a long time is most of what waits.
-        recent = since is not None and self.now - since <= RECENT_MS
         given = values_of(self.wanted) | {"now": int(self.now), "as_of": int(place.as_of), "rows": limit}
         given |= {"free_for": self.free_for} if self.free_for is not None else {}
         found: list[Row] = []
         for build, mark in ((_on_line, place.on_line), (_elsewhere, place.elsewhere)):
-            statement = build(shape_of(self.wanted), recent, self.free_for is not None, mark is not None)
+            statement = build(shape_of(self.wanted), self.free_for is not None, mark is not None)
             marked = {"mark": mark[0], "mark_row": mark[1]} if mark else {}
             bound = {"bound": pressing_bound(place.as_of)} if build is _on_line else {}
             found += connection.execute(statement, given | marked | bound).all()
         return found
 
 
-def _asked_for(shape: Shape, recent: bool, free: bool) -> sa.Select[Any]:
-    """What of a case a page of the queue needs, in no order yet."""
-    held = sa.and_(holds.c.part_id == cases.c.part_id, holds.c.until > sa.bindparam("now"))
+_HELD = sa.and_(holds.c.part_id == cases.c.part_id, holds.c.until > sa.bindparam("now"))
+
+
+def _asked_for(shape: Shape, free: bool) -> sa.Select[Any]:
+    """Rows of cases that are meant, in no order yet: nothing that an index of what waits would not tell by itself."""
+    statement = sa.select(cases.c.row_id).where(*_waiting(shape)).limit(sa.bindparam("rows"))
+    if not free:
+        return statement
+    mine = sa.or_(holds.c.held_by.is_(None), holds.c.held_by == sa.bindparam("free_for"))
+    return statement.outerjoin_from(cases, holds, _HELD).where(mine)
+
+
+def _read(asked: sa.Select[Any]) -> sa.Select[Any]:
+    """What of these cases a page of the queue needs."""
+    these = asked.subquery()
     statement = sa.select(cases, verdicts.c.body, holds.c.held_by, holds.c.since)
-    statement = statement.join(verdicts, verdicts.c.row_id == cases.c.row_id).outerjoin(holds, held)
-    if free:
-        statement = statement.where(sa.or_(holds.c.held_by.is_(None), holds.c.held_by == sa.bindparam("free_for")))
-    statement = statement.where(*_waiting(shape, cases.c.event_at if recent else cases.c.event_at + 0))
-    return statement.limit(sa.bindparam("rows"))
+    statement = statement.join(these, these.c.row_id == cases.c.row_id)
+    return statement.join(verdicts, verdicts.c.row_id == cases.c.row_id).outerjoin(holds, _HELD)
 
 
 @lru_cache(maxsize=SHAPES_KEPT)
-def _on_line(shape: Shape, recent: bool, free: bool, further: bool) -> sa.Select[Any]:
+def _on_line(shape: Shape, free: bool, further: bool) -> sa.Select[Any]:
     """Parts that are still at their gate. The bound lets the index begin behind those that left long ago."""
     there = (cases.c.moves_on_at > sa.bindparam("as_of"), cases.c.pressing <= sa.bindparam("bound"))
-    statement = _asked_for(shape, recent, free).where(*there).order_by(cases.c.pressing.desc(), cases.c.row_id)
-    return statement.where(_behind(cases.c.pressing)) if further else statement
+    statement = _asked_for(shape, free).where(*there).order_by(cases.c.pressing.desc(), cases.c.row_id)
+    return _read(statement.where(_behind(cases.c.pressing)) if further else statement)
 
 
 @lru_cache(maxsize=SHAPES_KEPT)
-def _elsewhere(shape: Shape, recent: bool, free: bool, further: bool) -> sa.Select[Any]:
+def _elsewhere(shape: Shape, free: bool, further: bool) -> sa.Select[Any]:
     """Parts that have moved on, and those of which nobody knows when they do."""
     gone = sa.or_(cases.c.pressing.is_(None), cases.c.moves_on_at <= sa.bindparam("as_of"))
-    statement = _asked_for(shape, recent, free).where(gone).order_by(cases.c.urgency.desc(), cases.c.row_id)
-    return statement.where(_behind(cases.c.urgency)) if further else statement
+    statement = _asked_for(shape, free).where(gone).order_by(cases.c.urgency.desc(), cases.c.row_id)
+    return _read(statement.where(_behind(cases.c.urgency)) if further else statement)
 
 
 def _behind(value: sa.ColumnElement[float]) -> sa.ColumnElement[bool]:
@@ -141,9 +146,9 @@ def order(row: Row | Case, as_of: Instant) -> tuple[float, float, int]:
     return -weight_elsewhere(row.urgency), -row.urgency, row.row_id
 
 
-def _waiting(shape: Shape, event_at: sa.ColumnElement[int]) -> list[sa.ColumnElement[bool]]:
+def _waiting(shape: Shape) -> list[sa.ColumnElement[bool]]:
     """Cases that fit, and that are for whoever asks."""
-    return fitting(shape, event_at) + ([is_for_inspector()] if "inspector" in shape else [])
+    return fitting(shape) + ([is_for_inspector()] if "inspector" in shape else [])
 
 
 def is_for_inspector() -> sa.ColumnElement[bool]:
@@ -151,14 +156,14 @@ def is_for_inspector() -> sa.ColumnElement[bool]:
     return sa.or_(cases.c.people_said == 0, sa.and_(cases.c.people_said < 2, ~_has_said()))
 
 
-def fitting(shape: Shape, event_at: sa.ColumnElement[int] = cases.c.event_at) -> list[sa.ColumnElement[bool]]:
-    """Cases that wait within a filter. `event_at`: the column, or an expression of it, which no index answers."""
-    meant: list[sa.ColumnElement[bool]] = [cases.c.state == "open"]
+def fitting(shape: Shape) -> list[sa.ColumnElement[bool]]:
+    """Cases that wait within a filter."""
+    meant: list[sa.ColumnElement[bool]] = [is_open]
     meant += [cases.c[name] == sa.bindparam(name) for name in _SAME if name in shape]
     if "since" in shape:
-        meant.append(event_at >= sa.bindparam("since"))
+        meant.append(cases.c.event_at >= sa.bindparam("since"))
     if "until" in shape:
-        meant.append(event_at < sa.bindparam("until"))
+        meant.append(cases.c.event_at < sa.bindparam("until"))
     said_by_model: list[sa.ColumnElement[bool]] = []
     if "decision" in shape:
         said_by_model.append(cases.c.decision.in_(sa.bindparam("decision", expanding=True)))

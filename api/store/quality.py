@@ -12,7 +12,7 @@ import sqlalchemy as sa
 from api.agreement.draw import CaseKey
 from api.store.database import TwoHands, reaching_store
 from api.store.decisions import ROWS_AT_ONCE, Decisions, Gathering, Said
-from api.store.tables import accounts, cases, defects, reviews
+from api.store.tables import accounts, cases, defects, is_open, reviews
 from api.store.tables_quality import exercise_answers
 from ingest.messages import CONCLUSIVE, Instant
 
@@ -36,9 +36,8 @@ class QualityStore(TwoHands):
         """Blind cases of these parts that wait, and of which this person has not said `defect` or `ok` yet."""
         if not part_ids:
             return set()
-        # `state` is looked at here: asked for, SQLite would go through everything that waits by an index of it.
-        found = sa.select(*_key(cases), cases.c.state).where(cases.c.part_id.in_(part_ids), cases.c.blind)
-        return {_case(row) for row in self._rows(found.where(~_has_said(name))) if row.state == "open"}
+        found = sa.select(*_key(cases)).where(is_open, cases.c.part_id.in_(part_ids), cases.c.blind)
+        return {_case(row) for row in self._rows(found.where(~_has_said(name)))}
 
     def has_decided(self, name: str, case: CaseKey) -> bool:
         """Has this person said `defect` or `ok` of this case, be it taken back since?"""
@@ -82,7 +81,7 @@ class QualityStore(TwoHands):
 
     def disagreements(self, limit: int) -> list[Disagreement]:
         """What waits for a QA lead's word, the oldest first."""
-        meant = (cases.c.state == "open", cases.c.people_said > 1)
+        meant = (is_open, cases.c.people_said > 1)
         same = sa.and_(*(a == b for a, b in zip(_key(cases), _key(reviews), strict=True)))
         undoing = reviews.alias()
         undone = sa.exists().where(undoing.c.part_id == reviews.c.part_id, undoing.c.undoes == reviews.c.review_id)

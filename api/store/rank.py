@@ -8,7 +8,7 @@ from typing import Any
 import sqlalchemy as sa
 
 from api.store.rows import Harvest, read_visit
-from api.store.tables import cases, visits
+from api.store.tables import cases, is_open, visits
 from api.urgency import Ranking
 from ingest.messages import Instant, Verdict, Visit
 
@@ -34,10 +34,9 @@ def rank_cases(connection: sa.Connection, harvest: Harvest, ranking: Ranking) ->
     if not parts:
         return
     of_parts = sa.select(*_KEY, cases.c.revision, cases.c.product, cases.c.risk, cases.c.blind, cases.c.event_at,
-                         cases.c.urgency, cases.c.moves_on_at, cases.c.pressing, cases.c.cameras,
-                         cases.c.state).where(cases.c.part_id.in_(parts))  # fmt: skip
-    # Asked for its state too, SQLite would read through all that waits in the plant instead of these few parts.
-    open_cases = [case for case in connection.execute(of_parts).all() if case.state == "open"]
+                         cases.c.urgency, cases.c.moves_on_at, cases.c.pressing,
+                         cases.c.cameras).where(is_open, cases.c.part_id.in_(parts))  # fmt: skip
+    open_cases = connection.execute(of_parts).all()
     if not open_cases:
         return
     changed = []

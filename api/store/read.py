@@ -12,7 +12,8 @@ from api.store.audit import ANY_LINE, AuditWanted, audit_lines
 from api.store.batches import counted_cases, counted_visits, newest_batches, read_batch
 from api.store.database import leave_engine, reaching_store, share_engine
 from api.store.examples import good_frames
-from api.store.exposed import VisitPlace, exposed_visits, holding
+from api.store.exposed import VisitPlace, exposed_parts, exposed_visits
+from api.store.listed import BODY, FEW, decided_since, listed_verdicts
 from api.store.marks import counted_marks, listed_marks, read_mark
 from api.store.rows import (
     AuditEntry,
@@ -29,7 +30,7 @@ from api.store.rows import (
     VerdictFilter,
     read_visit,
 )
-from api.store.tables import cases, causes, defects, findings, orders, reviews, verdicts, visits
+from api.store.tables import case_counts, cases, causes, defects, findings, is_open, orders, reviews, verdicts, visits
 from ingest.messages import Defect, Findings, Instant, Order, Visit, json_decoder
 
 CAUSE_PARTS = 20  # what a person can picture
@@ -41,7 +42,6 @@ _FINDINGS = json_decoder(Findings)
 _DEFECT = json_decoder(Defect)
 _ORDER = json_decoder(Order)
 _MADE = json_decoder(Made)
-_BODY = (verdicts.c.row_id, verdicts.c.decision, verdicts.c.revision, verdicts.c.body)
 
 
 def _of_part(table: sa.Table, *columns: Any, by: Sequence[Any]) -> sa.Select[Any]:
@@ -51,7 +51,7 @@ def _of_part(table: sa.Table, *columns: Any, by: Sequence[Any]) -> sa.Select[Any
 
 _SEEN = _of_part(findings, findings.c.body, by=(findings.c.captured_at, findings.c.frame_id))
 _OF_PART = (
-    _of_part(verdicts, *_BODY, by=(verdicts.c.row_id.desc(),)),
+    _of_part(verdicts, *BODY, by=(verdicts.c.row_id.desc(),)),
     _of_part(cases, by=(cases.c.row_id.desc(),)),
     _of_part(visits, by=(visits.c.started_at,)),
     _SEEN,
@@ -76,31 +76,15 @@ class StoreReader:
 
     def verdicts(self, wanted: VerdictFilter, limit: int, before: int | None = None) -> list[StoredVerdict]:
         """Verdict records, newest first (so a last revision stands before its earlier ones), below row `before`."""
-        # The narrowest index leads and gives the order: no list is built of what is not shown.
-        leading: sa.ColumnElement[int] = verdicts.c.row_id
-        statement = sa.select(*_BODY)
-        if wanted.state:
-            statement = statement.join(cases, cases.c.row_id == verdicts.c.row_id).where(cases.c.state == wanted.state)
-            leading = cases.c.row_id
-        if wanted.cause:
-            named = statement.join(causes, causes.c.row_id == verdicts.c.row_id)
-            statement = named.where(causes.c.cause == wanted.cause)
-            leading = causes.c.row_id
-        statement = statement.order_by(leading.desc()).limit(limit)
-        if before is not None:
-            statement = statement.where(leading < before)
-        if wanted.decision:
-            statement = statement.where(verdicts.c.decision.in_(wanted.decision))
-        if wanted.since is not None:
-            statement = statement.where(verdicts.c.decided_at >= int(wanted.since))
-        for name in ("line_id", "batch_id", "product"):
-            if value := getattr(wanted, name):
-                statement = statement.where(verdicts.c[name] == value)
-        return [_stored(row) for row in self._rows(statement)]
+        return [_stored(row) for row in self._rows(listed_verdicts(wanted, limit, before, self._few_since(wanted)))]
+
+    def _few_since(self, wanted: VerdictFilter) -> bool:
+        """Were so few decided since then that they are found by their time?"""
+        return wanted.since is not None and len(self._rows(decided_since(wanted.since, FEW + 1))) <= FEW
 
     def verdicts_after(self, row_id: int, limit: int) -> list[StoredVerdict]:
         """Verdict records above `row_id`, in the order they were collected."""
-        statement = sa.select(*_BODY).where(verdicts.c.row_id > row_id).order_by(verdicts.c.row_id).limit(limit)
+        statement = sa.select(*BODY).where(verdicts.c.row_id > row_id).order_by(verdicts.c.row_id).limit(limit)
         return [_stored(row) for row in self._rows(statement)]
 
     def last_row_id(self) -> int:
@@ -159,19 +143,20 @@ class StoreReader:
 
     def open_cases(self, limit: int) -> list[Case]:
         """Cases that wait for a person, the newest first."""
-        statement = sa.select(cases).where(cases.c.state == "open").order_by(cases.c.row_id.desc()).limit(limit)
+        statement = sa.select(cases).where(is_open).order_by(cases.c.row_id.desc()).limit(limit)
         return [_case(row) for row in self._rows(statement)]
 
     def count_cases(self) -> dict[tuple[str, str], int]:
         """(state, decision) -> number of cases."""
-        statement = sa.select(cases.c.state, cases.c.decision, sa.func.count()).group_by(
-            cases.c.state, cases.c.decision
-        )
-        return {(row[0], row[1]): int(row[2]) for row in self._rows(statement)}
+        waiting = sa.select(cases.c.decision, sa.func.count()).where(is_open).group_by(cases.c.decision)
+        every = {name: int(number) for name, number in self._rows(sa.select(case_counts)) if number}
+        opened = {name: int(number) for name, number in self._rows(waiting)}
+        done = {("done", name): number - opened.get(name, 0) for name, number in every.items()}
+        return {("open", name): number for name, number in opened.items()} | {at: n for at, n in done.items() if n}
 
     def count_open(self) -> int:
         """Cases that wait for a person."""
-        return int(self._rows(sa.select(sa.func.count()).where(cases.c.state == "open"))[0][0])
+        return int(self._rows(sa.select(sa.func.count()).where(is_open))[0][0])
 
     def batches(self, limit: int, before: int | None = None) -> list[BatchCount]:
         """Batches in figures, the one judged last first, of those whose last verdict stands below row `before`."""
@@ -184,7 +169,7 @@ class StoreReader:
     def batch_verdicts(self, batch_id: str) -> list[StoredVerdict]:
         """The last revision of every case of a batch."""
         shown = sa.select(cases.c.row_id).where(cases.c.batch_id == batch_id)
-        statement = sa.select(*_BODY).where(verdicts.c.row_id.in_(shown)).order_by(verdicts.c.row_id)
+        statement = sa.select(*BODY).where(verdicts.c.row_id.in_(shown)).order_by(verdicts.c.row_id)
         return [_stored(row) for row in self._rows(statement)]
 
     def batch_cases(self, batch_id: str) -> list[Case]:
@@ -212,12 +197,11 @@ class StoreReader:
 
     def exposed(self, cause: str, since: Instant | None, limit: int, after: VisitPlace | None = None) -> list[Visit]:
         """Visits exposed to `cause` (`tool_id=T7`, or a pair), newest first, behind `after`."""
-        return [read_visit(row) for row in self._rows(exposed_visits(cause, since, after).limit(limit))]
+        return [read_visit(row) for row in self._rows(exposed_visits(cause, since, after, limit))]
 
     def count_exposed(self, cause: str, since: Instant | None) -> int:
         """Parts exposed to `cause`."""
-        statement = holding(sa.select(sa.func.count(sa.distinct(visits.c.part_id))), cause, since)
-        return int(self._rows(statement)[0][0])
+        return int(self._rows(exposed_parts(cause, since))[0][0])
 
     def marks(self, camera_id: str, kind: str, limit: int, after: MarkPlace | None = None) -> list[StoredMark]:
         """Marks of a camera and a kind ("" of any), newest record first, behind `after`."""

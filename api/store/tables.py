@@ -1,5 +1,6 @@
-"""The tables of the store. Every table but `cases`, `batches`, `repeats`, `offsets`, `leases`, `holds`, `views`,
-`accounts`, `sessions`, `known_parts`, `exercises`, `drawing_keys` is a record that is only added to.
+"""The tables of the store. Every table but `cases`, `case_counts`, `batches`, `exposures`, `repeats`, `offsets`,
+`leases`, `holds`, `views`, `accounts`, `sessions`, `known_parts`, `exercises`, `drawing_keys` is a record that is only
+added to.
 
 Times are whole milliseconds since 1970 UTC. `migrations/versions` makes these tables; a test holds the two together.
 """
@@ -8,11 +9,13 @@ from __future__ import annotations
 
 from sqlalchemy import BigInteger, Boolean, Column, Float, Index, Integer, Table, Text, false
 
+import api.store.tables_exposed
 import api.store.tables_quality  # noqa: F401 -- tables of the same metadata
+from api.store.metadata import RowId
 from api.store.metadata import metadata as metadata
-
-# SQLite numbers rows by itself only in a column of type INTEGER; PostgreSQL's INTEGER ends at 2^31.
-RowId = BigInteger().with_variant(Integer, "sqlite")
+from api.store.tables_cases import case_counts as case_counts
+from api.store.tables_cases import cases as cases
+from api.store.tables_cases import is_open as is_open
 
 verdicts = Table(
     "verdicts",
@@ -33,6 +36,9 @@ verdicts = Table(
     Index("verdicts_part", "part_id", "row_id"),
     Index("verdicts_batch", "batch_id", "row_id"),
     Index("verdicts_decision", "decision", "row_id"),
+    Index("verdicts_line", "line_id", "row_id"),
+    Index("verdicts_product", "product", "row_id"),
+    Index("verdicts_decided", "decided_at"),
 )
 
 causes = Table(
@@ -43,42 +49,6 @@ causes = Table(
     Column("cause", Text, nullable=False),
     Column("share", Float, nullable=False),
     Index("causes_cause", "cause", "row_id"),
-)
-
-#: What a person works off: one row for each (line, gate, part, attempt), pointing at its last revision.
-cases = Table(
-    "cases",
-    metadata,
-    Column("line_id", Text, primary_key=True),
-    Column("gate_id", Text, primary_key=True),
-    Column("part_id", Text, primary_key=True),
-    Column("attempt", Integer, primary_key=True, autoincrement=False),
-    Column("row_id", RowId, nullable=False),
-    Column("revision", Integer, nullable=False),
-    Column("batch_id", Text, nullable=False),
-    Column("product", Text, nullable=False),
-    Column("decision", Text, nullable=False),
-    Column("risk", Float),
-    Column("event_at", BigInteger, nullable=False),
-    Column("state", Text, nullable=False),
-    Column("outcome", Text),
-    Column("urgency", Float, nullable=False, server_default="1"),
-    Column("blind", Boolean, nullable=False, server_default=false()),
-    Column("people_wanted", Integer, nullable=False, server_default="1"),
-    Column("people_said", Integer, nullable=False, server_default="0"),
-    Index("cases_state", "state", "row_id"),
-    Column("moves_on_at", BigInteger),
-    Column("pressing", Float),
-    Column("cameras", Text, nullable=False, server_default=""),
-    Index("cases_urgency", "state", "urgency", "row_id"),
-    Index("cases_pressing", "state", "pressing", "row_id", "moves_on_at"),
-    Index("cases_event", "state", "event_at"),
-    Index("cases_cameras", "state", "cameras"),
-    Index("cases_said", "state", "people_said"),
-    Index("cases_part", "part_id"),
-    Index("cases_waits", "state", "part_id", "line_id"),
-    Index("cases_row", "row_id"),
-    Index("cases_batch", "batch_id", "row_id"),
 )
 
 #: What requests with a key were answered, for a day.

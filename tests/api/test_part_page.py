@@ -6,7 +6,7 @@ import pytest
 import sqlalchemy as sa
 
 from api.store.examples import good_frames
-from api.store.tables import cases, findings
+from api.store.tables import cases, findings, verdicts
 
 
 def _row(table: sa.Table, **told: object) -> dict[str, object]:
@@ -23,6 +23,8 @@ def _examples(*gates: tuple[str, str, str | None]) -> list[bytes]:
         for row, (gate, decision, outcome) in enumerate(gates, 1):
             told = {"part_id": "other", "gate_id": gate, "product": "A", "decision": decision, "outcome": outcome}
             connection.execute(cases.insert().values(_row(cases, row_id=row, **told)))
+            of_verdict = {name: told[name] for name in ("part_id", "gate_id", "product", "decision")}
+            connection.execute(verdicts.insert().values(_row(verdicts, row_id=row, verdict_id=gate, **of_verdict)))
         connection.execute(findings.insert().values(_row(findings, part_id="other", camera_id="cam", body=b"seen")))
         found = list(connection.execute(good_frames("cam", "A")).scalars())
     engine.dispose()

@@ -101,8 +101,7 @@ def look(queue: QueueStore, reader: StoreReader, waiting: int, passed: int) -> K
     """Find something to ask about."""
     place, at, page = None, now(), []
     for _ in range(max(1, waiting // 2 // 1000)):
-        page = queue.page(ANY, at, 1000, place)
-        place = page[-1].place if page else place
+        page, place = queue.read(ANY, at, 1000, place)
     middle = reader.verdicts(VerdictFilter(), 1, (waiting + passed) // 2)
     return Known(at, place, reader.batches(1)[0].batch_id, page[0].part_id, middle[0].row_id)
 
