@@ -4,7 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 RUN := OMP_NUM_THREADS=1 OPENBLAS_NUM_THREADS=1
 
-.PHONY: demo test check format bench bench-vision bench-store bench-quality bench-api bench-paint results results-vision results-fusion results-causes results-drift services pictures clean lock
+.PHONY: demo test check format bench bench-vision bench-store bench-store-large bench-quality bench-api bench-paint results results-vision results-fusion results-causes results-drift services pictures clean lock
 
 demo: $(VENV)/.ready         ## simulate a plant, train on it, stream parts through the whole road, serve the screen
 	@$(BIN)/qcfuse demo
@@ -46,6 +46,9 @@ bench-vision: $(VENV)/.ready-dev  ## CPU of a look step by step, two processes, 
 
 bench-store: $(VENV)/.ready-dev  ## the store's answers with 200 000 parts in it; rewrites the README's table
 	@$(RUN) $(BIN)/python tests/bench/bench_store.py
+
+bench-store-large: $(VENV)/.ready-dev  ## the same with ten million verdicts in PostgreSQL and two in SQLite, cold and warm: half an hour, 30 GB; rewrites the README's table
+	@$(RUN) $(BIN)/python tests/bench/bench_store_large.py
 
 bench-quality: $(VENV)/.ready-dev  ## the figures on people's judgement over 100 000 decisions, SQLite and PostgreSQL; rewrites the README's table
 	@$(RUN) $(BIN)/python tests/bench/bench_quality.py

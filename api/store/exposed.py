@@ -13,6 +13,7 @@ from api.store.tables import visits
 from api.store.tables_exposed import exposures
 from ingest.messages import Instant, Visit
 
+SIDE_READ = 100_000  # of each side of a pair, to tell which has fewer
 PAIR = " & "  # CONTRACT section 2: the two of a combination
 
 
@@ -30,28 +31,34 @@ _PLACE = ("started_at", "line_id", "part_id", "station_id")
 _ORDER = tuple(exposures.c[name] for name in _PLACE)
 
 
-def exposed_visits(cause: str, since: Instant | None, after: VisitPlace | None, limit: int) -> sa.Select[Any]:
+def exposed_visits(sides: Sequence[str], since: Instant | None, after: VisitPlace | None, limit: int) -> sa.Select[Any]:
     """Visits exposed to a cause, the newest first, behind `after`: in the order of an index, so that a page costs what
-    it shows. Of a pair, visits with either side."""
-    sides = []
-    for side in sides_of(cause):
-        held = _of_both(sa.select(*_ORDER), cause).where(exposures.c.cause == side, *_since(since))
+    it shows. Of a pair, visits with either side, of parts with both; that costs what the first side has."""
+    if len(sides) == 1:
+        places = sa.select(*_ORDER).where(exposures.c.cause == sides[0], *_since(exposures, since))
         if after is not None:
-            held = held.where(sa.tuple_(*_ORDER) < astuple(after))
-        sides.append(held.order_by(*(one.desc() for one in _ORDER)).limit(limit).subquery())
-    # A visit that booked both sides stands in both.
-    page = sa.union(*(sa.select(side) for side in sides)).subquery()
-    same = sa.and_(*(visits.c[name] == page.c[name] for name in _PLACE))
-    newest = (visits.c[name].desc() for name in _PLACE)
-    return sa.select(visits).join(page, same).order_by(*newest).limit(limit)
+            places = places.where(sa.tuple_(*_ORDER) < astuple(after))
+        page = places.order_by(*(one.desc() for one in _ORDER)).limit(limit).subquery()
+        statement = sa.select(visits).join(page, sa.and_(*(visits.c[name] == page.c[name] for name in _PLACE)))
+    else:
+        statement = sa.select(visits).where(*_of_pair(sides, since))
+        if after is not None:
+            statement = statement.where(sa.tuple_(*(visits.c[name] for name in _PLACE)) < astuple(after))
+    return statement.order_by(*(visits.c[name].desc() for name in _PLACE)).limit(limit)
 
 
-def exposed_parts(cause: str, since: Instant | None) -> sa.Select[Any]:
+def exposed_parts(sides: Sequence[str], since: Instant | None) -> sa.Select[Any]:
     """How many parts are exposed to a cause."""
-    parts = _of_both(sa.select(exposures.c.part_id), cause).where(
-        exposures.c.cause.in_(sides_of(cause)), *_since(since)
-    )
+    if len(sides) == 1:
+        parts = sa.select(exposures.c.part_id).where(exposures.c.cause == sides[0], *_since(exposures, since))
+    else:
+        parts = sa.select(visits.c.part_id).where(*_of_pair(sides, since))
     return sa.select(sa.func.count()).select_from(parts.distinct().subquery())
+
+
+def some_exposures(side: str, limit: int) -> sa.Select[Any]:
+    """Of what is exposed to a side of a cause so much at most."""
+    return sa.select(exposures.c.started_at).where(exposures.c.cause == side).limit(limit)
 
 
 def exposure_rows(visit: Visit) -> list[dict[str, Any]]:
@@ -71,18 +78,20 @@ def sides_of(cause: str) -> Sequence[str]:
     return sides if all("=" in side for side in sides) else [cause]
 
 
-def _since(since: Instant | None) -> list[sa.ColumnElement[bool]]:
-    return [] if since is None else [exposures.c.started_at >= int(since)]
+def _since(table: sa.Table, since: Instant | None) -> list[sa.ColumnElement[bool]]:
+    return [] if since is None else [table.c.started_at >= int(since)]
 
 
-def _of_both(statement: sa.Select[Any], cause: str) -> sa.Select[Any]:
-    """Of parts that hold all sides of the cause: of a part's few visits one is asked after the other."""
-    sides = sides_of(cause)
-    if len(sides) == 1:
-        return statement
+def _of_pair(sides: Sequence[str], since: Instant | None) -> list[sa.ColumnElement[bool]]:
+    """Visits that hold a side, of parts that hold both: of the parts that the first side has, each is asked for the
+    second. As a number, not as `EXISTS`: that PostgreSQL would make a join of, with every visit there is."""
+    first, second = sides
     other = visits.alias()
     mine = (other.c.line_id == exposures.c.line_id, other.c.part_id == exposures.c.part_id)
-    return statement.where(*(sa.exists().where(*mine, _holds(other, side)) for side in sides))
+    also = sa.select(sa.func.count()).where(*mine, _holds(other, second)).scalar_subquery() > 0
+    parts = sa.select(exposures.c.line_id, exposures.c.part_id).where(exposures.c.cause == first, also)
+    held = sa.or_(*(_holds(visits, side) for side in sides))
+    return [sa.tuple_(visits.c.line_id, visits.c.part_id).in_(parts), held, *_since(visits, since)]
 
 
 def _holds(table: Any, side: str) -> Any:

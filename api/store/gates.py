@@ -23,7 +23,7 @@ from api.store.order import (
     shape_of,
     values_of,
 )
-from api.store.tables import cases, is_open
+from api.store.tables import cases, is_open, is_spoken_of
 from ingest.messages import Instant
 
 _READ = (cases.c.line_id, cases.c.part_id, cases.c.gate_id, cases.c.row_id, cases.c.blind,
@@ -97,7 +97,7 @@ def counted_twice(shape: Shape) -> sa.Select[Any]:
 @lru_cache(maxsize=SHAPES_KEPT)
 def parts_spoken(shape: Shape) -> sa.Select[Any]:
     """Of these parts those that are not for this inspector any more, at no gate."""
-    mine, spoken = is_for_inspector(), sa.and_(cases.c.people_said > 0, ~is_for_inspector())
+    mine, spoken = is_for_inspector(), sa.and_(is_spoken_of, ~is_for_inspector())
     gone = _parts(*fitting(shape), spoken)
     named = sa.select(gone.subquery().c.part_id)
     still = _parts(*fitting(shape), cases.c.part_id.in_(named), mine)

@@ -12,7 +12,7 @@ import sqlalchemy as sa
 from api.agreement.draw import CaseKey
 from api.store.database import TwoHands, reaching_store
 from api.store.decisions import ROWS_AT_ONCE, Decisions, Gathering, Said
-from api.store.tables import accounts, cases, defects, is_open, reviews
+from api.store.tables import accounts, cases, defects, is_open, is_spoken_of, reviews
 from api.store.tables_quality import exercise_answers
 from ingest.messages import CONCLUSIVE, Instant
 
@@ -81,7 +81,7 @@ class QualityStore(TwoHands):
 
     def disagreements(self, limit: int) -> list[Disagreement]:
         """What waits for a QA lead's word, the oldest first."""
-        meant = (is_open, cases.c.people_said > 1)
+        meant = (is_open, is_spoken_of, cases.c.people_said > 1)
         same = sa.and_(*(a == b for a, b in zip(_key(cases), _key(reviews), strict=True)))
         undoing = reviews.alias()
         undone = sa.exists().where(undoing.c.part_id == reviews.c.part_id, undoing.c.undoes == reviews.c.review_id)

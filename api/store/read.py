@@ -12,7 +12,7 @@ from api.store.audit import ANY_LINE, AuditWanted, audit_lines
 from api.store.batches import counted_cases, counted_visits, newest_batches, read_batch
 from api.store.database import leave_engine, reaching_store, share_engine
 from api.store.examples import good_frames
-from api.store.exposed import VisitPlace, exposed_parts, exposed_visits
+from api.store.exposed import SIDE_READ, VisitPlace, exposed_parts, exposed_visits, sides_of, some_exposures
 from api.store.listed import BODY, FEW, decided_since, listed_verdicts
 from api.store.marks import counted_marks, listed_marks, read_mark
 from api.store.rows import (
@@ -197,11 +197,20 @@ class StoreReader:
 
     def exposed(self, cause: str, since: Instant | None, limit: int, after: VisitPlace | None = None) -> list[Visit]:
         """Visits exposed to `cause` (`tool_id=T7`, or a pair), newest first, behind `after`."""
-        return [read_visit(row) for row in self._rows(exposed_visits(cause, since, after, limit))]
+        return [read_visit(row) for row in self._rows(exposed_visits(self._sides(cause), since, after, limit))]
 
     def count_exposed(self, cause: str, since: Instant | None) -> int:
         """Parts exposed to `cause`."""
-        return int(self._rows(exposed_parts(cause, since))[0][0])
+        return int(self._rows(exposed_parts(self._sides(cause), since))[0][0])
+
+    def _sides(self, cause: str) -> Sequence[str]:
+        """The sides of a cause, that with fewer visits first."""
+        sides = sides_of(cause)
+        return (
+            sides
+            if len(sides) == 1
+            else sorted(sides, key=lambda side: len(self._rows(some_exposures(side, SIDE_READ))))
+        )
 
     def marks(self, camera_id: str, kind: str, limit: int, after: MarkPlace | None = None) -> list[StoredMark]:
         """Marks of a camera and a kind ("" of any), newest record first, behind `after`."""

@@ -2,20 +2,37 @@
 
 from __future__ import annotations
 
-from sqlalchemy import BigInteger, Boolean, Column, Float, Index, Integer, Table, Text, false, literal_column, text
+from sqlalchemy import (
+    BigInteger,
+    Boolean,
+    Column,
+    Float,
+    Index,
+    Integer,
+    Table,
+    Text,
+    false,
+    literal_column,
+    text,
+)
 
 from api.store.metadata import RowId, metadata
 
 OPEN = "state = 'open'"
-#: What a filter of the queue asks about: with these in it, an index tells what fits without a look at the cases, which
-#: lie scattered among all there ever were.
-WAITS_FOR = ("line_id", "product", "decision", "batch_id", "event_at", "cameras", "blind", "people_said", "moves_on_at",
-             "pressing", "part_id", "gate_id", "attempt")  # fmt: skip
+#: What a filter of the queue asks about, and the page takes.
+WAITS_FOR = ("row_id", "urgency", "line_id", "product", "decision", "batch_id", "event_at", "cameras", "blind",
+             "people_said", "pressing", "moves_on_at", "part_id", "gate_id", "attempt")  # fmt: skip
 
 
-def of_what_waits(name: str, *columns: str) -> Index:
-    """An index of the few cases that wait, whatever there is besides. A statement takes it that says `is_open`."""
-    return Index(name, *columns, postgresql_where=text(OPEN), sqlite_where=text(OPEN))
+def of_what_waits(name: str, *leading: str) -> Index:
+    """An index of the few cases that wait, whatever there is besides. It holds all that a filter asks about: cases that
+    wait lie scattered among all there ever were, and whichever of these indices a planner takes, it need not look at
+    them. A statement takes it that says `is_open`."""
+    return _index_of(OPEN, name, *leading, *(other for other in WAITS_FOR if other not in leading))
+
+
+def _index_of(rows: str, name: str, *columns: str) -> Index:
+    return Index(name, *columns, postgresql_where=text(rows), sqlite_where=text(rows))
 
 
 #: What a person works off: one row for each (line, gate, part, attempt), pointing at its last revision.
@@ -42,13 +59,13 @@ cases = Table(
     Column("moves_on_at", BigInteger),
     Column("pressing", Float),
     Column("cameras", Text, nullable=False, server_default=""),
-    of_what_waits("cases_urgency", "urgency", "row_id", *WAITS_FOR),
-    of_what_waits("cases_pressing", "pressing", "row_id", "moves_on_at"),
-    of_what_waits("cases_line", "line_id", "urgency", "row_id"),
-    of_what_waits("cases_product", "product", "urgency", "row_id"),
+    of_what_waits("cases_urgency", "urgency"),
+    of_what_waits("cases_line", "line_id", "urgency"),
+    of_what_waits("cases_product", "product", "urgency"),
     of_what_waits("cases_open", "row_id"),
-    of_what_waits("cases_said", "people_said"),
     of_what_waits("cases_waits", "part_id", "line_id"),
+    _index_of(f"{OPEN} AND pressing IS NOT NULL", "cases_pressing", "pressing", "row_id", "moves_on_at"),
+    _index_of(f"{OPEN} AND people_said > 0", "cases_said", "people_said"),
     Index("cases_part", "part_id"),
     Index("cases_row", "row_id"),
     Index("cases_batch", "batch_id", "row_id"),
@@ -56,6 +73,8 @@ cases = Table(
 
 #: Does a case wait? In so many words: of a parameter no planner would know that it is what its index is of.
 is_open = cases.c.state == literal_column("'open'")
+#: Has anybody spoken of a case that several are shown? In so many words, too.
+is_spoken_of = cases.c.people_said > literal_column("0")
 
 #: How many cases there are by last decision.
 case_counts = Table(

@@ -8,17 +8,16 @@ from alembic import op
 revision = "0013"
 down_revision = "0012"
 
-_WAITS_FOR = ["line_id", "product", "decision", "batch_id", "event_at", "cameras", "blind", "people_said",
-              "moves_on_at", "pressing", "part_id", "gate_id", "attempt"]  # fmt: skip
+_WAITS_FOR = ["row_id", "urgency", "line_id", "product", "decision", "batch_id", "event_at", "cameras", "blind",
+              "people_said", "pressing", "moves_on_at", "part_id", "gate_id", "attempt"]  # fmt: skip
 _WAITING = {
-    "cases_urgency": ["urgency", "row_id", *_WAITS_FOR],
-    "cases_pressing": ["pressing", "row_id", "moves_on_at"],
-    "cases_line": ["line_id", "urgency", "row_id"],
-    "cases_product": ["product", "urgency", "row_id"],
+    "cases_urgency": ["urgency"],
+    "cases_line": ["line_id", "urgency"],
+    "cases_product": ["product", "urgency"],
     "cases_open": ["row_id"],
-    "cases_said": ["people_said"],
     "cases_waits": ["part_id", "line_id"],
 }
+_OPEN = "state = 'open'"
 _BEFORE = {
     "cases_state": ["state", "row_id"],
     "cases_urgency": ["state", "urgency", "row_id"],
@@ -36,9 +35,10 @@ def upgrade() -> None:
     """All that is new is worked out from what there is."""
     for name in _BEFORE:
         op.drop_index(name, "cases")
-    waits = sa.text("state = 'open'")
-    for name, columns in _WAITING.items():
-        op.create_index(name, "cases", columns, postgresql_where=waits, sqlite_where=waits)
+    for name, leading in _WAITING.items():
+        _index(name, leading + [column for column in _WAITS_FOR if column not in leading], _OPEN)
+    _index("cases_pressing", ["pressing", "row_id", "moves_on_at"], f"{_OPEN} AND pressing IS NOT NULL")
+    _index("cases_said", ["people_said"], f"{_OPEN} AND people_said > 0")
     for name, columns in _LISTED.items():
         op.create_index(name, "verdicts", columns)
     op.create_table(
@@ -48,6 +48,10 @@ def upgrade() -> None:
     )
     op.execute("INSERT INTO case_counts (decision, cases) SELECT decision, count(*) FROM cases GROUP BY decision")
     _expose()
+
+
+def _index(name: str, columns: list[str], rows: str) -> None:
+    op.create_index(name, "cases", columns, postgresql_where=sa.text(rows), sqlite_where=sa.text(rows))
 
 
 def _expose() -> None:
@@ -74,7 +78,7 @@ def downgrade() -> None:
     op.drop_table("case_counts")
     for name in _LISTED:
         op.drop_index(name, "verdicts")
-    for name in _WAITING:
+    for name in (*_WAITING, "cases_pressing", "cases_said"):
         op.drop_index(name, "cases")
     for name, columns in _BEFORE.items():
         op.create_index(name, "cases", columns)
