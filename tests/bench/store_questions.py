@@ -135,7 +135,7 @@ def _parts(stores: Opened, known: Known) -> Asks:
     reader, batch = stores.reader, known.batch
     return {
         "part: all of it": lambda: reader.part(known.part),
-        "part: a good example of each camera": lambda: reader.good_examples(["top", "side"], known.product, known.part),
+        "part: good examples of a camera": lambda: reader.good_examples("top", known.product),
         "part: what came of a cause": lambda: reader.came_of(TOOL, known.part),
         "part: kinds of defect to choose from": lambda: reader.defect_codes(8),
         "batch: every verdict": lambda: reader.batch_verdicts(batch),
