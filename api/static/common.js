@@ -107,7 +107,20 @@ function typing(event) {
   return event.target.matches("input:not([type=range]):not([type=checkbox]), select, textarea"); // a slider takes no letters
 }
 
+/** Within a row of tabs the arrows go to the next one and open it. */
+function arrowsOfTabs(event) {
+  const step = {ArrowLeft: -1, ArrowRight: 1}[event.key];
+  const row = step && event.target.closest?.("[role=tablist]");
+  if (!row) return;
+  const tabs = [...row.querySelectorAll("[role=tab]")];
+  const next = tabs[(tabs.indexOf(event.target) + step + tabs.length) % tabs.length];
+  event.preventDefault();
+  next.focus();
+  next.click();
+}
+
 document.addEventListener("DOMContentLoaded", () => {
+  document.addEventListener("keydown", arrowsOfTabs);
   showTimes(document);
   setInterval(() => showTimes(document), 5000);
 });

@@ -124,13 +124,14 @@ function showEmpty() {
   empty.hidden = rows.size > 0 || loading;
   document.getElementById("more").hidden = following === null;
   shift.show(!empty.hidden && state === "open" && !filter.narrow());
-  if (empty.hidden) return;
+  if (empty.hidden) return sayIn(document, "#queue-said", "");
   const [title, text] = state === "done"
     ? [tr("Nothing settled yet"), tr("Parts that an inspector has decided on are kept here.")]
     : filter.narrow()
       ? [tr("Nothing that waits fits this filter"), tr("Clear the filter to see everything that waits.")]
       : [tr("Nothing waits for you"), tr("Every flagged part has been settled. New ones appear here by themselves.")];
   empty.querySelector("h2").textContent = title;
+  sayIn(document, "#queue-said", title);
   document.getElementById("empty-text").textContent = text;
 }
 
@@ -263,10 +264,11 @@ function left() {
 }
 
 document.addEventListener("DOMContentLoaded", async () => {
-  for (const tab of document.querySelectorAll("[data-state]")) {
+  for (const tab of document.querySelectorAll("[role=tab]")) {
     tab.addEventListener("click", () => {
       state = tab.dataset.state;
-      for (const other of document.querySelectorAll("[data-state]")) other.setAttribute("aria-selected", other === tab);
+      for (const other of document.querySelectorAll("[role=tab]")) other.setAttribute("aria-selected", other === tab);
+      list().setAttribute("aria-labelledby", tab.id);
       fillAnew();
     });
   }

@@ -76,7 +76,7 @@ function riskBar(verdict) {
     el("i", {class: "interval", style: `left:${100 * low}%;width:${Math.max(1, 100 * (high - low))}%`}),
     el("i", {class: "point", style: `left:${100 * verdict.risk}%`}),
     verdict.threshold === null ? null : el("i", {class: "limit", style: `left:${100 * verdict.threshold}%`}));
-  return el("div", {class: "mini-risk"}, el("b", {}, percent(verdict.risk)),
+  return el("div", {class: "mini-risk"}, el("b", {}, el("span", {class: "hear"}, tr("Risk") + " "), percent(verdict.risk)),
     el("small", {}, percent(low) + " – " + percent(high)), bar);
 }
 
@@ -117,7 +117,7 @@ function rowOf(item, key) {
       el("small", {}, verdict.reasons.map((reason) => reasonWords[reason] || reason.replaceAll("_", " ")).join(", "))),
     riskBar(verdict),
     causeList(verdict),
-    el("div", {class: "row-age", "aria-live": "off"}, el("time", {datetime: verdict.event_at, "data-age": true}, tr("{age} ago", {age: age(verdict.event_at)})), leftSign(item)));
+    el("div", {class: "row-age"}, el("time", {datetime: verdict.event_at, "data-age": true}, tr("{age} ago", {age: age(verdict.event_at)})), leftSign(item)));
 }
 
 /** A row that waits no longer stays where it is, grey, and says so. */
