@@ -16,7 +16,7 @@ from api.access.passwords import FREE_FAILURES_ADDRESS, Patience, Strangers
 from api.agreement.draw import Draw
 from api.certificates import capacity_told, certificates_now
 from api.collect import Collector, wall_clock
-from api.http.kept import Kept
+from api.http.kept import Kept, Lately
 from api.http.lanes import Lanes
 from api.metrics import Metrics
 from api.publish import Publisher
@@ -81,6 +81,7 @@ class Installation:
     languages: Languages = SPEAKS_ENGLISH
     zone: ZoneInfo = UNIVERSAL
     kept: Kept = field(default_factory=Kept)
+    lately: Lately = field(default_factory=Lately)  # decided, held, let go
     lanes: Lanes = field(default_factory=Lanes)
     one_decision: threading.Lock = field(default_factory=threading.Lock)  # looked up and recorded, one at a time
 

@@ -15,6 +15,7 @@ from typing import Any, TypeVar
 TIMES = 50  # as long as it took, an answer is good
 SPARE_S = 1.0  # so much of that is saved up: of what takes 2 ms ten answers one after the other are fresh
 GOOD_S_MAX = 2.0  # however long it took: screens ask every two seconds
+NAMES_MAX = 10_000  # more than do anything in two seconds
 ENTRIES_MAX = 500  # filters that people use at one time
 
 Value = TypeVar("Value")
@@ -26,6 +27,24 @@ class _Entry:
     value: Any = None
     begun_s: float = float("-inf")
     paid_until_s: float = 0.0
+
+
+class Lately:
+    """Who has just done something: what is kept for all may be older than that."""
+
+    def __init__(self, clock_s: Callable[[], float] = time.monotonic) -> None:
+        self._clock_s = clock_s
+        self._done_at_s: dict[str, float] = {}
+
+    def note(self, name: str) -> None:
+        self._done_at_s.pop(name, None)
+        self._done_at_s[name] = self._clock_s()
+        if len(self._done_at_s) > NAMES_MAX:
+            del self._done_at_s[next(iter(self._done_at_s))]
+
+    def did(self, name: str) -> bool:
+        """Within the time for which an answer may serve?"""
+        return self._clock_s() - self._done_at_s.get(name, float("-inf")) <= GOOD_S_MAX
 
 
 class Kept:

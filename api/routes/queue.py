@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from typing import Annotated
 
 import msgspec
@@ -27,7 +27,7 @@ from ingest.plan import Plan
 
 router = APIRouter(tags=["queue"])
 
-ANY_INSPECTOR = "*"
+ANY_INSPECTOR = " "  # nobody is called so
 STANDING_MAX = 200  # more than a screen holds
 
 
@@ -117,17 +117,50 @@ def queue(
     it. A cursor goes on in the queue as it stood when the first page was asked for."""
     person = require(request, "read")
     here = installation(request)
+    page = None
+    if not (cursor or wanted.since or wanted.until or here.lately.did(person.name)):
+        shared = _for_all(wanted)
+        page = here.kept.get(("page", shared, limit), lambda: _page(here, shared, limit))
+    if page is None or (page.is_spoken_of and wanted.inspector):
+        page = _page(here, wanted, limit, cursor)
+    return json_response(encode(_EncodedPage(page.items, page.next, _counts(here, person, wanted))))
+
+
+class _EncodedPage(msgspec.Struct, frozen=True):
+    """A `QueuePage` of which a part is encoded already."""
+
+    items: msgspec.Raw
+    next: str | None
+    counts: QueueCounts
+
+
+@dataclass(frozen=True, slots=True)
+class _Page:
+    """`is_spoken_of`: not every inspector sees it so, for some have said something of what stands on it."""
+
+    items: msgspec.Raw
+    next: str | None
+    is_spoken_of: bool
+
+
+def _page(here: Installation, wanted: QueueFilter, limit: int, cursor: str = "") -> _Page:
     found, behind = here.queue.read(wanted, here.now(), limit, read_place(cursor))
-    following = write_place(behind) if behind else None
-    counts = _counts(here, person, wanted)
-    return json_response(encode(QueuePage([_item(here.plan, one, wanted) for one in found], following, counts)))
+    items = b",".join(encode(_item(here.plan, one, wanted)) for one in found)
+    return _Page(
+        msgspec.Raw(b"[" + items + b"]"), write_place(behind) if behind else None, any(one.spoken for one in found)
+    )
+
+
+def _for_all(wanted: QueueFilter) -> QueueFilter:
+    """The same filter for an inspector who has said nothing yet, as most have of most."""
+    return replace(wanted, inspector=ANY_INSPECTOR) if wanted.inspector else wanted
 
 
 def _counts(here: Installation, person: Person, wanted: QueueFilter) -> QueueCounts:
     """What takes long is counted for all who ask, not for each."""
     since = Instant(day_start(here.now(), here.zone))
     done = here.kept.get(("decided", since), lambda: here.queue.decided(since))
-    shared = replace(wanted, inspector=ANY_INSPECTOR if wanted.inspector else "")
+    shared = _for_all(wanted)
     waiting = here.kept.get(shared, lambda: here.queue.count_fitting(shared)) - here.queue.count_spoken(wanted)
     return QueueCounts(max(0, waiting), done.by_person.get(person.name, 0), done.by_all)
 
@@ -169,6 +202,7 @@ def next_part(request: Request, wanted: Filter, behind: str = "") -> Response:
     person = require(request, "review")
     here = installation(request)
     found = next_part_for(here, person, wanted, [behind] if behind else [])
+    here.lately.note(person.name)
     answer = NextAnswer(found.part_id, found.gate_id) if found else NextAnswer(None, None)
     return json_response(encode(answer))
 
@@ -184,6 +218,7 @@ def hold(request: Request, part_id: str, take: bool = False) -> Response:
         at = here.now()
         return json_response(encode(HoldAnswer(person.name, at, Instant(at + HOLD_MS), mine=True)))
     before = here.queue.hold(part_id, person.name, here.now(), take)
+    here.lately.note(person.name)
     if take:
         here.audit(person, "take over", part_id)
     return json_response(encode(HoldAnswer(before.held_by, before.since, before.until, before.held_by == person.name)))
@@ -196,6 +231,7 @@ def release(request: Request, part_id: str) -> Response:
     person = require(request, "review")
     here = installation(request)
     here.queue.release(part_id, person.name)
+    here.lately.note(person.name)
     here.queue.forget_holds(here.now())
     return Response(status_code=204)
 

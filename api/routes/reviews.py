@@ -175,6 +175,7 @@ def undo(request: Request, review_id: str) -> Response:
 def _publish(here: Installation, person: Person, recorded: Review, action: str, said: str) -> None:
     here.publisher.review(recorded)
     here.desk.add_review(recorded, here.audit_line(person, action, recorded.defect.part_id, said))
+    here.lately.note(person.name)
 
 
 def _review_id(person: Person, key: str) -> str:

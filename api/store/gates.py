@@ -26,17 +26,19 @@ from api.store.order import (
 from api.store.tables import cases, is_open, is_spoken_of
 from ingest.messages import Instant
 
-_READ = (cases.c.line_id, cases.c.part_id, cases.c.gate_id, cases.c.row_id, cases.c.blind,
+_READ = (cases.c.line_id, cases.c.part_id, cases.c.gate_id, cases.c.row_id, cases.c.blind, cases.c.people_said,
          cases.c.urgency, cases.c.pressing, cases.c.moves_on_at)  # fmt: skip
 
 
 @dataclass(frozen=True, slots=True)
 class Elsewhere:
-    """Where else a part waits. `more_urgent`: there, within the filter; `blind`: one of these is shown blind."""
+    """Where else a part waits. `more_urgent`: there, within the filter; `blind`: one of these is shown blind; `spoken`:
+    somebody has said something there."""
 
     gates: tuple[str, ...] = ()
     more_urgent: bool = False
     blind: bool = False
+    spoken: bool = False
 
 
 NOWHERE = Elsewhere()
@@ -75,6 +77,7 @@ def _elsewhere(row: Row, alike: list[Row], as_of: Instant) -> Elsewhere:
         gates=tuple(dict.fromkeys(one.gate_id for one in sorted(others, key=lambda one: order(one, as_of)))),
         more_urgent=any(one.fits and order(one, as_of) < place for one in others),
         blind=any(one.blind for one in others),
+        spoken=any(one.people_said for one in others),
     )
 
 

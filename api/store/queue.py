@@ -35,7 +35,7 @@ READS_MAX = 4  # of one page, where much of what is read stands at another gate 
 class Waiting:
     """One part that waits. `body`: its verdict's JSON; `held_by`: "" when nobody does; `moves_on_at`: when it leaves
     its gate, as `expected` or as seen; None: nobody knows. `also_at`: other gates of the line at which it waits, less
-    urgently; `blind`: at one of its gates."""
+    urgently; `blind`: at one of its gates; `spoken`: somebody has said something of it at one of them."""
 
     part_id: str
     gate_id: str
@@ -50,6 +50,7 @@ class Waiting:
     blind: bool
     people_said: int  # how many have said `defect` or `ok` of it, where it is shown to several
     also_at: tuple[str, ...] = ()
+    spoken: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -241,4 +242,5 @@ def _waiting_at(row: Row, others: Elsewhere) -> Waiting:
         blind=row.blind or others.blind,
         people_said=row.people_said,
         also_at=others.gates,
+        spoken=row.people_said > 0 or others.spoken,
     )

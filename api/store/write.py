@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 
 import msgspec
@@ -68,6 +69,7 @@ class StoreWriter:
                 raise Fenced("another collector holds the store's lease")
             _move_offsets(connection, harvest)
             stored = _add_verdicts(connection, harvest.verdicts, self._draw)
+            harvest = _without_known(connection, harvest)
             _add_evidence(connection, harvest)
             insert_new(connection, reviews, [row for review in harvest.reviews for row in review_rows(review)])
             settle_cases(connection, harvest)
@@ -209,6 +211,20 @@ def _case_row(row_id: int, verdict: Verdict, draw: Draw) -> dict[str, Any]:
         "blind": blind,
         "people_wanted": draw.people_wanted(key),
     }
+
+
+def _without_known(connection: sa.Connection, harvest: Harvest) -> Harvest:
+    """Without the reviews that the API has written and settled already: nearly all of them."""
+    if not harvest.reviews:
+        return harvest
+    asked = sa.select(reviews.c.review_id).where(reviews.c.review_id.in_([one.review_id for one in harvest.reviews]))
+    known = set(connection.execute(asked).scalars())
+    written = {encode(one.defect) for one in harvest.reviews if one.review_id in known}
+    return replace(
+        harvest,
+        reviews=tuple(one for one in harvest.reviews if one.review_id not in known),
+        defects=tuple(defect for defect in harvest.defects if not written or encode(defect) not in written),
+    )
 
 
 def _add_evidence(connection: sa.Connection, harvest: Harvest) -> None:
