@@ -19,9 +19,9 @@ from sqlalchemy import (
 from api.store.metadata import RowId, metadata
 
 OPEN = "state = 'open'"
-#: What a filter of the queue asks about, and the page takes.
+#: What a filter of the queue asks about, and the page takes; `state`, for SQLite looks at it all the same.
 WAITS_FOR = ("row_id", "urgency", "line_id", "product", "decision", "batch_id", "event_at", "cameras", "blind",
-             "people_said", "pressing", "moves_on_at", "part_id", "gate_id", "attempt")  # fmt: skip
+             "people_said", "pressing", "moves_on_at", "part_id", "gate_id", "attempt", "state")  # fmt: skip
 
 
 def of_what_waits(name: str, *leading: str) -> Index:

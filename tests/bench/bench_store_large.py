@@ -1,11 +1,12 @@
 #!/usr/bin/env python3
 """How long the store takes to answer with millions of parts in it, in PostgreSQL and in SQLite, cold and warm.
 
-    python tests/bench/bench_store_large.py [--waiting N] [--passed N] [--sqlite-passed N] [--folder DIR] [--print]
+    python tests/bench/bench_store_large.py [--waiting N] [--passed N] [--sqlite-passed N] [--folder DIR] [--only NAME]
 
 Both are filled in bulk, by themselves one after the other: ten million verdicts take some 30 GB and a quarter of an
 hour. Cold: the first answer of a server just started, or a file just opened, of which the system has forgotten all;
-connecting is in it. Warm: the median of the answers that follow. Rewrites the README's table unless `--print`.
+connecting is in it. Warm: the median of the answers that follow.
+Rewrites the README's table, unless `--only` one of them is asked (postgresql, sqlite): that is printed.
 """
 
 from __future__ import annotations
@@ -90,20 +91,23 @@ def main() -> int:
     parser.add_argument("--passed", type=int, default=9_900_000)
     parser.add_argument("--sqlite-passed", type=int, default=1_900_000)
     parser.add_argument("--folder", help="where the stores are kept for the while; else the system's")
-    parser.add_argument("--print", action="store_true", dest="only_print")
+    parser.add_argument("--only", choices=["postgresql", "sqlite"], default="")
     given = parser.parse_args()
     columns: dict[str, Told] = {}
     with tempfile.TemporaryDirectory(prefix="qcfuse-bench-store-", dir=given.folder) as folder:
-        if (told := of_postgres(Path(folder), given.waiting, given.passed)) is not None:
-            columns[f"PostgreSQL, {(given.waiting + given.passed) / 1e6:g} M"] = told
-        sqlite = of_sqlite(Path(folder), given.waiting, given.sqlite_passed)
-        columns[f"SQLite, {(given.waiting + given.sqlite_passed) / 1e6:g} M"] = sqlite
+        if given.only != "sqlite":
+            told = of_postgres(Path(folder), given.waiting, given.passed)
+            columns |= {f"PostgreSQL, {(given.waiting + given.passed) / 1e6:g} M": told} if told is not None else {}
+        if given.only != "postgresql":
+            told = of_sqlite(Path(folder), given.waiting, given.sqlite_passed)
+            columns[f"SQLite, {(given.waiting + given.sqlite_passed) / 1e6:g} M"] = told
     head = ["question", *(f"{name}: {what}, ms" for name in columns for what in ("cold", "warm"))]
-    rows = [[question, *(f"{ms:.1f}" for told in columns.values() for ms in told[question])] for question in sqlite]
+    asked_for = next(iter(columns.values()), {})
+    rows = [[question, *(f"{ms:.1f}" for told in columns.values() for ms in told[question])] for question in asked_for]
     note = f"{given.waiting} parts wait, of all times; {BATCH_PARTS} parts a batch. Measured on {machine()}."
     table = f"{markdown_table(head, rows)}\n\n{note}"
     print(table)
-    if not given.only_print:
+    if not given.only:
         write_table("bench-store-large", table)
     return 0
 

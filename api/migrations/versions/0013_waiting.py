@@ -9,7 +9,7 @@ revision = "0013"
 down_revision = "0012"
 
 _WAITS_FOR = ["row_id", "urgency", "line_id", "product", "decision", "batch_id", "event_at", "cameras", "blind",
-              "people_said", "pressing", "moves_on_at", "part_id", "gate_id", "attempt"]  # fmt: skip
+              "people_said", "pressing", "moves_on_at", "part_id", "gate_id", "attempt", "state"]  # fmt: skip
 _WAITING = {
     "cases_urgency": ["urgency"],
     "cases_line": ["line_id", "urgency"],
