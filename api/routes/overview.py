@@ -15,6 +15,7 @@ from api.http.views import json_response
 from api.installation import Installation, installation
 from api.road import verdicts_stopped
 from api.routes.plant import ModeView, mode_now
+from api.wording.phrases import say_sentence
 from api.wording.reader import reader
 from api.wording.words import say_certificate
 from ingest.messages import Instant, encode
@@ -89,5 +90,5 @@ def _promise(told: Mapping[str, Any]) -> PromiseLine:
         standing=str(told.get("standing", "void")),
         said=say_certificate(told),
         since=since if isinstance(since := told.get("since"), str) else None,
-        conflict=str(told.get("conflict") or ""),
+        conflict=say_sentence(str(told.get("conflict") or "")),
     )

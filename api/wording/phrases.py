@@ -62,6 +62,22 @@ PHRASES = (
     "{lots} lots are too few to know how much lots differ; {least} at least, {more} more.",
     "only {share} of the parts have a label ({labelled} at least), and nobody knows what escaped among the others.",
     "no labelled part was defective.",
+    # the plan's limits against each other: fusion/decide.py
+    "The plan's limits cannot both be held: at most {bound} % escapes takes {reviews} % reviews ({allowed} % allowed; "
+    "the share gives way), and {allowed} % reviews would let {escaping} % escape.",
+    "The plan's limits cannot both be held: at most {bound} % escapes takes {reviews} % reviews ({allowed} % allowed; "
+    "the share gives way), and {allowed} % reviews would let {escaping} % escape. To review every part would cost "
+    "less: {now} a part, not {cost}.",
+    # what training never saw: fusion/novelty
+    "product {entity} is none of those learned: {others}",
+    "{attribute} at {station} is new; the ones that were learned would make the odds {low} to {high} times what they "
+    "are",
+    "{attribute} is new; the ones that were learned would make the odds {low} to {high} times what they are",
+    "{attribute} at {station} is new; the risk does not depend on it",
+    "{attribute} is new; the risk does not depend on it",
+    "the values together are {ratio} times as unusual as any learned",
+    "{entity}: {measured} {now}; with the rest of the part as it is, {low} would be usual",
+    "{entity}: {measured} {now}, beyond {low}..{high}, farther than training ever saw",
     # incidents of cameras: fusion/cameras/words.py
     "Camera {camera} gives the same picture for different parts ({parts} so far): it, its cable or its driver "
     "hangs. Restart it; these parts cannot be judged by it.",
@@ -128,7 +144,7 @@ MEASURES = {
     "place of the part downwards, pixels,": "place of the part downwards, in pixels",
 }
 
-_TIME = re.compile(r"\b(\d{4}-\d\d-\d\d)[T ](\d\d:\d\d)(:\d\d(?:\.\d{1,9})?)?(?:Z| UTC)")
+_TIME = re.compile(r"(?<![^\s(])(\d{4}-\d\d-\d\d)[T ](\d\d:\d\d)(:\d\d(?:\.\d{1,9})?)?(?:Z| UTC)")
 _FIGURE = r"[-+]?\d+(?:\.\d+)?(?:e[-+]?\d+)?"
 _ANY = ("entity", "figures", "others", "frame", "measured", "camera", "kind", "when", "across", "along")
 _PLACES = {

@@ -22,9 +22,12 @@ from fusion.cameras.lens_dirt import Mark
 from fusion.cameras.moved import CameraPose
 from fusion.cameras.words import say_dirt, say_false_alarms, say_frozen, say_moved
 from fusion.certificate.standing import WORDS
+from fusion.decide import ThresholdChoice
 from fusion.drift.words import SAID, say_shift, say_structure, say_unlike
 from fusion.incidents import Incident
 from fusion.scan.words import say_excess
+from ingest.plan_file import load_plan
+from tests.api.factory import PLAN
 
 BERLIN = ZoneInfo("Europe/Berlin")
 TIME = re.compile(r"\d{4}-\d\d-\d\d \d\d:\d\d UTC")
@@ -115,6 +118,36 @@ def test_every_sentence_of_a_cause_has_its_phrase(name: str) -> None:
     assert [one for one in sentences if in_german(one) == one and not re.fullmatch(r"[\d.]+ of .*", one)] == []
 
 
+@pytest.mark.parametrize(
+    ("told", "said"),
+    [
+        ("tool_id=T9 at OP20 is new; the risk does not depend on it",
+         "Werkzeug T9 an OP20 ist neu; das Risiko hängt nicht davon ab"),
+        ("shift=N is new; the ones that were learned would make the odds 0.5 to 2.1 times what they are",
+         "Schicht N ist neu; mit den gelernten wäre die Wahrscheinlichkeit 0,5- bis 2,1-mal so hoch (als Chance)"),
+        ("OP20.torque_nm: mean 4.61 N.m, beyond 3.9..4.2 N.m, farther than training ever saw",
+         "OP20 · torque nm: Mittel 4,61 N.m, jenseits von 3,9 bis 4,2 N.m, weiter als beim Lernen je gesehen"),
+        ("OP20.torque_nm: mean 4.61 N.m; with the rest of the part as it is, 4.1 N.m would be usual",
+         "OP20 · torque nm: Mittel 4,61 N.m; bei sonst gleichem Teil wären 4,1 N.m üblich"),
+        ("product X1 is none of those learned: HSG-4, HSG-6", "Produkt X1 ist keines der gelernten: HSG-4, HSG-6"),
+    ],
+)  # fmt: skip
+def test_what_training_never_saw_is_said(told: str, said: str) -> None:
+    assert in_german(told) == said
+
+
+@pytest.mark.parametrize("cost", [1.0, 9.0])
+def test_limits_that_cannot_both_be_held_are_said(tmp_path: Path, cost: float) -> None:
+    (tmp_path / "plan.yaml").write_text(PLAN)
+    plan = load_plan(tmp_path / "plan.yaml")
+    choice = ThresholdChoice(0.1, 0.008, 0.19, cost, conflict=True, escape_rate_at_share=0.014)
+    told = choice.say_conflict(plan)
+    said = in_german(told)
+    assert ("To review" in told, "Jedes Teil zu prüfen" in said) == (cost > 2.5, cost > 2.5)
+    assert "19 % Prüfungen" in said
+    assert " the " not in said
+
+
 @pytest.mark.parametrize("word", [*WORDS.values(), *(f"{word} (tool_id=T7)" for word in WORDS.values())])
 def test_every_doubt_of_a_certificate_has_its_phrase(word: str) -> None:
     said = in_german(word)
@@ -135,6 +168,7 @@ def test_english_readers_read_the_records_own_words_but_for_the_clock() -> None:
     [
         ("drift since 2020-06-30 22:30 UTC (x)", "drift since 1 Jul 2020, 00:30 (x)"),
         ("incident since 2020-01-05T14:02:03.000Z: 3", "incident since 5 Jan 2020, 15:02:03: 3"),
+        ("frame face@2020-06-30T18:09:57.000Z: score 3", "frame face@2020-06-30T18:09:57.000Z: score 3"),
         ("lot 2020-13-45 99:99 UTC is a name", "lot 2020-13-45 99:99 UTC is a name"),
         ("supplier_lot=2020-06-30 is another", "supplier_lot=2020-06-30 is another"),
     ],
