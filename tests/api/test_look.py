@@ -185,6 +185,8 @@ def test_the_part_page_says_what_a_score_is_made_of_the_most_unusual_first() -> 
         kinds=[],
         examples={},
         came_of={},
+        waits_too=[],
+        known=None,
         plant="demo",
         part_id="P1",
         record=PartRecord((), (), (), (seen,), (), ()),

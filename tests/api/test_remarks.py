@@ -19,7 +19,8 @@ def page(verdict: Verdict) -> str:
         render(
             "part.html", person=Person("anna", "viewer"), here="part", may_stop=False, may_resume=False,
             may_people=False, may_quality=False, may_audit=False, plant="demo", shown=EVERYTHING, kinds=[],
-            examples={}, came_of={}, waits_too=[], known=None, part_id="P1", record=PartRecord((), (), (), (), (), ()), case=CASE,
+            waits_too=[], known=None, examples={}, came_of={}, part_id="P1",
+            record=PartRecord((), (), (), (), (), ()), case=CASE,
             verdict=verdict, revisions=revisions([verdict]),
             causes=[], codes=[], marks_needed=10, drawings=[], sentences=[],
             may_review=False, frames=[], recorded={}, may_use=lambda _: True,
