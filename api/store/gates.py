@@ -99,13 +99,18 @@ def counted_twice(shape: Shape) -> sa.Select[Any]:
 
 @lru_cache(maxsize=SHAPES_KEPT)
 def parts_spoken(shape: Shape) -> sa.Select[Any]:
-    """Of these parts those that are not for this inspector any more, at no gate."""
-    mine, spoken = is_for_inspector(), sa.and_(is_spoken_of, ~is_for_inspector())
-    gone = _parts(*fitting(shape), spoken)
-    named = sa.select(gone.subquery().c.part_id)
-    still = _parts(*fitting(shape), cases.c.part_id.in_(named), mine)
-    return sa.select(sa.func.count()).select_from(sa.except_(gone, still).subquery())
+    """Of these parts those that are not for this inspector any more, at one gate at least. An index knows these few."""
+    return _parts(*fitting(shape), is_spoken_of, ~is_for_inspector())
+
+
+@lru_cache(maxsize=SHAPES_KEPT)
+def parts_still(shape: Shape) -> sa.Select[Any]:
+    """Of some `parts` those that are for this inspector still, at one gate at least. Asked for together with the other
+    question, SQLite would go through everything that waits."""
+    of_parts = cases.c.part_id.in_(sa.bindparam("parts", expanding=True))
+    return _parts(*fitting(shape), of_parts, is_for_inspector())
 
 
 def _parts(*meant: sa.ColumnElement[bool]) -> sa.Select[Any]:
-    return sa.select(cases.c.line_id, cases.c.part_id).where(*meant).distinct()
+    # One that stands at several gates comes several times: asked for once, an index of parts would be read through.
+    return sa.select(cases.c.line_id, cases.c.part_id).where(*meant)

@@ -17,7 +17,7 @@ import sqlalchemy as sa
 from api.agreement.draw import CaseKey
 from api.store.database import TwoHands, insert_into, reaching_store
 from api.store.examples import riskiest_with
-from api.store.gates import Elsewhere, cases_waiting, counted_twice, parts_spoken, waits_elsewhere
+from api.store.gates import Elsewhere, cases_waiting, counted_twice, parts_spoken, parts_still, waits_elsewhere
 from api.store.order import Asked, Mark, Place, QueueFilter, Row, is_on_line, order, shape_of, values_of
 from api.store.shift import Said, read_said, said_by
 from api.store.tables import cases, holds, reviews
@@ -149,7 +149,12 @@ class QueueStore(TwoHands):
         """Of these parts those that are not for the filter's inspector any more."""
         if not wanted.inspector:
             return 0
-        return int(self._rows(parts_spoken(shape_of(wanted)), values_of(wanted))[0][0])
+        shape, given = shape_of(wanted), values_of(wanted)
+        gone = {tuple(row) for row in self._rows(parts_spoken(shape), given)}
+        if not gone:
+            return 0
+        asked = given | {"parts": [part_id for _, part_id in gone]}
+        return len(gone - {tuple(row) for row in self._rows(parts_still(shape), asked)})
 
     def decided(self, since: Instant) -> Decided:
         """Parts decided since then."""

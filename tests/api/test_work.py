@@ -9,6 +9,7 @@ from pathlib import Path
 import sqlalchemy as sa
 
 from api.store.database import migrate
+from api.store.queue import QueueFilter, QueueStore
 from api.store.rows import Harvest
 from api.store.write import StoreWriter
 from tests.api.factory import make_verdict, make_visit, now
@@ -57,3 +58,20 @@ def test_collecting_a_part_costs_as_little_however_many_wait(tmp_path: Path) -> 
             took.append(taken() - before)
             writer.close()
     assert took[1] < 2 * took[0]
+
+
+def test_what_an_inspector_has_spoken_of_is_counted_by_an_index(tmp_path: Path) -> None:
+    took = []
+    for parts in (FEW, MANY):
+        url = f"sqlite:///{tmp_path / f'{parts}.db'}"
+        migrate(url)
+        with steps() as taken:
+            writer, queue = StoreWriter(url, holder="test"), QueueStore(url)
+            waiting(writer, parts)
+            before = taken()
+            for _ in range(100):
+                assert queue.count_spoken(QueueFilter(inspector="anna")) == 0
+            took.append(taken() - before)
+            writer.close()
+            queue.close()
+    assert took[1] <= 2 * took[0] + 1
