@@ -66,9 +66,9 @@ class Partition:
         self.cameras = CameraWatch(plan, Promises(Path(settings.shelf)).of)
         self.late: Counter[str] = Counter()  # line -> verdicts later than the plan allows after their gate closed
         self.sources, self.capacity, self.voids = SourceWatch(), CapacityWatch(plan), VoidJournal()
-        self.calibration, self.scan = RecalibrationWatch(plan), ScanWatch(plan)
+        self.calibration, self.scan, self.drift = RecalibrationWatch(plan), ScanWatch(plan), DriftWatch()
         self.watches: dict[str, Watch] = {  # by the kind of their records in `qc.state`
-            "drift": DriftWatch(), "sources": self.sources, "capacity": self.capacity, "voids": self.voids,
+            "drift": self.drift, "sources": self.sources, "capacity": self.capacity, "voids": self.voids,
             "calibration": self.calibration, "scan": self.scan,
         }  # fmt: skip
         self._mode_of = mode_of

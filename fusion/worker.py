@@ -194,6 +194,7 @@ class FusionWorker:
             "model": self.judge.model.version if self.judge.model else None,
             "problem": self.judge.problem,
             "calibration": [one for post in self.posts.values() for one in post.partition.calibration.figures()],
+            "drift_limits": [one for post in self.posts.values() for one in post.partition.drift.figures()],
             "certificates": self._certificates(),
             "capacity": [told for post in self.posts.values() for told in post.partition.capacity.told()],
             "incidents_open": len(incidents),

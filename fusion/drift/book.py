@@ -6,18 +6,20 @@ import msgspec
 import numpy as np
 
 from fusion.drift.charts import Charts, Gathered
+from fusion.drift.growth import Growth
+from fusion.drift.limits import ChartLimits, false_probability
 from fusion.drift.signals import PLAIN_MAX, RESIDUAL_MAX, DriftReference, charted
 from fusion.drift.words import drift_figures, say_drift
 from fusion.incidents import PARTS_NAMED, Incident
 from fusion.risk.features import Floats
 
 SHIFT, UNLIKE = "shift:", "unlike"  # keys of incidents besides entities, whose drift has the bare name
-SHIFT, UNLIKE = "shift:", "unlike"  # keys of incidents besides entities, whose drift has the bare name
 _CHARTS, _BLOCK, _OPEN, _GATE = "charts", "block", "open:", "gate"
 
 
 class _Block(msgspec.Struct, array_like=True):
-    """Parts since the last chart point. `bounded`, `plain`: sums of residuals; `counts`: of parts with the signal."""
+    """Parts since the last chart point. `bounded`, `plain`: sums of residuals; `counts`: of parts with the signal;
+    `quiet`: did nothing speak against the risks of any? `growing`, `released`: of `Growth`."""
 
     parts: int = 0
     began_at: int = 0
@@ -25,6 +27,9 @@ class _Block(msgspec.Struct, array_like=True):
     plain: bytes = b""
     counts: bytes = b""
     named: list[str] = []
+    quiet: bool = True
+    growing: int = 0
+    released: int = 0
 
 
 class DriftBook:
@@ -35,8 +40,10 @@ class DriftBook:
         self.incidents: dict[str, Incident] = {}
         self.opened = self.closed = 0
         self.charts = Charts(0)
+        self.growth = Growth()
         self.digest = b""
         self._parts = 0
+        self._quiet = True
         self._began_at = 0
         self._named: list[str] = []
         self._sums = np.zeros((3, 0))  # bounded residuals, plain residuals, counts
@@ -48,40 +55,63 @@ class DriftBook:
             return
         self.digest = reference.digest
         self.charts = Charts(len(reference.signals))
+        self.growth.reset()
         self._parts, self._sums, self._named = 0, np.zeros((3, len(reference.signals))), []
         for entity in list(self.incidents):
             self.settle(entity, None)
         self._touch(_GATE, _CHARTS, _BLOCK)
 
-    def count(self, reference: DriftReference, residuals: Floats, part_id: str, at: int) -> bool:
-        """One part, float32[signals]. True when it was the last of a block and the charts went a step."""
+    def limits(self, reference: DriftReference) -> ChartLimits:
+        """Those of training, or as they have tightened since."""
+        return self.growth.limits or reference.limits
+
+    def count(
+        self, reference: DriftReference, residuals: Floats, part_id: str, at: int, contradicted: bool = False
+    ) -> bool:
+        """One part, float32[signals]; `contradicted`: labels speak against its risk. True when it was the last of a
+        block and the charts went a step."""
         if self._parts == 0:
-            self._began_at = at
+            self._began_at, self._quiet = at, True
         there = np.isfinite(residuals)
         plain = np.where(there, residuals, 0.0)
         self._sums[0] += np.clip(plain, -RESIDUAL_MAX, RESIDUAL_MAX)
         self._sums[1] += np.clip(plain, -PLAIN_MAX, PLAIN_MAX)
         self._sums[2] += there
         self._parts += 1
+        self._quiet &= not contradicted
         self._named = [*self._named, part_id][-PARTS_NAMED:]
         self._touch(_BLOCK)
+        self._grow(reference, at)
         if self._parts < reference.block:
             return False
         self._close_block(reference)
         return True
 
+    def _grow(self, reference: DriftReference, at: int) -> None:
+        before = self.limits(reference)
+        after = self.growth.step(reference, false_probability(reference.block, len(reference.signals)), at)
+        if after is not None:
+            self.charts.rescale(before.centre, before.scale, after.centre, after.scale)
+            self._touch(_CHARTS)
+
     def _close_block(self, reference: DriftReference) -> None:
-        limits = reference.limits
+        limits = self.limits(reference)
         bounded, plain, counts = self._sums
-        z = (charted(reference.signals, bounded, counts, reference.block) - limits.centre) / limits.scale
+        row = charted(reference.signals, bounded, counts, reference.block)
+        z = (row - limits.centre) / limits.scale
         self.charts.step(z, Gathered(self._began_at, plain, counts), limits.slack, limits.cusum)
         self._judge_entities(reference)
+        loud = np.zeros(len(row), dtype=np.bool_)
+        for entity in self.incidents.keys() & reference.entities.keys():
+            loud[reference.entities[entity]] = True
+        whole = any(key == UNLIKE or key.startswith(SHIFT) for key in self.incidents)
+        self.growth.take(reference, row, loud, self._quiet and not whole)
         self._parts, self._sums = 0, np.zeros_like(self._sums)
         self._touch(_CHARTS)
 
     def _judge_entities(self, reference: DriftReference) -> None:
         """One incident per thing that moved, however many of its summaries did."""
-        limits = reference.limits
+        limits = self.limits(reference)
         beyond = self.charts.beyond(limits.ewma, limits.cusum)
         back = self.charts.back(limits.slack)
         for entity, members in reference.entities.items():
@@ -98,7 +128,7 @@ class DriftBook:
 
     def _tell(self, reference: DriftReference, entity: str, known: Incident | None) -> Incident:
         """The incident as it stands after this block."""
-        limits = reference.limits
+        limits = self.limits(reference)
         members = reference.entities[entity]
         strength = np.maximum(
             np.abs(self.charts.level[members]) / limits.ewma[members],
@@ -123,7 +153,7 @@ class DriftBook:
 
     def strength(self, reference: DriftReference) -> dict[str, float]:
         """Entity → how far its signals are towards their limits, 1 at the limit of the one that is furthest."""
-        limits = reference.limits
+        limits = self.limits(reference)
         towards = np.maximum(np.abs(self.charts.level) / limits.ewma, self.charts.sums.max(axis=0) / limits.cusum)
         return {entity: float(towards[members].max()) for entity, members in reference.entities.items()}
 
@@ -164,7 +194,7 @@ class DriftBook:
         """(key, value) since the last call."""
         out = [(key, self._packed(key)) for key in self._changed]
         self._changed.clear()
-        return out
+        return out + self.growth.changes()
 
     def _packed(self, key: str) -> bytes | None:
         if key == _GATE:
@@ -173,11 +203,14 @@ class DriftBook:
             return self.charts.pack()
         if key == _BLOCK:
             bounded, plain, counts = (row.tobytes() for row in self._sums)
-            return _PACK.encode(_Block(self._parts, self._began_at, bounded, plain, counts, self._named))
+            of_growth = self._quiet, self.growth.parts, self.growth.released
+            return _PACK.encode(_Block(self._parts, self._began_at, bounded, plain, counts, self._named, *of_growth))
         incident = self.incidents.get(key.removeprefix(_OPEN))
         return None if incident is None else _PACK.encode(incident)
 
     def restore(self, key: str, value: bytes | None) -> None:
+        if self.growth.restore(key, value):
+            return
         if key.startswith(_OPEN):
             entity = key.removeprefix(_OPEN)
             self.incidents.pop(entity, None)
@@ -192,6 +225,7 @@ class DriftBook:
         elif key == _BLOCK:
             held = _BLOCKS.decode(value)
             self._parts, self._began_at, self._named = held.parts, held.began_at, held.named
+            self._quiet, self.growth.parts, self.growth.released = held.quiet, held.growing, held.released
             self._sums = np.stack([np.frombuffer(one) for one in (held.bounded, held.plain, held.counts)])
 
 

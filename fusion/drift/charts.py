@@ -76,6 +76,11 @@ class Charts:
         self._parts = kept * self._parts + goes_on * gathered.parts
         self.sums = sums
 
+    def rescale(self, centre: Doubles, scale: Doubles, new_centre: Doubles, new_scale: Doubles) -> None:
+        """Block means are standardised otherwise from now on: what was gathered is said in the new figures."""
+        self.level = (self.level * scale + centre - new_centre) / new_scale
+        self.sums = self.sums * scale / new_scale
+
     def beyond(self, ewma: Doubles, cusum: Doubles) -> Bools:
         """bool[signals]: beyond a limit now."""
         return np.asarray((np.abs(self.level) > ewma) | (self.sums.max(axis=0) > cusum))

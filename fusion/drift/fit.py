@@ -10,7 +10,7 @@ import numpy as np
 import numpy.typing as npt
 
 from fusion.drift.contrast import fit_contrast
-from fusion.drift.limits import BLOCKS_MIN, HORIZON_BLOCKS, ChartLimits, fit_limits
+from fusion.drift.limits import BLOCKS_MIN, ChartLimits, false_probability, fit_limits
 from fusion.drift.signals import (
     FLAGS,
     PLAIN_MAX,
@@ -25,14 +25,12 @@ from fusion.drift.structure import fit_structure
 from fusion.risk.features import FeatureSpec, Floats
 from ingest.evidence import Evidence
 
-FALSE_PER_100K = 0.4  # incidents of drift per 100 000 parts, all signals of a gate together
 BLOCK_MAX, BLOCK_MIN = 100, 20  # parts of a chart point: 100 where history is long, fewer where it is short,
 BLOCKS_WANTED = 60  # for its wander to be known from so many
 SEEN_SHARE_MIN = 0.2  # of the parts must have a signal
 PRODUCT_PARTS_MIN = 30  # fewer say nothing of a product's usual values: it is not charted
 SAME_SIGNAL = 0.98  # correlation from which two signals of one entity are one
 SAMPLE_ROWS = 2000  # residual rows kept for the two-sample test
-CHARTS = 2  # per signal
 
 Doubles = npt.NDArray[np.float64]
 
@@ -77,7 +75,7 @@ def fit_drift(
     centred = _Centred(
         centred.residual[:, kept], centred.usual[:, kept], centred.spread[kept], centred.overall[kept]
     )  # fmt: skip
-    limits, low, high = _fit_charts(signals, centred, block)
+    limits, blocks, low, high = _fit_charts(signals, centred, block)
     notes = DriftNotes(signals=signals, block=block, file=file)
     bounded = np.clip(centred.residual, -RESIDUAL_MAX, RESIDUAL_MAX).astype(np.float32)
     sample = bounded[np.unique(np.linspace(0, len(parts) - 1, SAMPLE_ROWS).astype(np.intp))]
@@ -85,7 +83,7 @@ def fit_drift(
     arrays = {
         "usual": centred.usual, "spread": centred.spread, "overall": centred.overall, "low": low, "high": high,
         "sample": sample, "contrast": np.array([window, limit, fit_structure(bounded, sample, window)]),
-        "typical": _typical(raw, products, len(spec.products)),
+        "blocks": blocks.astype(np.float32), "typical": _typical(raw, products, len(spec.products)),
         **{name: getattr(limits, name) for name in ChartLimits.__slots__},
     }  # fmt: skip
     target = io.BytesIO()
@@ -157,16 +155,17 @@ def _correlation(left: Doubles, right: Doubles) -> float:
     return abs(float(np.corrcoef(left[both], right[both])[0, 1]))
 
 
-def _fit_charts(signals: Sequence[Signal], centred: _Centred, block: int) -> tuple[ChartLimits, Doubles, Doubles]:
-    """Limits of the charts; lowest and highest block of training, in units."""
+def _fit_charts(
+    signals: Sequence[Signal], centred: _Centred, block: int
+) -> tuple[ChartLimits, Doubles, Doubles, Doubles]:
+    """Limits of the charts; what is charted of training; its lowest and highest block, in units."""
     whole = len(centred.residual) // block * block
     grouped = np.clip(centred.residual[:whole], -RESIDUAL_MAX, RESIDUAL_MAX).reshape(-1, block, len(signals))
     sums, counts = np.nansum(grouped, axis=1), np.isfinite(grouped).sum(axis=1).astype(np.float64)
     blocks = charted(signals, sums, counts, block)
-    allowed = FALSE_PER_100K * HORIZON_BLOCKS * block / 100_000 / (CHARTS * len(signals))
-    limits = fit_limits(blocks, min(allowed, 0.02))
+    limits = fit_limits(blocks, false_probability(block, len(signals)))
     means = np.where(counts > 0, sums / np.maximum(counts, 1), 0.0) * centred.spread + centred.overall
-    return limits, means.min(axis=0), means.max(axis=0)
+    return limits, blocks, means.min(axis=0), means.max(axis=0)
 
 
 def _typical(raw: Floats, products: npt.NDArray[np.intp], known: int) -> Floats:

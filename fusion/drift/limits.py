@@ -11,6 +11,7 @@ limits by itself, an even one tight limits, and no figure rests on parts being i
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 
 import numpy as np
@@ -21,6 +22,8 @@ from fusion.drift.charts import CUSUM_K, EWMA_WEIGHT
 Doubles = npt.NDArray[np.float64]
 Singles = npt.NDArray[np.float32]
 
+FALSE_PER_100K = 0.4  # incidents of drift per 100 000 parts, all signals of a gate together
+CHARTS = 2  # per signal
 HORIZON_BLOCKS = 1000  # of each future
 FUTURES = 2000  # drawn per signal
 TAIL_SHARE = 0.02  # of the futures, which the power law of the highest points is fitted on (Hill 1975)
@@ -60,9 +63,24 @@ class _Posterior:
     n: Doubles
 
 
+def false_probability(block: int, signals: int) -> float:
+    """The chance that one chart of one signal in control may have within HORIZON_BLOCKS of `block` parts."""
+    return min(FALSE_PER_100K * HORIZON_BLOCKS * block / 100_000 / (CHARTS * signals), 0.02)
+
+
 def fit_limits(blocks: Doubles, false_probability: float, seed: int = 0) -> ChartLimits:
     """Limits of each signal. `blocks`: float64[n, signals], block means in order of time, NaN where not measured;
     `false_probability`: that one chart of one signal in control passes its limit within HORIZON_BLOCKS."""
+    *_, found = limits_in_steps(blocks, false_probability, blocks.shape[1], seed)
+    assert found is not None
+    return found
+
+
+def limits_in_steps(
+    blocks: Doubles, false_probability: float, at_once: int, seed: int = 0
+) -> Iterator[ChartLimits | None]:
+    """The same for whoever has parts to judge meanwhile: the futures of `at_once` signals a step, the limits at last,
+    equal to the last bit however many that is."""
     signals = blocks.shape[1]
     shown = _or_zero(blocks)
     varies = np.nanstd(shown, axis=0) > ROUNDING * np.nanmax(np.abs(shown), axis=0)
@@ -70,22 +88,28 @@ def fit_limits(blocks: Doubles, false_probability: float, seed: int = 0) -> Char
     centre, scale = np.zeros(signals), np.ones(signals)
     slack, ewma, cusum = np.full(signals, CUSUM_K), np.full(signals, np.inf), np.full(signals, np.inf)
     if not enough.any():
-        return ChartLimits(centre, scale, slack, ewma, cusum)
+        yield ChartLimits(centre, scale, slack, ewma, cusum)
+        return
     seen = blocks[:, enough]
     posterior = _posterior(seen)
+    yield None
     expected = (posterior.weight * posterior.level).sum(axis=0)
     variance = (posterior.weight * posterior.rss).sum(axis=0) / np.maximum(posterior.n - 3.0, 1.0)
     centre[enough], scale[enough] = expected, np.sqrt(variance)
     futures = _draw(posterior, expected, np.sqrt(variance), np.random.default_rng(seed))
     slack[enough] = np.maximum(CUSUM_K, _tail_level(np.abs(futures.off), false_probability))
-    highest = _highest_points(futures, slack[enough], np.random.default_rng(seed))
-    own = own_highest((seen - expected) / np.sqrt(variance), slack[enough])
+    highest = []
+    for first in range(0, len(expected), at_once):
+        own = slice(first, first + at_once)
+        highest.append(_highest_points(futures.of(own), slack[enough][own], np.random.default_rng(seed)))
+        yield None
+    of_history = own_highest((seen - expected) / np.sqrt(variance), slack[enough])
     limits = [
-        np.maximum(_tail_level(points, false_probability), BEYOND_HISTORY * of_history)
-        for points, of_history in zip(highest, own, strict=True)
+        np.maximum(_tail_level(np.concatenate(points), false_probability), BEYOND_HISTORY * own_points)
+        for points, own_points in zip(zip(*highest, strict=True), of_history, strict=True)
     ]
     ewma[enough], cusum[enough] = limits
-    return ChartLimits(centre, scale, slack, ewma, cusum)
+    yield ChartLimits(centre, scale, slack, ewma, cusum)
 
 
 def own_highest(standard: Doubles, slack: Doubles) -> tuple[Doubles, Doubles]:
@@ -159,6 +183,11 @@ class _Futures:
     kick: Singles
     wander: Singles
     noise: Singles
+
+    def of(self, signals: slice) -> _Futures:
+        """These signals' alone."""
+        laws = (self.off, self.memory, self.kick, self.wander, self.noise)
+        return _Futures(*(law[signals] for law in laws))
 
 
 def _draw(posterior: _Posterior, centre: Doubles, scale: Doubles, rng: np.random.Generator) -> _Futures:

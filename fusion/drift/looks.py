@@ -111,7 +111,7 @@ class Looks:
         """Are more parts flagged than in control?"""
         if self._flags is None:
             return False
-        limits, charts = self._reference.limits, book.charts
+        limits, charts = book.limits(self._reference), book.charts
         return bool(
             charts.level[self._flags] > limits.ewma[self._flags]
             or charts.sums[0, self._flags] > limits.cusum[self._flags]

@@ -54,7 +54,8 @@ class DriftReference:
     """How the signals of one gate were in training. `usual`: float32[products, signals]; `spread`, `overall`:
     float32[signals], of a part, in units; `low`, `high`: of training's blocks, in units; `limits`: of the charts;
     `sample`: float32[m, signals], residuals of training parts; `window`, `contrast_limit`, `structure_limit`: of the
-    two-sample tests; `typical`: float32[products, raw columns], medians."""
+    two-sample tests; `typical`: float32[products, raw columns], medians; `history`: float64[blocks, signals], what was
+    charted of training."""
 
     def __init__(self, notes: DriftNotes, arrays: dict[str, npt.NDArray[np.float64]], digest: bytes) -> None:
         self.signals, self.block, self.digest = notes.signals, notes.block, digest
@@ -67,6 +68,8 @@ class DriftReference:
         fitted = arrays.get("contrast", np.array([0.0]))  # models trained before there was a test have no limit of it
         self.window = int(fitted[0])
         self.contrast_limit, self.structure_limit = np.append(fitted[1:], [np.inf, np.inf])[:2].tolist()
+        blocks = arrays.get("blocks")  # models trained before limits could grow have none
+        self.history = None if blocks is None else np.asarray(blocks, dtype=np.float64)
         self.reader = SignalReader(notes.signals)
         places: dict[str, list[int]] = {}
         for i, signal in enumerate(notes.signals):

@@ -38,7 +38,8 @@ class DriftWatch:
         values = reference.reader.read(reading.row.raw, evidence, flagged)
         product = gate.builder.product_at(evidence.product)
         residuals = reference.residuals(values, product)
-        book.count(reference, residuals, evidence.part_id, int(evidence.event_at))
+        contradicted = reading.estimate.correction is not None
+        book.count(reference, residuals, evidence.part_id, int(evidence.event_at), contradicted)
         looks.enter(reading, residuals, product)
         looks.look(book, int(evidence.event_at))
 
@@ -55,6 +56,14 @@ class DriftWatch:
                 if known is None or incident.since < known.since:
                     earliest[line_id, key] = incident
         return [incident for _, incident in sorted(earliest.items())]
+
+    def figures(self) -> list[dict[str, object]]:
+        """For the heartbeat: line and gate whose limits have grown, how many blocks they rest on, and since when."""
+        return [
+            {"line_id": line_id, "gate_id": gate_id, "blocks": book.growth.rests_on, "grown_at": book.growth.grown_at}
+            for (line_id, gate_id), book in sorted(self._books.items())
+            if book.growth.limits is not None
+        ]
 
     def changes(self) -> list[tuple[str, str, bytes | None]]:
         return [

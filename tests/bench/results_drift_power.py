@@ -25,8 +25,8 @@ from scipy.stats import beta, chi2
 
 from fusion.drift.charts import Charts, Gathered
 from fusion.drift.contrast import contrast, fit_contrast
-from fusion.drift.fit import CHARTS, FALSE_PER_100K, SAMPLE_ROWS
-from fusion.drift.limits import HORIZON_BLOCKS, fit_limits
+from fusion.drift.fit import SAMPLE_ROWS
+from fusion.drift.limits import false_probability, fit_limits
 from fusion.drift.looks import LOOK_PARTS
 from fusion.drift.signals import RESIDUAL_MAX
 from fusion.drift.structure import fit_structure, structure
@@ -141,8 +141,7 @@ def looked(line: Line, rows: Rows) -> Looked:
 def charted(line: Line, rows: Rows) -> Iterator[int]:
     """Parts behind each chart point of single signals that is beyond a limit."""
     blocks = line.residuals.reshape(-1, BLOCK, line.residuals.shape[1]).mean(axis=1).astype(np.float64)
-    allowed = FALSE_PER_100K * HORIZON_BLOCKS * BLOCK / 100_000 / (CHARTS * blocks.shape[1])
-    limits, charts = fit_limits(blocks, min(allowed, 0.02)), Charts(blocks.shape[1])
+    limits, charts = fit_limits(blocks, false_probability(BLOCK, blocks.shape[1])), Charts(blocks.shape[1])
     for first in range(0, len(rows), BLOCK):
         own = rows[first : first + BLOCK].astype(np.float64)
         z = (own.mean(axis=0) - limits.centre) / limits.scale
