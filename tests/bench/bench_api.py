@@ -1,15 +1,17 @@
 #!/usr/bin/env python3
 """The API under a shift: open streams and requests at a steady rate, while verdicts come in.
 
-    python tests/bench/bench_api.py [--waiting 100000] [--streams 200] [--rate 300] [--seconds 60]
+    python tests/bench/bench_api.py [--waiting 100000] [--streams 200] [--rate 300] [--seconds 60] [--each 300]
 
 Three processes: the API as `qcfuse api` runs it, the makers of the load (`api_load.py`), and this one, which publishes
-the verdicts. Prints a table.
+the verdicts. Prints a table of how long answers take, and one of the processor's time that each takes when it is asked
+for alone: that hardly changes with what else the machine has to do.
 """
 
 from __future__ import annotations
 
 import argparse
+import asyncio
 import json
 import os
 import subprocess
@@ -48,6 +50,7 @@ from tests.api.factory import (  # noqa: E402
     settings_at,
 )
 from tests.api.postgres import free_port  # noqa: E402
+from tests.bench.api_load import Connection, Shift  # noqa: E402
 from tests.bench.bench_store import fill  # noqa: E402
 from tests.bench.readme_table import machine, markdown_table  # noqa: E402
 
@@ -115,15 +118,20 @@ def publish_until(stop: threading.Event, log: Log, settings: Settings) -> None:
         stop.wait(max(0.0, began + number / VERDICTS_S - time.perf_counter()))
 
 
+def load_of(tokens: list[str], given: argparse.Namespace) -> dict[str, Any]:
+    """What the makers of the load are told."""
+    return {
+        "tokens": tokens, "parts": [f"P{number}" for number in range(PICTURED)], "streams": given.streams,
+        "rate": given.rate, "seconds": given.seconds, "waiting": given.waiting, "shares": SHARES,
+        "run": str(time.time_ns()),
+    }  # fmt: skip
+
+
 def measure(settings: Settings, tokens: list[str], given: argparse.Namespace) -> dict[str, Any]:
     """One run: what the load makers found, and what the server took."""
     port, log, stop = free_port(), open_log(settings), threading.Event()
     create_topics(log, settings)
-    told = {
-        "port": port, "tokens": tokens, "parts": [f"P{number}" for number in range(PICTURED)], "streams": given.streams,
-        "rate": given.rate, "seconds": given.seconds, "waiting": given.waiting, "shares": SHARES,
-        "run": str(time.time_ns()),
-    }  # fmt: skip
+    told = load_of(tokens, given) | {"port": port}
     with served(settings, port) as server:
         publishing = threading.Thread(target=publish_until, args=(stop, log, settings))
         publishing.start()
@@ -140,6 +148,40 @@ def measure(settings: Settings, tokens: list[str], given: argparse.Namespace) ->
     found: dict[str, Any] = json.loads(made.stdout)
     used_s = after.user + after.system - before.user - before.system
     return found | {"server_cpu": used_s / took_s, "server_mib": memory}
+
+
+async def ask_alone(told: dict[str, Any], server: psutil.Process, each: int) -> dict[str, float]:
+    """Milliseconds of the server's processor per request of each kind, one client, one request after the other. What a
+    request sets off (a review is collected from the log) is in it."""
+    connection, took = Connection(told["port"]), {}
+    for kind in SHARES:
+        shift = Shift(told | {"shares": {kind: 1}, "run": f"{told['run']} {kind}"})
+        for number in range(each + each // 10):
+            if number == each // 10:
+                before = server.cpu_times()
+            _, path, request = shift.request()
+            status, head, body = await connection.ask(request)
+            if status >= 400:
+                raise SystemExit(f"{kind}: {status} {body[:200]!r}")
+            shift.answered("picture" if kind == "picture one has" else kind, path, request, head, body)
+        after = server.cpu_times()
+        took[kind] = 1000 * (after.user + after.system - before.user - before.system) / each
+    return took
+
+
+def measure_alone(settings: Settings, tokens: list[str], given: argparse.Namespace) -> dict[str, float]:
+    """`ask_alone` of an API that does nothing else."""
+    told = load_of(tokens, given) | {"port": free_port(), "waiting": given.waiting // 2}
+    with served(settings, told["port"]) as server:
+        return asyncio.run(ask_alone(told, server, given.each))
+
+
+def table_alone(took: dict[str, float]) -> str:
+    """A row a kind of request, and what a request of this mix takes."""
+    rows = [[kind, str(SHARES[kind]), f"{ms:.1f}"] for kind, ms in took.items()]
+    mixed = sum(SHARES[kind] * ms for kind, ms in took.items()) / sum(SHARES.values())
+    rows.append(["**all**", "100", f"{mixed:.1f}"])
+    return markdown_table(("request", "of a hundred", "processor, ms"), rows)
 
 
 def table(found: dict[str, Any], seconds: float) -> str:
@@ -162,10 +204,12 @@ def main() -> int:
     asked.add_argument("--streams", type=int, default=200)
     asked.add_argument("--rate", type=float, default=300.0)
     asked.add_argument("--seconds", type=float, default=60.0)
+    asked.add_argument("--each", type=int, default=300, help="requests of each kind that are asked for alone")
     asked.add_argument("--home", help="an empty folder to prepare and to keep, or one that an earlier run prepared")
     given = asked.parse_args()
     with tempfile.TemporaryDirectory(prefix="qcfuse-bench-api-") as folder:
         settings, tokens = prepare(Path(given.home or folder) / "home", given.waiting)
+        alone = measure_alone(settings, tokens, given)
         found = measure(settings, tokens, given)
     lag_p50, lag_p99 = np.percentile(found["lags_ms"] or [float("nan")], (50, 99))
     note = (
@@ -175,7 +219,7 @@ def main() -> int:
         f"{100 * found['server_cpu']:.0f} % of a core and {found['server_mib']:.0f} MiB, the makers of the load "
         f"{100 * found['cpu']:.0f} % of another. Measured on {machine()}."
     )
-    shown = f"{table(found, given.seconds)}\n\n{note}"
+    shown = f"{table(found, given.seconds)}\n\n{note}\n\n{table_alone(alone)}"
     print(shown)
     for told in ("errors", "statuses"):
         print(f"{told}: {found[told]}", file=sys.stderr)
