@@ -21,6 +21,7 @@ from api.store.order import (
     is_for_inspector,
     order,
     shape_of,
+    unindexed,
     values_of,
 )
 from api.store.tables import cases, is_open, is_spoken_of
@@ -100,7 +101,7 @@ def counted_twice(shape: Shape) -> sa.Select[Any]:
 @lru_cache(maxsize=SHAPES_KEPT)
 def parts_spoken(shape: Shape) -> sa.Select[Any]:
     """Of these parts those that are not for this inspector any more, at one gate at least. An index knows these few."""
-    return _parts(*fitting(shape), is_spoken_of, ~is_for_inspector())
+    return _parts(*fitting(shape, unindexed), is_spoken_of, ~is_for_inspector())
 
 
 @lru_cache(maxsize=SHAPES_KEPT)

@@ -6,6 +6,7 @@ there it is that of one instant (api/urgency.py, deploy/decisions/0031).
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass, fields
 from functools import lru_cache
 from typing import Any
@@ -93,12 +94,25 @@ class Asked:
         return found
 
 
+Same = Callable[[sa.Column[Any]], sa.ColumnElement[Any]]
+
+
+def bare(column: sa.Column[Any]) -> sa.ColumnElement[Any]:
+    """The column as it is."""
+    return column
+
+
+def unindexed(column: sa.Column[Any]) -> sa.ColumnElement[Any]:
+    """The column as no index knows it; of one part there is little to read whichever way."""
+    return column if column.name == "part_id" else column + ""
+
+
 _HELD = sa.and_(holds.c.part_id == cases.c.part_id, holds.c.until > sa.bindparam("now"))
 
 
-def _asked_for(shape: Shape, free: bool) -> sa.Select[Any]:
+def _asked_for(shape: Shape, free: bool, same: Same = bare) -> sa.Select[Any]:
     """Rows of cases that are meant, in no order yet: nothing that an index of what waits would not tell by itself."""
-    statement = sa.select(cases.c.row_id).where(*_waiting(shape)).limit(sa.bindparam("rows"))
+    statement = sa.select(cases.c.row_id).where(*_waiting(shape, same)).limit(sa.bindparam("rows"))
     if not free:
         return statement
     mine = sa.or_(holds.c.held_by.is_(None), holds.c.held_by == sa.bindparam("free_for"))
@@ -117,7 +131,8 @@ def _read(asked: sa.Select[Any]) -> sa.Select[Any]:
 def _on_line(shape: Shape, free: bool, further: bool) -> sa.Select[Any]:
     """Parts that are still at their gate. The bound lets the index begin behind those that left long ago."""
     there = (cases.c.moves_on_at > sa.bindparam("as_of"), cases.c.pressing <= sa.bindparam("bound"))
-    statement = _asked_for(shape, free).where(*there).order_by(cases.c.pressing.desc(), cases.c.row_id)
+    # Few parts are at their gate; SQLite would rather read through all that a line or a product ever had.
+    statement = _asked_for(shape, free, unindexed).where(*there).order_by(cases.c.pressing.desc(), cases.c.row_id)
     return _read(statement.where(_behind(cases.c.pressing)) if further else statement)
 
 
@@ -146,9 +161,9 @@ def order(row: Row | Case, as_of: Instant) -> tuple[float, float, int]:
     return -weight_elsewhere(row.urgency), -row.urgency, row.row_id
 
 
-def _waiting(shape: Shape) -> list[sa.ColumnElement[bool]]:
+def _waiting(shape: Shape, same: Same) -> list[sa.ColumnElement[bool]]:
     """Cases that fit, and that are for whoever asks."""
-    return fitting(shape) + ([is_for_inspector()] if "inspector" in shape else [])
+    return fitting(shape, same) + ([is_for_inspector()] if "inspector" in shape else [])
 
 
 def is_for_inspector() -> sa.ColumnElement[bool]:
@@ -156,10 +171,10 @@ def is_for_inspector() -> sa.ColumnElement[bool]:
     return sa.or_(cases.c.people_said == 0, sa.and_(cases.c.people_said < 2, ~_has_said()))
 
 
-def fitting(shape: Shape) -> list[sa.ColumnElement[bool]]:
-    """Cases that wait within a filter."""
+def fitting(shape: Shape, same: Same = bare) -> list[sa.ColumnElement[bool]]:
+    """Cases that wait within a filter. `same`: how a column is compared."""
     meant: list[sa.ColumnElement[bool]] = [is_open]
-    meant += [cases.c[name] == sa.bindparam(name) for name in _SAME if name in shape]
+    meant += [same(cases.c[name]) == sa.bindparam(name) for name in _SAME if name in shape]
     if "since" in shape:
         meant.append(cases.c.event_at >= sa.bindparam("since"))
     if "until" in shape:

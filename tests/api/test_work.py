@@ -39,7 +39,7 @@ def steps() -> Iterator[Callable[[], int]]:
 
 def waiting(writer: StoreWriter, parts: int) -> None:
     """So many parts wait."""
-    verdicts = [make_verdict(f"P{number}") for number in range(parts)]
+    verdicts = [make_verdict(f"P{number}", risk=(number + 1) / (parts + 1)) for number in range(parts)]
     writer.apply(Harvest(verdicts=tuple((verdict, "{}") for verdict in verdicts)), now())
 
 
@@ -75,3 +75,20 @@ def test_what_an_inspector_has_spoken_of_is_counted_by_an_index(tmp_path: Path) 
             writer.close()
             queue.close()
     assert took[1] <= 2 * took[0] + 1
+
+
+def test_a_page_of_one_line_costs_as_little_however_many_wait_there(tmp_path: Path) -> None:
+    took = []
+    for parts in (FEW, MANY):
+        url = f"sqlite:///{tmp_path / f'{parts}.db'}"
+        migrate(url)
+        with steps() as taken:
+            writer, queue = StoreWriter(url, holder="test"), QueueStore(url)
+            waiting(writer, parts)
+            before = taken()
+            for _ in range(50):
+                assert len(queue.page(QueueFilter(line_id="L1", inspector="anna"), now(), 20)) == 20
+            took.append(taken() - before)
+            writer.close()
+            queue.close()
+    assert took[1] < 2 * took[0]
