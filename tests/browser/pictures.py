@@ -23,6 +23,7 @@ if str(ROOT) not in sys.path:
     sys.path.insert(0, str(ROOT))
 
 from api.access.people import Wish, add_person  # noqa: E402
+from tests.browser.pictures_audited import LEAVE_NOTHING  # noqa: E402
 from tests.browser.pictures_homes import PLANTS  # noqa: E402
 from tests.browser.pictures_scene import DESK, Scene  # noqa: E402
 from tests.browser.pictures_screens import SCREENS  # noqa: E402
@@ -48,7 +49,7 @@ def take_all(browser: webdriver.Chrome, demo: Path, names: list[str], into: Path
     """These pictures, plant by plant. Returns what could not be taken, and why."""
     failed = []
     for kind, plant_of in PLANTS.items():
-        here = [name for name in names if SHOWN[name].plant == kind]
+        here = sorted((name for name in names if SHOWN[name].plant == kind), key=LEAVE_NOTHING.__contains__)
         if not here:
             continue
         with tempfile.TemporaryDirectory(prefix="qcfuse-pictures-") as folder, plant_of(Path(folder), demo) as plant:

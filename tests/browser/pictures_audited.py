@@ -17,6 +17,7 @@ from tests.browser.pictures_scene import Scene
 GROUPS = {"early shift": ("ada", "ben", "cem"), "late shift": ("dana", "eli", "finn")}
 PEOPLE = [(name, group) for group, names in GROUPS.items() for name in names]
 PASSWORD = "a long one of their own"
+LEAVE_NOTHING = ("quality", "audit")  # of what waits: these pictures come last
 ROUNDS_MAX = 400  # parts that one person is given at most
 SEED = 5
 GOOD, RIGHT_ALONE, FOLLOWS = 0.6, 0.94, 0.25  # of flagged parts good; of words without the model; led by a wrong one
