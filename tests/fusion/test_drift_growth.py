@@ -12,6 +12,7 @@ from fusion.drift.book import UNLIKE, DriftBook
 from fusion.drift.growth import CENTRE_SHARE, Growth, tightened
 from fusion.drift.limits import ChartLimits, false_probability, fit_limits, limits_in_steps
 from fusion.drift.signals import DriftNotes, DriftReference, Signal
+from fusion.drift.watch import DriftWatch
 from fusion.incidents import Incident
 
 Doubles = npt.NDArray[np.float64]
@@ -130,6 +131,15 @@ def test_a_takeover_at_any_part_changes_no_limit(reference: DriftReference, stop
 
 def _bytes(limits: ChartLimits) -> list[bytes]:
     return [getattr(limits, name).tobytes() for name in ChartLimits.__slots__]
+
+
+def test_the_heartbeat_tells_whose_limits_have_grown_and_on_how_many_blocks(reference: DriftReference) -> None:
+    watch = DriftWatch()
+    watch._books["L1", "EOL"] = book = watched(reference, parts(2600, 7))
+    watch._books["L1", "MID"] = watched(reference, parts(100, 7))
+    told = {"line_id": "L1", "gate_id": "EOL", "blocks": 2 * TRAINED, "grown_at": book.growth.grown_at}
+    assert watch.figures() == [told]
+    assert 0 < book.growth.grown_at < 2_600_000
 
 
 def test_a_model_without_its_history_keeps_the_limits_of_training(reference: DriftReference) -> None:
