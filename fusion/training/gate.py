@@ -101,7 +101,10 @@ def begin_gate(cases: Sequence[Case], plan: Plan, progress: Progress) -> GateTra
         groups=groups,
     )
     wanted = [frozenset(spec.sources), frozenset[str]()]  # history is a mean: it needs no finer base models
-    training.base = _train_subsets(training, list(dict.fromkeys(wanted)), history=False, ready={}, progress=progress)
+    if spec.kept:  # else nothing differs between parts that a model could learn from
+        training.base = _train_subsets(
+            training, list(dict.fromkeys(wanted)), history=False, ready={}, progress=progress
+        )
     return training
 
 

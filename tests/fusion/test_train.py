@@ -14,7 +14,7 @@ from fusion.history import HistoryView
 from fusion.risk.families import Recipe, families, named, recipes
 from fusion.risk.fit import Examples, fit_risk, folds, is_better, lots
 from fusion.train import fit_gates
-from fusion.training.cases import collect_cases, history_views, label_of
+from fusion.training.cases import Case, collect_cases, history_views, label_of
 from ingest.evidence import Evidence
 from ingest.gates import Closing
 from ingest.messages import Instant
@@ -151,3 +151,12 @@ def test_a_view_of_nothing_is_what_a_part_of_an_unknown_lot_gets(plan: Plan, mak
     cases, labels = cases_of(30)
     _, history = history_views(cases, {}, labels, plan, "L1")
     assert history.view(make(99, tool="NEW", lot="NEW")) == HistoryView(parts=30)
+
+
+def test_parts_among_which_nothing_differs_teach_no_model_and_are_no_error(plan: Plan, make: Make) -> None:
+    alike = dataclasses.replace(make(0, sources=("camera:top",)), visits=())
+    parts = [dataclasses.replace(alike, part_id=f"P{number}") for number in range(6)]
+    cases = [Case(one, one, int(one.newest_at), number % 2 == 0, ()) for number, one in enumerate(parts)]
+    said: list[str] = []
+    assert fit_gates(cases, [], plan, said.append) == []
+    assert any("0 features" in line for line in said)
