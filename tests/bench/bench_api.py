@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
 """The API under a shift: open streams and requests at a steady rate, while verdicts come in.
 
-    python tests/bench/bench_api.py [--waiting 100000] [--streams 200] [--rate 300] [--seconds 60] [--each 300]
+    python tests/bench/bench_api.py [--waiting 100000] [--streams 200] [--rate 300] [--seconds 60] [--each 300] [--write]
 
 Three processes: the API as `qcfuse api` runs it, the makers of the load (`api_load.py`), and this one, which publishes
 the verdicts. Prints a table of how long answers take, and one of the processor's time that each takes when it is asked
@@ -52,9 +52,10 @@ from tests.api.factory import (  # noqa: E402
 from tests.api.postgres import free_port  # noqa: E402
 from tests.bench.api_load import Connection, Shift  # noqa: E402
 from tests.bench.bench_store import fill  # noqa: E402
-from tests.bench.readme_table import machine, markdown_table  # noqa: E402
+from tests.bench.readme_table import machine, markdown_table, write_table  # noqa: E402
 
 PEOPLE, PICTURED = 200, 300
+ALONE = "What a request takes of the processor when it is asked for alone, with all that it sets off:"
 VERDICTS_S = 20  # a fast line that flags every fifth part: 100 parts a second
 #: Of a hundred requests: every open screen asks for the state of the road every two seconds.
 SHARES = {
@@ -205,6 +206,7 @@ def main() -> int:
     asked.add_argument("--rate", type=float, default=300.0)
     asked.add_argument("--seconds", type=float, default=60.0)
     asked.add_argument("--each", type=int, default=300, help="requests of each kind that are asked for alone")
+    asked.add_argument("--write", action="store_true", help="also into the README")
     asked.add_argument("--home", help="an empty folder to prepare and to keep, or one that an earlier run prepared")
     given = asked.parse_args()
     with tempfile.TemporaryDirectory(prefix="qcfuse-bench-api-") as folder:
@@ -219,8 +221,10 @@ def main() -> int:
         f"{100 * found['server_cpu']:.0f} % of a core and {found['server_mib']:.0f} MiB, the makers of the load "
         f"{100 * found['cpu']:.0f} % of another. Measured on {machine()}."
     )
-    shown = f"{table(found, given.seconds)}\n\n{note}\n\n{table_alone(alone)}"
+    shown = f"{table(found, given.seconds)}\n\n{note}\n\n{ALONE}\n\n{table_alone(alone)}"
     print(shown)
+    if given.write:
+        write_table("bench-api", shown)
     for told in ("errors", "statuses"):
         print(f"{told}: {found[told]}", file=sys.stderr)
     return 0
