@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
 """The API under a shift: open streams and requests at a steady rate, while verdicts come in.
 
-    python tests/bench/bench_api.py [--waiting 100000] [--streams 200] [--rate 300] [--seconds 60] [--each 300] [--write]
+    python tests/bench/bench_api.py [--waiting 100000] [--streams 200] [--rate 300] [--seconds 60] [--write]
 
 Three processes: the API as `qcfuse api` runs it, the makers of the load (`api_load.py`), and this one, which publishes
 the verdicts. Prints a table of how long answers take, and one of the processor's time that each takes when it is asked
