@@ -184,6 +184,11 @@ def test_an_incident_stands_on_top_with_its_parts_one_click_away(opened: webdriv
     opened.get(f"{live.base}/")
     until(lambda: "9 defects" in text_of(opened, "#incidents"), "the incident")
     assert "2 parts" in text_of(opened, "#incidents")
+    assert "9 defects" not in text_of(opened, "#trouble"), "told once"
+    opened.get(f"{live.base}/parts/MIDDLE")
+    until(lambda: "1 incident is open" in text_of(opened, "#trouble"), "how many there are, where no card tells them")
+    opened.get(f"{live.base}/")
+    until(lambda: "9 defects" in text_of(opened, "#incidents"), "the incident")
     opened.find_element(By.ID, "incidents-fold").click()
     until(lambda: "9 defects" not in text_of(opened, "#incidents"), "the incidents folded away")
     opened.refresh()

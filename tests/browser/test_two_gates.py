@@ -77,3 +77,22 @@ def test_gate_by_gate_the_part_stays_in_hand(opened: webdriver.Chrome, live: Liv
     assert opened.current_url.endswith("/parts/B")
     assert states(live, "B") == {"MID": "done", "EOL": "open"}
     assert not opened.find_elements(By.ID, "settles-all")
+
+
+def test_an_empty_queue_tells_what_was_decided_and_when_the_latest_part_was_judged(
+    opened: webdriver.Chrome, live: Live
+) -> None:
+    opened.get(f"{live.base}/parts/A")
+    press(opened, "d")
+    until(lambda: "A is recorded" in text_of(opened, "#undo"), "the decision")
+    with live.client("qa") as other:
+        for part in ("B", "C"):
+            assert other.post(f"/api/parts/{part}/reviews", json={"outcome": "ok", "gate_id": "EOL"}).status_code == 201
+    opened.get(f"{live.base}/")
+    until(lambda: "You made 2 decisions today: 1 defect, 1 OK, 0 unsure." in text_of(opened, "#shift"), "the counts")
+    assert "The latest part was judged" in text_of(opened, "#shift-line")
+    listed = [one.split()[:2] for one in text_of(opened, "#shift-list").splitlines() if one]
+    assert listed == [["A", "defect"], ["B", "OK"]], "the latest first"
+    opened.get(f"{live.base}/?product=none")
+    until(lambda: "Nothing that waits fits" in text_of(opened, "#empty"), "a filter that nothing fits")
+    assert not opened.find_element(By.ID, "shift").is_displayed()
