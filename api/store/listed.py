@@ -18,7 +18,8 @@ def listed_verdicts(wanted: VerdictFilter, limit: int, before: int | None, few_s
     """Verdict records, newest first, below row `before`: no list is built of what is not shown. `few_since`: at most
     FEW were decided since `wanted.since`."""
     statement: sa.Select[Any] = sa.select(*BODY)
-    table, leading = verdicts, verdicts.c.row_id
+    table: sa.Table = verdicts
+    leading: sa.ColumnElement[int] = verdicts.c.row_id
     if wanted.state:
         statement = statement.join(cases, cases.c.row_id == verdicts.c.row_id)
         statement = statement.where(is_open if wanted.state == "open" else cases.c.state == wanted.state)
@@ -27,13 +28,14 @@ def listed_verdicts(wanted: VerdictFilter, limit: int, before: int | None, few_s
         statement = statement.join(causes, causes.c.row_id == verdicts.c.row_id)
         statement = statement.where(causes.c.cause == wanted.cause)
         leading = causes.c.row_id
+    # An expression of the column is answered by no index: what is few is found by its time, and sorted.
+    leading = leading + 0 if few_since else leading
     statement = statement.order_by(leading.desc()).limit(limit)
     if before is not None:
         statement = statement.where(leading < before)
     if wanted.decision:
         statement = statement.where(table.c.decision.in_(wanted.decision))
     if wanted.since is not None:
-        # An expression of the column is answered by no index.
         decided_at = verdicts.c.decided_at if few_since else verdicts.c.decided_at + 0
         statement = statement.where(decided_at >= int(wanted.since))
     same = {name: value for name in ("line_id", "batch_id", "product") if (value := getattr(wanted, name))}

@@ -12,7 +12,7 @@ from api.store.audit import ANY_LINE, AuditWanted, audit_lines
 from api.store.batches import counted_cases, counted_visits, newest_batches, read_batch
 from api.store.database import leave_engine, reaching_store, share_engine
 from api.store.examples import good_frames
-from api.store.exposed import SIDE_READ, VisitPlace, exposed_parts, exposed_visits, sides_of, some_exposures
+from api.store.exposed import VisitPlace, counted_exposures, exposed_parts, exposed_visits, sides_of
 from api.store.listed import BODY, FEW, decided_since, listed_verdicts
 from api.store.marks import counted_marks, listed_marks, read_mark
 from api.store.rows import (
@@ -206,11 +206,9 @@ class StoreReader:
     def _sides(self, cause: str) -> Sequence[str]:
         """The sides of a cause, that with fewer visits first."""
         sides = sides_of(cause)
-        return (
-            sides
-            if len(sides) == 1
-            else sorted(sides, key=lambda side: len(self._rows(some_exposures(side, SIDE_READ))))
-        )
+        if len(sides) == 1:
+            return sides
+        return sorted(sides, key=lambda side: int(self._rows(counted_exposures(side))[0][0]))
 
     def marks(self, camera_id: str, kind: str, limit: int, after: MarkPlace | None = None) -> list[StoredMark]:
         """Marks of a camera and a kind ("" of any), newest record first, behind `after`."""
