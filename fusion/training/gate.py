@@ -100,11 +100,9 @@ def begin_gate(cases: Sequence[Case], plan: Plan, progress: Progress) -> GateTra
         defect=defect,
         groups=groups,
     )
-    wanted = [frozenset(spec.sources), frozenset[str]()]  # history is a mean: it needs no finer base models
-    if spec.kept:  # else nothing differs between parts that a model could learn from
-        training.base = _train_subsets(
-            training, list(dict.fromkeys(wanted)), history=False, ready={}, progress=progress
-        )
+    wanted = dict.fromkeys((frozenset(spec.sources), frozenset[str]()))  # history is a mean: no finer models for it
+    subsets = list(wanted) if spec.kept else []  # where nothing differs between parts there is nothing to learn
+    training.base = _train_subsets(training, subsets, history=False, ready={}, progress=progress)
     return training
 
 
