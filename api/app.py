@@ -48,10 +48,10 @@ from api.wording.languages import load_languages
 from api.wording.reader import Reading
 from ingest.blobs import Blobs
 from ingest.errors import BadInput
-from ingest.log import Log
-from ingest.log_open import open_log
-from ingest.plan import Plan
-from ingest.plan_file import load_plan
+from ingest.log.opening import open_log
+from ingest.log.seam import Log
+from ingest.plan.file import load_plan
+from ingest.plan.plan import Plan
 from ingest.role import BEAT_S, Role
 from ingest.settings import Settings
 from ingest.topics import create_topics

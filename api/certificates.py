@@ -14,8 +14,8 @@ from api.road import Heartbeat, heartbeats
 from api.wording.reader import say
 from api.wording.words import say_certificate
 from ingest.messages import Instant, Verdict
-from ingest.plan import Plan
-from ingest.plan_file import load_plan
+from ingest.plan.file import load_plan
+from ingest.plan.plan import Plan
 from ingest.settings import Settings
 
 

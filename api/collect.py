@@ -15,7 +15,7 @@ from api.store.database import StoreUnavailable
 from api.store.rows import Stored
 from api.store.write import StoreWriter
 from ingest.errors import Fenced, LogUnavailable
-from ingest.log import Log, Reader, Record
+from ingest.log.seam import Log, Reader, Record
 from ingest.messages import Instant
 
 GATHER_S = 0.01  # records of the next 10 ms share one transaction: a commit costs about as much as 100 rows

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from ingest.log import Log, Outgoing
+from ingest.log.seam import Log, Outgoing
 from ingest.messages import Order, encode
 from ingest.settings import Settings
 

@@ -14,8 +14,8 @@ from api.demo_stream import CUT_FILE
 from api.up import Supervisor, absolute, environment, prepare, wait_until_served
 from fusion.judge import Judge
 from ingest.errors import QcfuseError
-from ingest.folder import Folder
-from ingest.plan_file import load_plan
+from ingest.folder.replay_folder import Folder
+from ingest.plan.file import load_plan
 from ingest.settings import Settings
 
 PARTS = 4500  # of the plant: its past, and a quarter of an hour of what comes after

@@ -9,8 +9,8 @@ import sys
 from pathlib import Path
 
 from ingest.errors import QcfuseError
-from ingest.folder import Folder
-from ingest.log_open import open_log
+from ingest.folder.replay_folder import Folder
+from ingest.log.opening import open_log
 from ingest.messages import Instant
 from ingest.publish import publish_folder
 from ingest.settings import Settings, read_settings

@@ -12,11 +12,11 @@ from typing import Any
 import msgspec
 
 from api.store.rows import Harvest, LoggedOrder, Made, Review
-from ingest.decode import Door
+from ingest.decode.door import Door
 from ingest.errors import BadRecord
-from ingest.log import Record
+from ingest.log.seam import Record
 from ingest.messages import Defect, Instant
-from ingest.plan import Plan
+from ingest.plan.plan import Plan
 from ingest.settings import Settings
 
 TOPICS = ("verdicts", "production", "findings", "defects", "control")

@@ -47,7 +47,7 @@ from api.wording.reader import say
 from api.wording.words import say_age, say_capacity
 from ingest.blobs import Blobs
 from ingest.messages import Instant
-from ingest.plan import Plan
+from ingest.plan.plan import Plan
 from ingest.settings import Settings
 
 LIMIT_COUNTS = ("verdicts_late", "held_for_capacity")

@@ -12,7 +12,7 @@ from api.control import order_record
 from api.harvest import REVIEW_HEADER, ReviewHeader
 from api.store.rows import Review
 from ingest.errors import LogUnavailable
-from ingest.log import Log, Outgoing, Producer
+from ingest.log.seam import Log, Outgoing, Producer
 from ingest.messages import Order, encode
 from ingest.settings import Settings
 

@@ -13,11 +13,11 @@ from api.store.rows import PartRecord, StoredMark
 from fusion.labels import standing
 from ingest.blobs import BlobGone, Blobs
 from ingest.errors import BadInput, BadRecord
-from ingest.folder_items import CONTENT_TYPE_OF_SUFFIX, DEFECT_COLUMNS, FRAME_COLUMNS, VISIT_COLUMNS
-from ingest.folder_marks import MARK_COLUMNS
+from ingest.folder.items import CONTENT_TYPE_OF_SUFFIX, DEFECT_COLUMNS, FRAME_COLUMNS, VISIT_COLUMNS
+from ingest.folder.marks import MARK_COLUMNS
 from ingest.messages import Defect, Findings, Mark, Visit
-from ingest.plan import Plan
-from ingest.plan_file import load_plan
+from ingest.plan.file import load_plan
+from ingest.plan.plan import Plan
 from ingest.settings import Settings
 from ingest.simulate.tables import write_csv
 from vision.header import ImageHeader, read_header

@@ -18,8 +18,8 @@ from types import FrameType
 import click
 
 from ingest.errors import BadInput, QcfuseError
-from ingest.log_open import open_log
-from ingest.plan_file import load_plan
+from ingest.log.opening import open_log
+from ingest.plan.file import load_plan
 from ingest.role import SUPERVISED
 from ingest.settings import Settings
 from ingest.topics import create_topics

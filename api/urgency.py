@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from itertools import pairwise
 
 from ingest.messages import Instant, Visit
-from ingest.plan import Gate, Line, Plan
+from ingest.plan.plan import Gate, Line, Plan
 
 HALF_MS = 120_000  # four looks of half a minute: what is due later can be seen to after them
 MOVED_ON = 0.25  # as four minutes left: it can still be fetched, at a price

@@ -16,7 +16,7 @@ from fusion.incidents import Incident
 from fusion.labels import PartLabel
 from fusion.waiting_room import BLOCK_MS
 from fusion.watch import Judged
-from ingest.plan import Capacity, Plan
+from ingest.plan.plan import Capacity, Plan
 
 HOUR_MS = 3_600_000
 WINDOW = 20  # blocks (ten minutes) over which the risks of flagged parts are compared

@@ -11,9 +11,9 @@ from typing import Literal
 import numpy as np
 import numpy.typing as npt
 
-from ingest.evidence import Evidence
+from ingest.join.evidence import Evidence
 from ingest.messages import ModelName
-from ingest.plan import Plan
+from ingest.plan.plan import Plan
 
 Decision = Literal["pass", "review", "cannot_tell"]
 

@@ -19,9 +19,9 @@ from fusion.calibration.calibrate import expected_calibration_error
 from fusion.causes.origins import PAIR
 from fusion.labels import standing
 from ingest.errors import BadInput
-from ingest.folder import Folder
+from ingest.folder.replay_folder import Folder
 from ingest.messages import Defect, Instant, Verdict, json_decoder
-from ingest.plan import Plan
+from ingest.plan.plan import Plan
 
 FALSE_ALARMS = 0.05  # of good parts, for recall_at_5pct_fpr
 

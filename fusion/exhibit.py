@@ -15,9 +15,9 @@ import numpy as np
 import orjson
 
 from fusion.gate import GateJudge, Reading
-from ingest.evidence import CURVE_POINTS, Evidence
+from ingest.join.evidence import CURVE_POINTS, Evidence
 from ingest.messages import Cause
-from ingest.plan import Channel, Plan
+from ingest.plan.plan import Channel, Plan
 
 _OPTIONS = orjson.OPT_SERIALIZE_NUMPY | orjson.OPT_SORT_KEYS
 _MIDDLES = ((np.arange(CURVE_POINTS) + 0.5) / CURVE_POINTS).astype(np.float32)

@@ -26,9 +26,9 @@ from fusion.risk.features import FeatureRow, FeatureSpec, Floats, Norms, RowBuil
 from fusion.risk.model import Estimate, RiskModels, SubsetModel
 from fusion.scan.rates import ScanNotes
 from ingest.errors import ModelRefused
-from ingest.evidence import Evidence
+from ingest.join.evidence import Evidence
 from ingest.messages import Cause
-from ingest.plan import Plan
+from ingest.plan.plan import Plan
 from models.open import OpenModel
 
 GOLDEN_SD = 3.0  # the band drawn: three standard deviations of good parts, as on a control chart

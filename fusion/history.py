@@ -16,8 +16,8 @@ from typing import TypeVar
 import msgspec
 
 from fusion.calibration.correction import Recalibration
-from ingest.evidence import Evidence
-from ingest.plan import Plan
+from ingest.join.evidence import Evidence
+from ingest.plan.plan import Plan
 
 HALF_LIFE_PARTS = 3000.0  # best of 1000/3000/10000 measured on simulated plants with transient tool problems
 SHRINK_PARTS = 20.0  # weight of the line's mean in an entity's; 0 to 20 measured alike

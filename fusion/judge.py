@@ -13,9 +13,9 @@ from fusion.exhibit import exhibit
 from fusion.gate import GateJudge, Reading, open_gates
 from fusion.history import HistoryView
 from ingest.errors import ModelRefused
-from ingest.evidence import Evidence
+from ingest.join.evidence import Evidence
 from ingest.messages import Cause, Instant, ModelName
-from ingest.plan import Gate, Plan
+from ingest.plan.plan import Gate, Plan
 from models.open import open_model
 
 MODEL_NAME = "fusion"

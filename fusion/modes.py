@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections import Counter
 
 from fusion.partition import Mode
-from ingest.decode import Door
+from ingest.decode.door import Door
 from ingest.errors import BadRecord
-from ingest.log import Log
+from ingest.log.seam import Log
 from ingest.messages import Order
 from ingest.settings import Settings
 

@@ -14,9 +14,9 @@ import msgspec
 from fusion.history import History, HistoryView, entities_of
 from fusion.labels import PartLabel
 from fusion.waiting_room import WaitingRoom, block_before
-from ingest.evidence import Evidence
+from ingest.join.evidence import Evidence
 from ingest.messages import CONCLUSIVE, Instant
-from ingest.plan import Plan
+from ingest.plan.plan import Plan
 
 _OUTCOMES = ("ok", "defect", "")  # of a label that waits, by its number
 

@@ -25,12 +25,12 @@ from fusion.labels import LabelBook
 from fusion.paced_history import PacedHistory
 from fusion.scan.watch import ScanWatch, told_once
 from fusion.watch import Judged, Watch
-from ingest.assemble import Assembler
 from ingest.blobs import blob_name
-from ingest.changelog import SEPARATOR, changes, finish, restore, state_key
-from ingest.gates import Closing
+from ingest.join.assemble import Assembler
+from ingest.join.changelog import SEPARATOR, changes, finish, restore, state_key
+from ingest.join.gates import Closing
 from ingest.messages import Defect, EvidenceSummary, Findings, Instant, SensorRecord, Verdict, Visit, encode
-from ingest.plan import Plan
+from ingest.plan.plan import Plan
 from ingest.settings import Settings
 
 Mode = Literal["auto", "manual"]

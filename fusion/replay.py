@@ -16,11 +16,11 @@ from fusion.certificate.standing import Standing
 from fusion.incidents import Incident
 from fusion.judge import Judge
 from fusion.partition import Partition, Ruling
-from ingest.assemble import Assembler
 from ingest.blobs import Blobs
-from ingest.folder import Arrival, DeadRow, Folder
-from ingest.folder_rows import write_dead_rows
-from ingest.gates import Closing
+from ingest.folder.replay_folder import Arrival, DeadRow, Folder
+from ingest.folder.rows import write_dead_rows
+from ingest.join.assemble import Assembler
+from ingest.join.gates import Closing
 from ingest.messages import Defect, Findings, Frame, Instant, SensorRecord, Verdict, Visit, encode
 from ingest.settings import Settings
 from vision.inspect import Eyes, Look

@@ -10,15 +10,15 @@ from pathlib import Path
 from fusion.training.cases import released_labels
 from fusion.training.frames import training_frames
 from ingest.errors import BadInput
-from ingest.folder import Folder
+from ingest.folder.replay_folder import Folder
 from ingest.messages import Instant
 from ingest.settings import Settings
 from models.shelf import adopt
-from vision.folds import TrainingFrame
+from vision.eye.notes import eye_name
 from vision.marks import MARKS_TO_TEACH, kinds_of
-from vision.notes import eye_name
-from vision.options import EyeOptions
 from vision.train import train_eyes
+from vision.training.folds import TrainingFrame
+from vision.training.options import EyeOptions
 
 
 def teach_folder(

@@ -23,13 +23,13 @@ from fusion.training.card import write_card
 from fusion.training.cases import Case, CaseKey, Released, collect_cases, history_views, released_labels
 from fusion.training.eyes import look_out_of_fold
 from fusion.training.gate import FittedGate, GateTraining, begin_gate, finish_gate
-from ingest.folder import Folder
+from ingest.folder.replay_folder import Folder
 from ingest.messages import Instant
-from ingest.plan import Plan
+from ingest.plan.plan import Plan
 from ingest.settings import Settings
 from models.manifest import Manifest, TrainedOn
 from models.shelf import save_model
-from vision.options import EyeOptions
+from vision.training.options import EyeOptions
 
 Progress = Callable[[str], None]
 GateKey = tuple[str, str]

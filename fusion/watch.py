@@ -13,7 +13,7 @@ from fusion.gate import GateJudge
 from fusion.incidents import Incident
 from fusion.judge import Judgement
 from fusion.labels import PartLabel
-from ingest.evidence import Evidence
+from ingest.join.evidence import Evidence
 from ingest.messages import Instant
 
 

@@ -17,15 +17,15 @@ from fusion.judge import Judge
 from fusion.modes import Modes
 from fusion.partition import Partition, Ruling
 from ingest.blobs import Blobs
-from ingest.decode import Door
+from ingest.decode.door import Door
 from ingest.errors import BadRecord
 from ingest.letters import dead_letter
-from ingest.log import Batch, Lane, Log, Outgoing, Record
-from ingest.log_open import open_log
+from ingest.log.opening import open_log
+from ingest.log.seam import Batch, Lane, Log, Outgoing, Record
 from ingest.messages import Defect, Findings, Instant, SensorRecord, Visit, encode
 from ingest.partition import partition_of
-from ingest.plan import Plan
-from ingest.plan_file import load_plan
+from ingest.plan.file import load_plan
+from ingest.plan.plan import Plan
 from ingest.role import BEAT_S, Role, ShelfWatch, wall_ms
 from ingest.settings import Settings
 

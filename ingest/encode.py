@@ -8,9 +8,9 @@ import msgspec
 import numpy as np
 import pyarrow as pa
 
-from ingest.decode import ARROW
-from ingest.decode_sensors import SensorBody
-from ingest.log import Headers
+from ingest.decode.door import ARROW
+from ingest.decode.sensors import SensorBody
+from ingest.log.seam import Headers
 from ingest.messages import FloatArray, Frame, Instant, SensorRecord, encode
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from ingest.errors import BadRecord
-from ingest.log import Outgoing, Record
+from ingest.log.seam import Outgoing, Record
 from ingest.messages import Instant
 
 DETAIL_BYTES_MAX = 1000

@@ -1,4 +1,4 @@
-"""The messages of CONTRACT section 2 as frozen, typed values; parsed once, at the door (`ingest/decode.py`).
+"""The messages of CONTRACT section 2 as frozen, typed values; parsed once, at the door (`ingest/decode/door.py`).
 
 JSON bodies are msgspec structs whose field names are the wire's names. Times are `Instant`:
 whole milliseconds since 1970 UTC inside, RFC 3339 with milliseconds on the wire.

@@ -17,9 +17,9 @@ from pathlib import Path
 import msgspec
 
 from ingest.encode import encode_frame, encode_samples_arrow
-from ingest.folder import Arrival, Folder
-from ingest.folder_rows import write_dead_rows
-from ingest.log import Log, Outgoing, Producer
+from ingest.folder.replay_folder import Arrival, Folder
+from ingest.folder.rows import write_dead_rows
+from ingest.log.seam import Log, Outgoing, Producer
 from ingest.messages import Defect, Frame, Instant, SensorRecord, Visit, encode
 from ingest.settings import Settings
 

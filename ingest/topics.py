@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from ingest.errors import BadInput
-from ingest.log import Log, Record, TopicSpec
+from ingest.log.seam import Log, Record, TopicSpec
 from ingest.settings import Settings
 
 #: Topics of which a line's (or a part's) records live under the same partition number.

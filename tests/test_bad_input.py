@@ -18,10 +18,10 @@ import pytest
 from api.cli import run
 from fusion.judge import Judge
 from fusion.worker import FusionWorker
-from ingest.log import Headers, Log, Outgoing
-from ingest.log_open import open_log
+from ingest.log.opening import open_log
+from ingest.log.seam import Headers, Log, Outgoing
 from ingest.messages import Instant
-from ingest.plan_file import load_plan
+from ingest.plan.file import load_plan
 from ingest.role import wall_ms
 from ingest.settings import Settings
 from ingest.topics import create_topics, tail

@@ -11,15 +11,15 @@ import pytest
 from api.cli import qcfuse
 from api.wording import words
 from fusion.risk.fit import DEFECTS_MIN
-from ingest.decode import REASONS, Door
+from ingest.decode.door import REASONS, Door
 from ingest.errors import BadInput
-from ingest.log import Record
+from ingest.log.seam import Record
 from ingest.messages import Instant
-from ingest.plan_file import load_plan
+from ingest.plan.file import load_plan
 from ingest.settings import Settings
 from ingest.topics import TOPICS
 from tests.bench.readme_table import MarkersMissing, with_table
-from vision.folds import GOOD_FRAMES_MIN
+from vision.training.folds import GOOD_FRAMES_MIN
 
 ROOT = Path(__file__).resolve().parents[1]
 CONTRACT_COMMANDS = {
@@ -79,7 +79,7 @@ def test_every_metric_is_documented() -> None:
 def test_every_reason_of_a_dead_letter_is_documented() -> None:
     seen = {
         reason
-        for files in ("ingest/decode*.py", "ingest/folder*.py", "vision/*.py")
+        for files in ("ingest/decode/*.py", "ingest/folder/*.py", "vision/**/*.py")
         for file in ROOT.glob(files)
         for reason in re.findall(r'BadRecord\(\s*"([a-z_]+)"', file.read_text("utf-8"))
     }

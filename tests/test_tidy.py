@@ -39,12 +39,12 @@ IMPORTS_ENDS = {
 FENCES = {
     "cv2": ("vision/image.py", "ingest/simulate/render.py"),
     "onnxruntime": ("models/open.py",),
-    "kafka": ("ingest/log_kafka*.py",),
-    "sqlite3": ("ingest/log_embedded*.py",),
+    "kafka": ("ingest/log/kafka*.py",),
+    "sqlite3": ("ingest/log/embedded*.py",),
     "sqlalchemy": ("api/store/*.py", "api/migrations/*.py", "api/migrations/versions/*.py"),
     "alembic": ("api/store/*.py", "api/migrations/*.py", "api/migrations/versions/*.py"),
     "asyncua": ("api/plc/*.py",),
-    "yaml": ("ingest/plan_file.py",),
+    "yaml": ("ingest/plan/file.py",),
     "fsspec": ("ingest/blobs.py",),
     "fastapi": ("api/*.py", "api/*/*.py"),
     "uvicorn": ("api/app.py",),
@@ -65,13 +65,13 @@ LONGER = {
     "fusion/replay.py:replay_folder": "opens all that a replay needs, in the order it is closed again",
     "ingest/simulate/housings.py:draw_housings": "one part from blank to finished, station by station",
     "models/shelf.py:save_model": "its many named arguments are the manifest's fields",
-    "vision/foreign_train.py:train_foreign": "one model from its file to the shelf, step by step",
+    "vision/guests/foreign_train.py:train_foreign": "one model from its file to the shelf, step by step",
 }
 HARD_FILE_LINES, HARD_FUNCTION_LINES = 400, 60
 
 BANNED_NAMES = {"data", "info", "manager", "utils", "util", "helper", "helpers", "process"}
 #: Files that may catch everything, and what they do with it. A handler that raises the same again needs no mention.
-CATCHES_ALL = {"ingest/log_embedded_care.py": "a thread's failure is kept and raised again in the members' own threads"}
+CATCHES_ALL = {"ingest/log/embedded_care.py": "a thread's failure is kept and raised again in the members' own threads"}
 MAY_PRINT = ("api/cli.py", "api/commands/*.py", "deploy/**/*.py", "tests/**/*.py")
 
 

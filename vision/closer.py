@@ -6,10 +6,10 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
 from ingest.messages import Findings, Frame, Instant
+from vision.eye.notes import EYE_FILE
 from vision.fitness import Limit
 from vision.image import decode
 from vision.inspect import Eyes, eye_feed, see
-from vision.notes import EYE_FILE
 from vision.overlay import draw_overlay
 from vision.patches import Comparison, compare
 

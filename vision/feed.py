@@ -7,10 +7,10 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
+from vision.eye.looks import CHROMA, DETAIL, INPUT, Optics
+from vision.eye.pose import Pose
+from vision.eye.posing import Posing
 from vision.image import Grey, Picture, fit_to
-from vision.looks import CHROMA, DETAIL, INPUT, Optics
-from vision.pose import Pose
-from vision.posing import Posing
 
 
 @dataclass(frozen=True, slots=True)

@@ -14,14 +14,14 @@ import numpy.typing as npt
 from ingest.errors import BadRecord, ModelRefused
 from ingest.messages import Findings, Fitness, Frame, Instant, ModelName
 from models.open import OpenModel
-from vision.detail import DETAIL_FILE, detail_map
+from vision.eye.detail import DETAIL_FILE, detail_map
+from vision.eye.notes import EYE_FILE, EyeNotes, eye_of, open_eye, products_of
+from vision.eye.posing import laid_back, pose_measures
 from vision.feed import Feed, feed_of
 from vision.fitness import judge_fitness, measure, unfit
 from vision.image import Picture, decode, fit_to, working_size
-from vision.notes import EYE_FILE, EyeNotes, eye_of, open_eye, products_of
-from vision.options import PIXELS_MAX
-from vision.posing import laid_back, pose_measures
 from vision.regions import ScoreMap, find_boxes, heatmap_png, name_boxes
+from vision.training.options import PIXELS_MAX
 
 
 @dataclass(frozen=True, slots=True)

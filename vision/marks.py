@@ -8,7 +8,7 @@ import numpy as np
 import numpy.typing as npt
 
 from ingest.errors import BadRecord
-from ingest.folder_marks import MaskFile
+from ingest.folder.marks import MaskFile
 from ingest.messages import Mark
 from vision.header import check_complete, read_header
 from vision.image import decode_mask, draw_line, shrink_mask

@@ -16,16 +16,16 @@ import numpy.typing as npt
 
 from ingest.messages import Box
 from models.open import Graph, OpenModel
-from vision.bank import CELL
-from vision.eye_graph import FINE_SCORER, Memory
+from vision.eye.bank import CELL
+from vision.eye.graph import FINE_SCORER, Memory
+from vision.eye.heads import KnnHead
+from vision.eye.looks import Looks
+from vision.eye.posing import laid_back
 from vision.feed import Feed
-from vision.folds import TrainingFrame, draw_evenly
-from vision.heads import KnnHead
 from vision.image import Picture, coloured, decode, encode_png, fit_to
 from vision.inspect import Sight
-from vision.looks import Looks
-from vision.posing import laid_back
-from vision.training_pictures import TrainingPictures
+from vision.training.folds import TrainingFrame, draw_evenly
+from vision.training.pictures import TrainingPictures
 
 PATCHES_FILE, PLACES_FILE, NEAREST_FILE = "patches.png", "patches.json", "nearest.onnx"
 PATCH = 32  # working pixels a side: a cell sees about half of it around itself

@@ -16,17 +16,17 @@ import numpy as np
 import numpy.typing as npt
 
 from ingest.errors import BadRecord
-from vision.conformal import conformal_cut
-from vision.eye_graph import PAINTED_SCORER, Scales, TaughtPart
+from vision.eye.graph import PAINTED_SCORER, Scales, TaughtPart
+from vision.eye.heads import LayersHead
+from vision.eye.painted import fit_layers
 from vision.feed import Feed
-from vision.folds import TrainingFrame
-from vision.heads import LayersHead
 from vision.image import moved
 from vision.inspect import Sight
 from vision.marks import MARKS_TO_TEACH, Covered, covered, kinds_of
-from vision.painted import fit_layers
-from vision.samples import Cells, Samples, cell_shares
-from vision.training_pictures import TrainingPictures
+from vision.training.conformal import conformal_cut
+from vision.training.folds import TrainingFrame
+from vision.training.pictures import TrainingPictures
+from vision.training.samples import Cells, Samples, cell_shares
 
 _COVERED_MIN = 0.3  # share of a cell under the brush for it to be defect
 _CELLS_PER_MARK = 120

@@ -17,27 +17,27 @@ import numpy as np
 from ingest.messages import Findings
 from models.manifest import Manifest
 from models.shelf import retire, save_model
-from vision.card import card_of, trained_on
-from vision.conformal import ConformalCut, conformal_cut
-from vision.detail import DETAIL_FILE, detail_graph
-from vision.eye_graph import DETAIL_SCORER, NET_SCORER, WHOLE, eye_graph
+from vision.eye.detail import DETAIL_FILE, detail_graph
+from vision.eye.graph import DETAIL_SCORER, NET_SCORER, WHOLE, eye_graph
+from vision.eye.notes import EYE_FILE, EyeNotes, eye_name, eye_of, products_of
+from vision.eye.scales import SPREAD_MIN, fit_scales
 from vision.fitness import learn_limits
-from vision.folds import GOOD_FRAMES_MIN, TrainingFrame, assign_folds, usable_as_good
-from vision.foreign_train import train_foreign
-from vision.held_out import HeldOutEyes, learn_held_out
+from vision.guests.foreign_train import train_foreign
+from vision.guests.plugins import ModelPlugin, read_plugin
 from vision.inspect import Eyes, Sight, blank_findings, report
-from vision.net import NetHead
-from vision.net_eyes import NET_FILE, card_line, try_network
-from vision.net_train import require_torch
-from vision.notes import EYE_FILE, EyeNotes, eye_name, eye_of, products_of
-from vision.options import EyeOptions
+from vision.network.eyes import NET_FILE, card_line, try_network
+from vision.network.model import NetHead
+from vision.network.train import require_torch
 from vision.patches import learn_patches
-from vision.plugins import ModelPlugin, read_plugin
-from vision.products import ProductDecision, SharedEye, card_lines, decide_products
-from vision.scales import SPREAD_MIN, fit_scales
 from vision.teach import Scoring, decide_scoring
-from vision.training_pictures import TrainingPictures, frame_of, load_body
-from vision.weak_spots import find_weak_spots, weak_lines
+from vision.training.card import card_of, trained_on
+from vision.training.conformal import ConformalCut, conformal_cut
+from vision.training.folds import GOOD_FRAMES_MIN, TrainingFrame, assign_folds, usable_as_good
+from vision.training.held_out import HeldOutEyes, learn_held_out
+from vision.training.options import EyeOptions
+from vision.training.pictures import TrainingPictures, frame_of, load_body
+from vision.training.products import ProductDecision, SharedEye, card_lines, decide_products
+from vision.training.weak_spots import find_weak_spots, weak_lines
 
 Progress = Callable[[str], None]
 

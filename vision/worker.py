@@ -10,14 +10,14 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from ingest.blobs import Blobs
-from ingest.decode import Door
+from ingest.decode.door import Door
 from ingest.errors import BadRecord
 from ingest.letters import dead_letter
-from ingest.log import Batch, Outgoing, Record
-from ingest.log_open import open_log
+from ingest.log.opening import open_log
+from ingest.log.seam import Batch, Outgoing, Record
 from ingest.messages import Frame, Instant, encode
-from ingest.plan import Plan
-from ingest.plan_file import load_plan
+from ingest.plan.file import load_plan
+from ingest.plan.plan import Plan
 from ingest.role import Role, ShelfWatch, wall_ms
 from ingest.settings import Settings
 from vision.inspect import Eyes

@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 
 import msgspec
 
-from ingest.plan import Reviews
+from ingest.plan.plan import Reviews
 
 CaseKey = tuple[str, str, str, int]  # line_id, gate_id, part_id, attempt
 NO_SHARES = Reviews()

@@ -9,17 +9,17 @@ from pathlib import Path
 
 import numpy as np
 
-from ingest.decode import Door
-from ingest.folder import Arrival
-from ingest.log import Record
+from ingest.decode.door import Door
+from ingest.folder.replay_folder import Arrival
+from ingest.log.seam import Record
 from ingest.messages import Frame, SensorRecord
-from ingest.plan import Plan
+from ingest.plan.plan import Plan
 from ingest.publish import outgoing_of
 from ingest.settings import Settings
 from models.open import OpenModel, open_model
+from vision.eye.notes import EYE_FILE, open_eye
 from vision.image import decode
 from vision.inspect import eye_feed
-from vision.notes import EYE_FILE, open_eye
 
 
 @dataclass(frozen=True, slots=True)

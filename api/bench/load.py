@@ -7,8 +7,8 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 
 from ingest.errors import QcfuseError
-from ingest.folder import Arrival
-from ingest.log import Log, Producer, Reader
+from ingest.folder.replay_folder import Arrival
+from ingest.log.seam import Log, Producer, Reader
 from ingest.messages import Verdict, Visit, json_decoder
 from ingest.publish import moved, outgoing_of
 from ingest.settings import Settings

@@ -22,8 +22,8 @@ from api.bench.floor import Floor, measure_floor
 from api.bench.load import FULL, Load, closed_loop, paced
 from api.up import Supervisor, prepare, wait_until_served
 from fusion.train import train_folder
-from ingest.folder import Arrival, Folder
-from ingest.log_open import open_log
+from ingest.folder.replay_folder import Arrival, Folder
+from ingest.log.opening import open_log
 from ingest.messages import Visit
 from ingest.settings import Settings
 from ingest.simulate import write_plant

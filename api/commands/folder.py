@@ -14,7 +14,7 @@ from ingest.messages import Instant
 from ingest.settings import Settings
 
 if TYPE_CHECKING:
-    from vision.options import EyeOptions
+    from vision.training.options import EyeOptions
 
 
 def _existing(folder: Path) -> Path:
@@ -90,10 +90,10 @@ def teach(
 
 def eye_options(settings: Settings, plugins: Path | None, net: bool) -> EyeOptions:
     """Raises BadInput when the folder of plug-ins that was named is not there, or torch for a network."""
-    from vision.options import EyeOptions
+    from vision.training.options import EyeOptions
 
     if net:
-        from vision.net_train import require_torch
+        from vision.network.train import require_torch
 
         require_torch()
 
@@ -125,8 +125,8 @@ def replay(
 
 
 def _publish(settings: Settings, directory: Path, speed: float) -> None:
-    from ingest.folder import Folder
-    from ingest.log_open import open_log
+    from ingest.folder.replay_folder import Folder
+    from ingest.log.opening import open_log
     from ingest.publish import publish_folder
     from ingest.topics import create_topics
 

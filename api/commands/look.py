@@ -13,8 +13,8 @@ from api.commands.options import with_settings
 from api.wording.words import say_problem, say_scorer
 from ingest.errors import BadInput, BadRecord
 from ingest.messages import Box, Findings, Frame, Instant, encode
-from ingest.plan import Camera, Line
-from ingest.plan_file import load_plan
+from ingest.plan.file import load_plan
+from ingest.plan.plan import Camera, Line
 from ingest.settings import Settings
 
 if TYPE_CHECKING:
@@ -78,8 +78,8 @@ def _targets(images: tuple[Path, ...], out: Path | None) -> list[Path]:
 
 def _open_eyes(settings: Settings, camera_id: str) -> Eyes:
     """Raises BadInput when the shelf is not there, or has no eye of this camera that opens."""
+    from vision.eye.notes import cameras_with_eyes
     from vision.inspect import Eyes
-    from vision.notes import cameras_with_eyes
 
     shelf = Path(settings.shelf)
     if not shelf.is_dir():

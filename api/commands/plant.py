@@ -31,7 +31,7 @@ def show_settings(settings: Settings) -> None:
 @with_settings
 def topics(settings: Settings) -> None:
     """Create the topics on the log of the settings; say what is there."""
-    from ingest.log_open import open_log
+    from ingest.log.opening import open_log
     from ingest.topics import create_topics, topic_specs
 
     log = open_log(settings)
@@ -52,7 +52,7 @@ def topics(settings: Settings) -> None:
 @with_settings
 def tail(settings: Settings, topic: str, start: str, follow: bool) -> None:
     """Print a topic's bodies, one a line (`qcfuse tail verdicts`)."""
-    from ingest.log_open import open_log
+    from ingest.log.opening import open_log
 
     name = topic.removeprefix(settings.topic_prefix)
     if name not in TOPICS:
@@ -93,8 +93,8 @@ def _print_body(body: bytes | None) -> None:
 def mode(settings: Settings, mode: str, line_id: str, reason: str) -> None:
     """Order the mode: manual makes every verdict `cannot_tell` until auto is ordered."""
     from api.control import publish_order
-    from ingest.log_open import open_log
-    from ingest.plan_file import load_plan
+    from ingest.log.opening import open_log
+    from ingest.plan.file import load_plan
     from ingest.topics import create_topics
 
     plan = load_plan(settings.plan)

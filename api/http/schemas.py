@@ -1,4 +1,4 @@
-"""What comes in over HTTP. Unknown keys are refused; every text has a limit (those of `ingest/decode_checks.py`)."""
+"""What comes in over HTTP. Unknown keys are refused; every text has a limit (those of `ingest/decode/checks.py`)."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from typing import Annotated, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, StringConstraints, field_validator
 
-from ingest.decode_checks import MARKS_MAX, PIXEL_MAX, POINTS_MAX
+from ingest.decode.checks import MARKS_MAX, PIXEL_MAX, POINTS_MAX
 
 DAY_MS = 86_400_000  # nobody looks at one part for longer
 

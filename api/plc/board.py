@@ -10,7 +10,7 @@ from collections import OrderedDict
 from dataclasses import dataclass
 
 from ingest.messages import Instant, Verdict, Visit
-from ingest.plan import Plan
+from ingest.plan.plan import Plan
 
 REMEMBERED_PARTS_MAX = 20_000  # a shift of a fast line; older parts are asked of the store
 

@@ -17,12 +17,12 @@ from api.road import heartbeats
 from api.store.database import StoreUnavailable, migrate
 from api.store.desk import Desk
 from api.store.read import StoreReader
-from ingest.decode import Door
+from ingest.decode.door import Door
 from ingest.errors import BadInput, BadRecord, LogUnavailable
-from ingest.log import Log, Reader, Record
-from ingest.log_open import open_log
+from ingest.log.opening import open_log
+from ingest.log.seam import Log, Reader, Record
 from ingest.messages import Instant, Verdict, Visit, encode
-from ingest.plan_file import load_plan
+from ingest.plan.file import load_plan
 from ingest.role import BEAT_S, Role
 from ingest.settings import Settings
 from ingest.topics import create_topics

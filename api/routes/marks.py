@@ -18,7 +18,7 @@ from api.http.views import json_response
 from api.installation import installation
 from api.store.rows import MarkCount, MarkPlace, StoredMark
 from ingest.blobs import BlobGone, Blobs
-from ingest.decode_checks import check_marks
+from ingest.decode.checks import check_marks
 from ingest.errors import BadRecord
 from ingest.messages import Findings, Instant, Mark, encode
 from vision.header import read_header

@@ -25,7 +25,7 @@ from api.routes.marks import read_marks
 from api.routes.queue import Filter
 from api.routes.reviews import Key, ReviewAnswer
 from api.store.rows import Made, PartRecord, Person, Review
-from ingest.decode_checks import MARKS_MAX
+from ingest.decode.checks import MARKS_MAX
 from ingest.messages import Defect, encode
 
 router = APIRouter(tags=["parts"])

@@ -24,7 +24,7 @@ from api.installation import Installation, installation
 from api.store.exercises import KNOWN_MAX, KnownPart
 from api.store.quality import Disagreement
 from ingest.messages import Instant, encode
-from ingest.plan import Reviews
+from ingest.plan.plan import Reviews
 
 router = APIRouter(tags=["quality"])
 

@@ -23,7 +23,7 @@ from api.store.rows import Person
 from api.urgency import escape_cost
 from api.wording.clock import day_start
 from ingest.messages import Instant, encode
-from ingest.plan import Plan
+from ingest.plan.plan import Plan
 
 router = APIRouter(tags=["queue"])
 

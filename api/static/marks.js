@@ -2,7 +2,7 @@
 // Brush and box over the photo: marks in pixels of the frame as it came, sent with the review.
 
 const marks = {
-  limits: {marks: 50, points: 2000, all: 20000}, // those of the door (ingest/decode_checks.py)
+  limits: {marks: 50, points: 2000, all: 20000}, // those of the door (ingest/decode/checks.py)
   drawn: [], // {mark: as the review takes it, node: as it is shown}
   tool: null,
   active: null, // what is being drawn right now

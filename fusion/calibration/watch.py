@@ -21,8 +21,8 @@ from fusion.labels import PartLabel
 from fusion.training.cases import booked_values, outcome_at_gate
 from fusion.waiting_room import BLOCK_MS, WAITING_MAX, block_before
 from fusion.watch import Judged
-from ingest.changelog import SEPARATOR
-from ingest.plan import Plan
+from ingest.join.changelog import SEPARATOR
+from ingest.plan.plan import Plan
 
 SOURCES = ("inspector", "audit", "history")  # of labels that somebody other than the outcome chose to give
 SHIFT_MS = 28_800_000  # a batch that lasts longer than eight hours counts as several lots

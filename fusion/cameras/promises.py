@@ -10,7 +10,7 @@ from ingest.errors import BadInput, ModelRefused
 from ingest.messages import Findings
 from models.manifest import MANIFEST_FILE, Manifest
 from models.places import version_folder
-from vision.notes import eye_name, read_notes
+from vision.eye.notes import eye_name, read_notes
 
 USUAL_PROMISE = 0.02  # what an eye is asked for unless told otherwise
 

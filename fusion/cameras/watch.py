@@ -19,9 +19,9 @@ from fusion.cameras.state import RECENT, CameraBook, CameraMemory, Seen
 from fusion.cameras.words import say_dirt, say_false_alarms, say_frozen, say_moved
 from fusion.incidents import Incident, IncidentKind
 from fusion.labels import PartLabel
-from ingest.changelog import SEPARATOR
+from ingest.join.changelog import SEPARATOR
 from ingest.messages import Findings, ModelName
-from ingest.plan import Plan
+from ingest.plan.plan import Plan
 
 FROZEN: Final = "frozen"
 LENS_DIRT: Final = "lens_dirt"

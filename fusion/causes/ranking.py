@@ -14,7 +14,7 @@ from fusion.causes.suspects import OpenCause, Suspect, lifted, merged, nothing, 
 from fusion.causes.witness import Witness
 from fusion.history import Counted
 from fusion.risk.features import FeatureRow, FeatureSpec, value_of
-from ingest.evidence import Evidence
+from ingest.join.evidence import Evidence
 from ingest.messages import Cause
 
 CAUSES_MAX = 5

@@ -19,8 +19,8 @@ from fusion.risk.features import (
     value_of,
 )
 from fusion.risk.sight import worst_frame
-from ingest.evidence import CURVE_POINTS, STATS, Evidence
-from ingest.plan import Plan
+from ingest.join.evidence import CURVE_POINTS, STATS, Evidence
+from ingest.plan.plan import Plan
 
 COMPARED = ("mean", "min", "max", "std", "slope", "first", "last")  # what a person can read off a curve
 _COMPARED_AT = tuple(CHANNEL_COLUMNS.index(name) for name in COMPARED)

@@ -23,7 +23,7 @@ from scipy.stats import t as t_distribution
 from fusion.certificate.lots import SpreadLimit, fit_spread_limit
 from fusion.certificate.promise import Certificate, plan_mark, say_rate
 from fusion.decide import ThresholdChoice, choose_threshold
-from ingest.plan import Plan
+from ingest.plan.plan import Plan
 
 Doubles = npt.NDArray[np.float64]
 

@@ -10,7 +10,7 @@ import hashlib
 
 import msgspec
 
-from ingest.plan import Plan
+from ingest.plan.plan import Plan
 
 CONFIDENCE = 0.95
 

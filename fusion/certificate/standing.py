@@ -16,7 +16,7 @@ from fusion.judge import Judge
 from fusion.labels import PartLabel
 from fusion.watch import Judged
 from ingest.messages import Instant
-from ingest.plan import Plan
+from ingest.plan.plan import Plan
 
 GONE_AT = math.log(1e5)  # of the cumulated log-likelihood ratio: at most one false alarm in 100 000 parts (Lorden 1971)
 BACK_AT = GONE_AT / 2.0

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from fusion.cold_start.score import ASSUMED_AUC, AUC_BETWEEN, RATE_FACTOR
 from fusion.training.gate import FittedGate
-from ingest.plan import Plan
+from ingest.plan.plan import Plan
 
 PROMISES_NOTHING = "Learned without defect labels: ranks what is unusual, promises nothing about escapes."
 

@@ -12,7 +12,7 @@ from fusion.cold_start.score import ASSUMED_AUC, MIDDLE, TailCurve, provisional_
 from fusion.novelty.space import CLIP, Space, whitener
 from fusion.risk.features import Column, FeatureSpec
 from fusion.risk.model import INPUT
-from vision.export import GraphPen
+from vision.eye.export import GraphPen
 
 
 @dataclass(frozen=True, slots=True)

@@ -23,7 +23,7 @@ from fusion.drift.signals import (
 )
 from fusion.drift.structure import fit_structure
 from fusion.risk.features import FeatureSpec, Floats
-from ingest.evidence import Evidence
+from ingest.join.evidence import Evidence
 
 BLOCK_MAX, BLOCK_MIN = 100, 20  # parts of a chart point: 100 where history is long, fewer where it is short,
 BLOCKS_WANTED = 60  # for its wander to be known from so many

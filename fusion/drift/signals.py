@@ -17,7 +17,7 @@ from fusion.cameras.moved import CONFIDENCE_MIN
 from fusion.drift.limits import ChartLimits
 from fusion.risk.features import ChannelSlot, FeatureSpec, Floats, raw_columns
 from fusion.risk.sight import worst_frame
-from ingest.evidence import Evidence
+from ingest.join.evidence import Evidence
 from models.open import OpenModel
 
 FORM = "form"  # distance from the golden cycle, its level apart: the level has a signal of its own

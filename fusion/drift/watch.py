@@ -11,7 +11,7 @@ from fusion.drift.looks import Looks
 from fusion.incidents import Incident
 from fusion.labels import PartLabel
 from fusion.watch import Judged
-from ingest.changelog import SEPARATOR
+from ingest.join.changelog import SEPARATOR
 
 
 class DriftWatch:

@@ -12,7 +12,7 @@ from fusion.novelty.space import Space
 from fusion.novelty.values import ClosedAttribute, KnownValues
 from fusion.risk.features import FeatureRow, RowBuilder
 from fusion.risk.model import Estimate, RiskModels
-from ingest.evidence import Evidence
+from ingest.join.evidence import Evidence
 from models.open import OpenModel
 
 PRODUCTS_NAMED = 5

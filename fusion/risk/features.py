@@ -16,7 +16,7 @@ import numpy.typing as npt
 
 from fusion.history import HistoryView
 from fusion.risk.sight import CAMERA_COLUMNS, camera_values
-from ingest.evidence import CURVE_POINTS, STATS, Evidence
+from ingest.join.evidence import CURVE_POINTS, STATS, Evidence
 
 Floats = npt.NDArray[np.float32]
 

@@ -27,8 +27,8 @@ from fusion.risk.features import (
     derived_columns,
     value_of,
 )
-from ingest.evidence import CURVE_POINTS, STATS, Evidence
-from ingest.plan import Channel, Plan
+from ingest.join.evidence import CURVE_POINTS, STATS, Evidence
+from ingest.plan.plan import Channel, Plan
 
 SEEN_SHARE_MIN = 0.02  # what fewer parts than this carry cannot be learned from
 PAIR_CHANNELS_MAX = 8  # 28 pairs a station; beyond that products outnumber what they are made of

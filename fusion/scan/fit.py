@@ -29,7 +29,7 @@ from fusion.scan.redraw import Plant
 from fusion.scan.rows import Rows
 from fusion.scan.search import measured
 from fusion.training.cases import Case
-from ingest.plan import Plan
+from ingest.plan.plan import Plan
 
 FALSE_PER_PARTS = 1e-6  # of each of the two signals; what history cannot show (slow changes) may cost as much again
 DRAWS = 6  # plants like this one, drawn per signal: of few draws the limit is half a nat to a nat off

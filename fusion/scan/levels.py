@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from fusion.history import entities_of
 from fusion.scan.memory import ATTRIBUTES_MAX, BATCH
-from ingest.evidence import Evidence
-from ingest.plan import Plan
+from ingest.join.evidence import Evidence
+from ingest.plan.plan import Plan
 
 
 def levels_of(evidence: Evidence, plan: Plan) -> list[str]:

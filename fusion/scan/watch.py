@@ -16,7 +16,7 @@ from fusion.scan.memory import ScanPart
 from fusion.waiting_room import block_before
 from fusion.watch import Judged
 from ingest.messages import Instant
-from ingest.plan import Plan
+from ingest.plan.plan import Plan
 
 _MICRO = 1_000_000  # a risk is kept as whole millionths
 

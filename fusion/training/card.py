@@ -13,7 +13,7 @@ from fusion.novelty.card import novelty_lines
 from fusion.risk.families import named
 from fusion.risk.fit import BLOCKS, FOLDS
 from fusion.training.gate import FittedGate
-from ingest.plan import Plan
+from ingest.plan.plan import Plan
 
 WEAK_AUC = 0.7
 

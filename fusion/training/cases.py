@@ -9,11 +9,11 @@ from fusion.causes.origins import PAIR
 from fusion.history import HistoryView
 from fusion.labels import LabelBook, standing
 from fusion.paced_history import PacedHistory
-from ingest.evidence import Evidence
-from ingest.folder import DefectRow
-from ingest.gates import Closing
+from ingest.folder.replay_folder import DefectRow
+from ingest.join.evidence import Evidence
+from ingest.join.gates import Closing
 from ingest.messages import CONCLUSIVE, Defect, Instant
-from ingest.plan import Plan
+from ingest.plan.plan import Plan
 
 CaseKey = tuple[str, str, str, int]
 

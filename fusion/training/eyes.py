@@ -9,10 +9,10 @@ from pathlib import Path
 
 from fusion.training.cases import Released
 from fusion.training.frames import training_frames
-from ingest.folder import Folder
+from ingest.folder.replay_folder import Folder
 from ingest.messages import Findings, Instant
-from vision.options import EyeOptions
 from vision.train import train_eyes
+from vision.training.options import EyeOptions
 
 
 def look_out_of_fold(

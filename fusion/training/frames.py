@@ -6,9 +6,9 @@ from collections.abc import Callable, Mapping, Sequence
 
 from fusion.training.cases import Released
 from fusion.training.marks import MarksOfFrames, marks_of_frames
-from ingest.folder import Folder
+from ingest.folder.replay_folder import Folder
 from ingest.messages import Instant
-from vision.folds import TrainingFrame
+from vision.training.folds import TrainingFrame
 
 
 def training_frames(

@@ -30,7 +30,7 @@ from fusion.risk.proposals import keep_helpful, whole_examples
 from fusion.risk.subsets import Sources, speaking_subset, wanted_subsets
 from fusion.scan.fit import fit_gate_scan
 from fusion.training.cases import Case
-from ingest.plan import Plan
+from ingest.plan.plan import Plan
 
 REFERENCE_ROWS = 256  # good parts that counterfactuals borrow from
 BAND = (0.005, 0.995)  # where good parts lie, as told to a person

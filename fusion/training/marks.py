@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 
 from fusion.training.cases import Released
 from ingest.errors import BadRecord
-from ingest.folder import Folder, FrameRow, MarkRow
+from ingest.folder.replay_folder import Folder, FrameRow, MarkRow
 from vision.header import read_header
 from vision.marks import AnyMark, check_fits
 

@@ -18,9 +18,9 @@ import uvicorn
 from api.access.tokens import issue_token
 from api.app import ApiServer, Service, build_app, open_installation
 from api.store.database import migrate
-from ingest.log import Log
-from ingest.log_open import open_log
-from ingest.plan_file import load_plan
+from ingest.log.opening import open_log
+from ingest.log.seam import Log
+from ingest.plan.file import load_plan
 from ingest.settings import Settings
 from ingest.topics import create_topics
 from tests.api.factory import settings_at

@@ -14,7 +14,7 @@ import msgspec
 import numpy as np
 
 from ingest.blobs import Blobs
-from ingest.log import Log, Outgoing
+from ingest.log.seam import Log, Outgoing
 from ingest.messages import (
     Box,
     Cause,

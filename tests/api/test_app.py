@@ -15,7 +15,7 @@ import pytest
 
 from api.access.tokens import issue_token
 from api.app import _listen
-from ingest.log import Log
+from ingest.log.seam import Log
 from ingest.settings import Settings
 from tests.api.conftest import WAIT_S, free_port, until
 from tests.api.factory import make_verdict, publish

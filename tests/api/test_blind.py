@@ -20,8 +20,8 @@ from api.store.rows import Case, Harvest, Person
 from api.store.write import StoreWriter
 from ingest.errors import BadInput
 from ingest.messages import Instant, Verdict, encode
-from ingest.plan import Reviews
-from ingest.plan_file import load_plan
+from ingest.plan.file import load_plan
+from ingest.plan.plan import Reviews
 from tests.api.conftest import Live, serve, until
 from tests.api.factory import PLAN, keep_evidence, make_findings, make_pass, make_verdict, now, publish, settings_at
 

@@ -13,8 +13,8 @@ from api.road import Heartbeat
 from api.wording.words import say_certificate
 from fusion.certificate.standing import Standing
 from ingest.messages import Instant
-from ingest.plan import Plan
-from ingest.plan_file import load_plan
+from ingest.plan.file import load_plan
+from ingest.plan.plan import Plan
 from ingest.role import wall_ms
 from models.manifest import TrainedOn
 from models.shelf import save_model

@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from api.cli import qcfuse, run
-from ingest.log import Log
+from ingest.log.seam import Log
 from ingest.messages import Order, json_decoder
 from ingest.settings import Settings
 from tests.api.factory import make_verdict, publish

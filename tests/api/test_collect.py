@@ -12,8 +12,8 @@ from api.store.database import migrate
 from api.store.read import StoreReader
 from api.store.rows import VerdictFilter
 from api.store.write import StoreWriter
-from ingest.log import Log, Outgoing
-from ingest.log_open import open_log
+from ingest.log.opening import open_log
+from ingest.log.seam import Log, Outgoing
 from ingest.messages import encode
 from ingest.settings import Settings
 from tests.api.conftest import until

@@ -18,8 +18,8 @@ from api.store.rows import PartRecord, Person
 from api.wording.words import SCORERS, say_scorer
 from ingest.messages import Findings, Instant, json_decoder
 from tests.api.factory import make_findings
-from vision.folds import TrainingFrame
 from vision.train import train_eyes
+from vision.training.folds import TrainingFrame
 
 PLAN = """\
 plan: 1

@@ -14,7 +14,7 @@ from api.store.database import MIGRATIONS, migrate, open_engine
 from api.store.read import StoreReader
 from api.store.rows import Harvest, MarkCount, Review
 from api.store.write import StoreWriter
-from ingest.log import Record
+from ingest.log.seam import Record
 from ingest.messages import Defect, Mark, MarkBox, Stroke, encode, json_decoder
 from tests.api.conftest import Live, until
 from tests.api.factory import keep_evidence, make_defect, make_findings, make_verdict, now, publish

@@ -26,7 +26,7 @@ from fusion.decide import ThresholdChoice
 from fusion.drift.words import SAID, say_shift, say_structure, say_unlike
 from fusion.incidents import Incident
 from fusion.scan.words import say_excess
-from ingest.plan_file import load_plan
+from ingest.plan.file import load_plan
 from tests.api.factory import PLAN
 
 BERLIN = ZoneInfo("Europe/Berlin")

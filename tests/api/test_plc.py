@@ -17,10 +17,10 @@ from hypothesis import strategies as st
 from api.access.tokens import issue_token
 from api.plc.board import Board, RoadSigns
 from api.plc.opcua import is_loopback
-from ingest.log import Log
+from ingest.log.seam import Log
 from ingest.messages import Instant
-from ingest.plan import Plan
-from ingest.plan_file import load_plan
+from ingest.plan.file import load_plan
+from ingest.plan.plan import Plan
 from ingest.role import wall_ms
 from ingest.settings import Settings
 from tests.api.conftest import WAIT_S, free_port, until
@@ -162,7 +162,7 @@ class RunningPlc:
 
 @pytest.fixture(scope="module")
 def plc(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[RunningPlc, Log]]:
-    from ingest.log_open import open_log
+    from ingest.log.opening import open_log
     from ingest.topics import create_topics
 
     home = tmp_path_factory.mktemp("plc") / "home"

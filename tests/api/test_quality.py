@@ -14,7 +14,7 @@ from api.store.quality import QualityStore
 from api.store.rows import Harvest, Made, Review
 from api.store.write import StoreWriter
 from ingest.messages import Defect, Instant, encode
-from ingest.plan import Reviews
+from ingest.plan.plan import Reviews
 from tests.api.conftest import Live
 from tests.api.factory import make_defect, make_verdict, now, publish
 

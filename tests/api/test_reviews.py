@@ -11,7 +11,7 @@ import pytest
 
 from api.access.tokens import issue_token
 from api.store.rows import Made
-from ingest.log import Record
+from ingest.log.seam import Record
 from ingest.messages import Defect, json_decoder
 from tests.api.conftest import Live, serve, until
 from tests.api.factory import make_pass, make_verdict, publish, settings_at

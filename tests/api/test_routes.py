@@ -11,7 +11,7 @@ import msgspec
 import pytest
 
 from api.store.read import StoreReader
-from ingest.log import Log
+from ingest.log.seam import Log
 from ingest.messages import Defect, Instant, Order, encode, json_decoder
 from ingest.settings import Settings
 from tests.api.conftest import Live, until

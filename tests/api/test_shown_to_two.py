@@ -16,7 +16,7 @@ from api.store.read import StoreReader
 from api.store.rows import Harvest, Made, Review
 from api.store.write import StoreWriter
 from ingest.messages import Instant, Verdict, encode
-from ingest.plan import Reviews
+from ingest.plan.plan import Reviews
 from tests.api.conftest import Live, serve, until
 from tests.api.factory import make_defect, make_pass, make_verdict, now, publish
 from tests.api.test_blind import planned

@@ -16,7 +16,7 @@ from api.teach import Exported, export_marks
 from fusion.training.cases import released_labels
 from fusion.training.marks import marks_of_frames
 from ingest.errors import BadInput
-from ingest.folder import Folder
+from ingest.folder.replay_folder import Folder
 from ingest.messages import Defect, Findings, Instant, Mark, MarkBox, Stroke, Visit
 from ingest.settings import Settings
 from tests.api.factory import keep_evidence, make_defect, make_findings, make_visit, now, picture

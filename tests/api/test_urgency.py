@@ -16,8 +16,8 @@ from api.store.rows import Harvest
 from api.store.write import StoreWriter
 from api.urgency import HALF_MS, Ranking, escape_cost, kinds_of_defect, paces, weight_on_line
 from ingest.messages import Instant, Verdict, Visit, encode
-from ingest.plan import Plan
-from ingest.plan_file import load_plan
+from ingest.plan.file import load_plan
+from ingest.plan.plan import Plan
 from tests.api.factory import PLAN, make_verdict, make_visit, now
 
 ANY = QueueFilter()

@@ -36,8 +36,8 @@ from api.access.tokens import sha256_of  # noqa: E402
 from api.store.desk import Desk  # noqa: E402
 from api.store.rows import Harvest, Person  # noqa: E402
 from api.store.write import StoreWriter  # noqa: E402
-from ingest.log import Log  # noqa: E402
-from ingest.log_open import open_log  # noqa: E402
+from ingest.log.opening import open_log  # noqa: E402
+from ingest.log.seam import Log  # noqa: E402
 from ingest.settings import Settings  # noqa: E402
 from ingest.topics import create_topics  # noqa: E402
 from tests.api.factory import (  # noqa: E402

@@ -21,8 +21,8 @@ from pathlib import Path
 ROOT = Path(__file__).resolve().parents[2]
 sys.path.insert(0, str(ROOT))
 
-from ingest.log import Log, Member, Outgoing  # noqa: E402
-from ingest.log_open import open_log  # noqa: E402
+from ingest.log.opening import open_log  # noqa: E402
+from ingest.log.seam import Log, Member, Outgoing  # noqa: E402
 from ingest.settings import Settings  # noqa: E402
 from ingest.topics import create_topics  # noqa: E402
 

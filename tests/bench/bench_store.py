@@ -27,8 +27,8 @@ from api.store.rows import Harvest  # noqa: E402
 from api.store.write import StoreWriter  # noqa: E402
 from api.urgency import Ranking  # noqa: E402
 from ingest.messages import Instant, encode  # noqa: E402
-from ingest.plan import Plan  # noqa: E402
-from ingest.plan_file import load_plan  # noqa: E402
+from ingest.plan.file import load_plan  # noqa: E402
+from ingest.plan.plan import Plan  # noqa: E402
 from tests.api.factory import PLAN, make_pass, make_verdict, now  # noqa: E402
 from tests.bench.readme_table import machine, markdown_table, write_table  # noqa: E402
 from tests.bench.store_questions import look, opened, questions  # noqa: E402

@@ -29,16 +29,16 @@ from readme_table import MarkersMissing, machine, markdown_table, write_table
 from ingest.errors import BadInput
 from ingest.messages import Frame, Instant
 from models.open import OpenModel
+from vision.eye.notes import EYE_FILE, EyeNotes, open_eye
 from vision.feed import feed_of
-from vision.folds import TrainingFrame
 from vision.image import decode
 from vision.inspect import Eyes, blank_findings, eye_feed, report, see
-from vision.net_train import train_net
-from vision.net_trial import net_graph, net_map
-from vision.notes import EYE_FILE, EyeNotes, open_eye
-from vision.options import PIXELS_MAX
+from vision.network.train import train_net
+from vision.network.trial import net_graph, net_map
 from vision.regions import heatmap_png
 from vision.train import train_eyes
+from vision.training.folds import TrainingFrame
+from vision.training.options import PIXELS_MAX
 
 SIDE = 256
 CAMERA = "eye"

@@ -18,7 +18,7 @@ from fusion.judge import Judgement
 from fusion.scan.fit import fit_scan
 from fusion.scan.rates import ScanNotes
 from fusion.watch import Judged
-from ingest.evidence import Evidence
+from ingest.join.evidence import Evidence
 from ingest.messages import Defect, Instant, Visit
 
 STATIONS, TOOLS, LOTS_RUNNING, LOT_PARTS = 12, 3, 4, 1600

@@ -20,9 +20,9 @@ from fusion.risk.features import CHANNEL_COLUMNS, FeatureRow, FeatureSpec, RowBu
 from fusion.risk.model import Estimate
 from fusion.training.cases import Case, Released
 from fusion.watch import Judged
-from ingest.evidence import CURVE_POINTS, STATS, ChannelWindow, Evidence, StationWindow
+from ingest.join.evidence import CURVE_POINTS, STATS, ChannelWindow, Evidence, StationWindow
 from ingest.messages import Defect, Findings, Fitness, Instant, Visit
-from ingest.plan import Audit, Camera, Channel, Constraints, Gate, Grants, Line, Objective, Owners, Plan, Station
+from ingest.plan.plan import Audit, Camera, Channel, Constraints, Gate, Grants, Line, Objective, Owners, Plan, Station
 
 Doubles = npt.NDArray[np.float64]
 

@@ -37,9 +37,9 @@ from fusion.replay import assemble_folder  # noqa: E402
 from fusion.train import fit_gates, save_fusion  # noqa: E402
 from fusion.training.cases import Case, Released, collect_cases, released_labels  # noqa: E402
 from fusion.training.eyes import look_out_of_fold  # noqa: E402
-from ingest.folder import Folder  # noqa: E402
+from ingest.folder.replay_folder import Folder  # noqa: E402
 from ingest.messages import Cause  # noqa: E402
-from ingest.plan import Plan  # noqa: E402
+from ingest.plan.plan import Plan  # noqa: E402
 from ingest.settings import Settings  # noqa: E402
 
 FOLDS = 5

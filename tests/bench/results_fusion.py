@@ -39,8 +39,8 @@ from fusion.train import fit_gates, save_fusion  # noqa: E402
 from fusion.training.cases import Case, Released, collect_cases, released_labels  # noqa: E402
 from fusion.training.eyes import look_out_of_fold  # noqa: E402
 from fusion.training.gate import GateTraining, begin_gate  # noqa: E402
-from ingest.folder import Folder  # noqa: E402
-from ingest.plan import Plan  # noqa: E402
+from ingest.folder.replay_folder import Folder  # noqa: E402
+from ingest.plan.plan import Plan  # noqa: E402
 from ingest.settings import Settings  # noqa: E402
 from tests.bench.readme_table import MarkersMissing, machine, markdown_table, write_table  # noqa: E402
 from tests.bench.results import BAD_INPUT, CUTS, Home, real_sets  # noqa: E402

@@ -40,7 +40,7 @@ from fusion.calibration.gate import GateMemory, step  # noqa: E402
 from fusion.calibration.lot_spread import LotSpread, fit_lot_spread  # noqa: E402
 from fusion.evaluate import Outcome, PartKey, final_verdicts, known_outcomes, read_verdicts  # noqa: E402
 from fusion.gate import FusionNotes  # noqa: E402
-from ingest.folder import Folder  # noqa: E402
+from ingest.folder.replay_folder import Folder  # noqa: E402
 from ingest.messages import Verdict  # noqa: E402
 from models.open import open_model  # noqa: E402
 from tests.bench.readme_table import machine, markdown_table  # noqa: E402

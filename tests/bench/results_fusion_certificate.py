@@ -23,7 +23,7 @@ from results import CUTS, Home, real_sets
 from fusion.calibration.calibrate import sigmoid
 from fusion.certificate.fit import Labelled, certify, fit_bound
 from fusion.certificate.promise import say_rate
-from ingest.plan import Audit, Constraints, Grants, Objective, Owners, Plan
+from ingest.plan.plan import Audit, Constraints, Grants, Objective, Owners, Plan
 from models.open import open_model
 
 Doubles = npt.NDArray[np.float64]

@@ -26,7 +26,7 @@ if str(ROOT) not in sys.path:
     sys.path.insert(0, str(ROOT))
 
 from fusion.evaluate import Outcome, PartKey, final_verdicts, known_outcomes, read_verdicts  # noqa: E402
-from ingest.folder import Folder  # noqa: E402
+from ingest.folder.replay_folder import Folder  # noqa: E402
 from ingest.messages import Verdict  # noqa: E402
 from tests.bench.readme_table import machine, markdown_table  # noqa: E402
 from tests.bench.results import BAD_INPUT, CUTS, Home, real_sets  # noqa: E402

@@ -23,16 +23,16 @@ from readme_table import machine
 from vision_figures import Floats, Told, told
 from vision_sets import PictureSet, Shot, frames_of, plant, split, tiles
 
-from vision import net_train
-from vision.folds import assign_folds
-from vision.held_out import HeldOutEyes, learn_held_out
-from vision.net import TrainedNet
-from vision.net_eyes import FRAMES_MAX, Held, Tried, hold, try_halves
-from vision.net_rule import HALVES, SHARE
-from vision.net_trial import net_graph, net_map, net_score
-from vision.options import PIXELS_MAX
-from vision.scales import fit_scales
-from vision.training_pictures import TrainingPictures
+from vision.eye.scales import fit_scales
+from vision.network import train as net_train
+from vision.network.eyes import FRAMES_MAX, Held, Tried, hold, try_halves
+from vision.network.model import TrainedNet
+from vision.network.rule import HALVES, SHARE
+from vision.network.trial import net_graph, net_map, net_score
+from vision.training.folds import assign_folds
+from vision.training.held_out import HeldOutEyes, learn_held_out
+from vision.training.options import PIXELS_MAX
+from vision.training.pictures import TrainingPictures
 
 PLANT_CAMERA = "plant face"
 SEED = 0

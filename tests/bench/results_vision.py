@@ -28,11 +28,11 @@ from vision_sets import SHARED, PictureSet, Shot, frames_of, plant, split, tiles
 from vision_tables import tables
 
 from models.open import OpenModel
+from vision.eye.notes import EYE_FILE, EyeNotes, open_eye
 from vision.image import decode
 from vision.inspect import Sight, eye_feed, see
-from vision.notes import EYE_FILE, EyeNotes, open_eye
-from vision.options import PIXELS_MAX
 from vision.train import train_eyes
+from vision.training.options import PIXELS_MAX
 
 SEEDS = (0, 1, 2)
 CAMERA = "eye"

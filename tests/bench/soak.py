@@ -21,7 +21,7 @@ import psutil
 
 from fusion.judge import Judge
 from fusion.partition import Partition
-from ingest.folder import Arrival, Folder
+from ingest.folder.replay_folder import Arrival, Folder
 from ingest.messages import Defect, Frame, Instant
 from ingest.publish import moved
 from ingest.settings import Settings

@@ -12,8 +12,8 @@ import numpy as np
 import numpy.typing as npt
 from sklearn.metrics import roc_auc_score
 
-from vision.conformal import conformal_cut
 from vision.inspect import Sight
+from vision.training.conformal import conformal_cut
 
 Floats = npt.NDArray[np.float64]
 FALSE_ALARMS = 0.02

@@ -14,7 +14,7 @@ from pathlib import Path
 import numpy as np
 
 from ingest.messages import Instant
-from vision.folds import TrainingFrame
+from vision.training.folds import TrainingFrame
 
 ROOT = Path(__file__).resolve().parents[2]
 SHARED = Path(os.environ.get("QCFUSE_SHARED_DATA", ROOT.parent / "shared" / "data"))

@@ -11,11 +11,11 @@ from collections.abc import Callable, Iterator
 
 import pytest
 
-from ingest import log_kafka_client
 from ingest.errors import Fenced, LogUnavailable
-from ingest.log import Batch, Log, Member, Outgoing, Record, TopicSpec
-from ingest.log_kafka import KafkaLog
-from ingest.log_kafka_client import Cluster
+from ingest.log import kafka_client as log_kafka_client
+from ingest.log.kafka import KafkaLog
+from ingest.log.kafka_client import Cluster
+from ingest.log.seam import Batch, Log, Member, Outgoing, Record, TopicSpec
 from tests.broker.kafka_cluster import LocalKafka
 
 pytestmark = [

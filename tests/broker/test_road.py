@@ -18,8 +18,8 @@ from pathlib import Path
 
 import pytest
 
-from ingest.folder import Folder
-from ingest.log import Outgoing, Producer
+from ingest.folder.replay_folder import Folder
+from ingest.log.seam import Outgoing, Producer
 from ingest.messages import Verdict
 from ingest.partition import partition_of
 from ingest.topics import tail

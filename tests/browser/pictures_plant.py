@@ -20,8 +20,8 @@ import httpx
 from api.access.tokens import issue_token
 from api.store.database import migrate
 from api.up import environment, prepare
-from ingest.log import Log
-from ingest.log_open import open_log
+from ingest.log.opening import open_log
+from ingest.log.seam import Log
 from ingest.settings import Settings
 from tests.api.conftest import WAIT_S
 from tests.api.postgres import free_port

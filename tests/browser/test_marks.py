@@ -19,8 +19,8 @@ from api.access.tokens import issue_token
 from api.teach import export_marks
 from fusion.training.cases import released_labels
 from fusion.training.frames import training_frames
-from ingest.folder import Folder
-from ingest.log import Record
+from ingest.folder.replay_folder import Folder
+from ingest.log.seam import Record
 from ingest.messages import Defect, json_decoder
 from tests.api.conftest import Live, until
 from tests.api.factory import keep_evidence, make_findings, make_verdict, make_visit, publish

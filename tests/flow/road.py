@@ -13,9 +13,9 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from ingest.folder import Folder
-from ingest.log import Log
-from ingest.log_open import open_log
+from ingest.folder.replay_folder import Folder
+from ingest.log.opening import open_log
+from ingest.log.seam import Log
 from ingest.messages import Verdict, json_decoder
 from ingest.publish import publish_folder
 from ingest.settings import Settings

@@ -11,8 +11,8 @@ from pathlib import Path
 
 import pytest
 
-from ingest.folder import Folder
-from ingest.log import Outgoing, Record
+from ingest.folder.replay_folder import Folder
+from ingest.log.seam import Outgoing, Record
 from ingest.messages import Instant, Order, encode
 from ingest.partition import partition_of
 from ingest.publish import moved, outgoing_of

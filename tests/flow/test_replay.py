@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from fusion.replay import ReplaySummary, replay_folder
-from ingest.folder import Folder
+from ingest.folder.replay_folder import Folder
 from ingest.messages import Verdict
 from ingest.settings import Settings
 from ingest.simulate import Disorder, write_plant

@@ -12,9 +12,10 @@ import pytest
 from fusion.judge import Judge
 from fusion.train import fit_gates, save_fusion
 from fusion.training.cases import Case, Released
-from ingest.evidence import CURVE_POINTS, Evidence, StationWindow
+from ingest.join.evidence import CURVE_POINTS, Evidence, StationWindow
+from ingest.join.windows import reduce_window
 from ingest.messages import Box, Defect, Findings, Fitness, Instant, Visit
-from ingest.plan import (
+from ingest.plan.plan import (
     Audit,
     Camera,
     Channel,
@@ -27,7 +28,6 @@ from ingest.plan import (
     Plan,
     Station,
 )
-from ingest.windows import reduce_window
 
 START = 1_767_592_800_000
 CYCLE_MS = 4000

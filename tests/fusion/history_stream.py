@@ -11,9 +11,9 @@ from sklearn.linear_model import LogisticRegression
 from fusion.calibration.calibrate import logit
 from fusion.history import HistoryView
 from fusion.training.cases import Case, Released, history_views
-from ingest.evidence import Evidence
+from ingest.join.evidence import Evidence
 from ingest.messages import Defect, Instant, Visit
-from ingest.plan import Plan
+from ingest.plan.plan import Plan
 
 Doubles = npt.NDArray[np.float64]
 

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 
 from fusion.history import HistoryView
 from fusion.judge import Judge
-from ingest.evidence import ChannelWindow, Evidence
+from ingest.join.evidence import ChannelWindow, Evidence
 from ingest.messages import Fitness
 
 Make = Callable[..., Evidence]

@@ -7,9 +7,9 @@ import pytest
 
 from fusion.cameras.watch import CameraWatch
 from ingest.messages import Findings, Fitness, Instant
-from ingest.plan import Plan
+from ingest.plan.plan import Plan
+from vision.eye.pose import PoseReference
 from vision.image import Grey, polyline
-from vision.pose import PoseReference
 
 OUTLINE = np.array([[40, 30], [150, 30], [140, 150], [80, 150], [45, 110], [40, 30]], np.float64)
 

@@ -14,7 +14,7 @@ from fusion.cameras.watch import CameraWatch
 from fusion.incidents import PARTS_NAMED, Incident
 from fusion.labels import PartLabel
 from ingest.messages import Box, Defect, Findings, Fitness, Instant, ModelName
-from ingest.plan import Plan
+from ingest.plan.plan import Plan
 
 T0 = 1_767_600_000_000
 DIRT = Box(x=120, y=44, width=31, height=18, score=1.4)

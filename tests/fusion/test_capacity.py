@@ -17,10 +17,10 @@ from fusion.partition import Partition
 from fusion.waiting_room import BLOCK_MS
 from fusion.watch import Judged
 from ingest.errors import BadInput
-from ingest.evidence import Evidence
+from ingest.join.evidence import Evidence
 from ingest.messages import Instant
-from ingest.plan import Capacity, Plan
-from ingest.plan_file import dump_plan, load_plan
+from ingest.plan.file import dump_plan, load_plan
+from ingest.plan.plan import Capacity, Plan
 from ingest.settings import Settings
 from tests.fusion.conftest import START
 

@@ -11,7 +11,7 @@ from fusion.causes.suspects import OpenCause
 from fusion.gate import GateJudge
 from fusion.history import Counted, HistoryView
 from fusion.judge import Judge
-from ingest.evidence import Evidence
+from ingest.join.evidence import Evidence
 from ingest.messages import Cause, Instant
 
 Make = Callable[..., Evidence]

@@ -13,7 +13,7 @@ from fusion.certificate.fit import LOTS_MIN, Labelled, certify, fit_bound, units
 from fusion.certificate.lots import fit_spread_limit
 from fusion.certificate.promise import Certificate, plan_mark
 from fusion.decide import choose_threshold
-from ingest.plan import Plan
+from ingest.plan.plan import Plan
 from tests.fusion.conftest import make_plan
 
 BIAS, SLOPE = -5.5, 2.0  # about 1.8 % defective

@@ -19,10 +19,10 @@ from fusion.judge import Judge
 from fusion.partition import Partition
 from fusion.watch import Judged
 from fusion.worker import FusionWorker
-from ingest.evidence import Evidence
-from ingest.log_open import open_log
+from ingest.join.evidence import Evidence
+from ingest.log.opening import open_log
 from ingest.messages import Instant
-from ingest.plan import Plan
+from ingest.plan.plan import Plan
 from ingest.settings import Settings
 from ingest.topics import create_topics
 from tests.fusion.conftest import make_plan

@@ -21,8 +21,8 @@ from fusion.risk.fit import DEFECTS_MIN
 from fusion.train import fit_gates, save_fusion
 from fusion.training.cases import Case
 from fusion.training.gate import begin_gate
-from ingest.evidence import Evidence
-from ingest.plan import Plan
+from ingest.join.evidence import Evidence
+from ingest.plan.plan import Plan
 from tests.fusion.conftest import cases_of
 
 Make = Callable[..., Evidence]

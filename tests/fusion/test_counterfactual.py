@@ -19,7 +19,7 @@ from fusion.risk.features import (
     RowBuilder,
     raw_columns,
 )
-from ingest.evidence import CURVE_POINTS
+from ingest.join.evidence import CURVE_POINTS
 
 M = 128
 MEAN = CHANNEL_COLUMNS.index("mean")

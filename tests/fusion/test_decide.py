@@ -12,9 +12,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from fusion.decide import Call, Standing, choose_threshold, decide, drawn_for_audit, evidence_reasons
-from ingest.evidence import Evidence
+from ingest.join.evidence import Evidence
 from ingest.messages import ModelName
-from ingest.plan import Audit, Plan
+from ingest.plan.plan import Audit, Plan
 
 Make = Callable[..., Evidence]
 MODEL = ModelName(name="fusion", version="1", sha256="m")

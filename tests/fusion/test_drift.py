@@ -21,8 +21,8 @@ from fusion.history import HistoryView
 from fusion.incidents import Incident
 from fusion.judge import Judge
 from fusion.watch import Judged
-from ingest.evidence import Evidence
-from ingest.plan import Plan
+from ingest.join.evidence import Evidence
+from ingest.plan.plan import Plan
 
 Make = Callable[..., Evidence]
 TRAINED = 600

@@ -10,7 +10,7 @@ import pytest
 from fusion.evaluate import Outcome, compare, final_verdicts, read_verdicts
 from ingest.errors import BadInput
 from ingest.messages import Cause, EvidenceSummary, Instant, Verdict, encode
-from ingest.plan import Gate, Plan
+from ingest.plan.plan import Gate, Plan
 
 
 def verdict(

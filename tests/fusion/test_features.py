@@ -13,8 +13,8 @@ from fusion.history import HistoryView
 from fusion.risk.features import RowBuilder, feature_columns, raw_columns
 from fusion.risk.fit_features import fit_norms, fit_spec, keep_informative, raw_rows
 from fusion.risk.sight import CAMERA_COLUMNS, camera_values
-from ingest.evidence import Evidence
-from ingest.plan import Plan
+from ingest.join.evidence import Evidence
+from ingest.plan.plan import Plan
 
 Make = Callable[..., Evidence]
 

@@ -10,8 +10,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from fusion.history import HALF_LIFE_PARTS, History, HistoryView, entities_of
-from ingest.evidence import Evidence
-from ingest.plan import Plan
+from ingest.join.evidence import Evidence
+from ingest.plan.plan import Plan
 
 Make = Callable[..., Evidence]
 

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from fusion.history import SHRINK_PARTS
-from ingest.plan import Plan
+from ingest.plan.plan import Plan
 from tests.fusion.conftest import make_plan
 from tests.fusion.history_stream import Doubles, Stream, base_risk, history_columns, lot_gains, make_stream
 

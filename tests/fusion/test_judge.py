@@ -14,8 +14,8 @@ import pytest
 from fusion.gate import GateJudge
 from fusion.history import HistoryView
 from fusion.judge import Judge, Judgement
-from ingest.evidence import CURVE_POINTS, Evidence
-from ingest.plan import Audit, Plan
+from ingest.join.evidence import CURVE_POINTS, Evidence
+from ingest.plan.plan import Audit, Plan
 
 Make = Callable[..., Evidence]
 NOTHING = HistoryView()

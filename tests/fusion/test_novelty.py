@@ -18,8 +18,8 @@ from fusion.novelty.values import LABELS_LEARNED, closed_attributes
 from fusion.risk.model import Estimate
 from fusion.train import fit_gates, save_fusion
 from fusion.training.cases import Case
-from ingest.evidence import Evidence
-from ingest.plan import Plan
+from ingest.join.evidence import Evidence
+from ingest.plan.plan import Plan
 from tests.fusion.conftest import PARTS_PER_LOT, Made, cases_of, evidence_of
 
 Make = Callable[..., Evidence]

@@ -9,8 +9,8 @@ import pytest
 from fusion.causes.origins import UNKNOWN, OriginModel, cause_class, classes_of, resolve
 from fusion.risk.features import FeatureSpec
 from fusion.risk.fit_features import fit_spec
-from ingest.evidence import Evidence
-from ingest.plan import Plan
+from ingest.join.evidence import Evidence
+from ingest.plan.plan import Plan
 
 Make = Callable[..., Evidence]
 

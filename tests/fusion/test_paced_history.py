@@ -12,9 +12,9 @@ from hypothesis import strategies as st
 from fusion.labels import PartLabel
 from fusion.paced_history import PacedHistory
 from fusion.waiting_room import BLOCK_MS
-from ingest.evidence import Evidence
+from ingest.join.evidence import Evidence
 from ingest.messages import Defect, Instant
-from ingest.plan import Plan
+from ingest.plan.plan import Plan
 
 Make = Callable[..., Evidence]
 T0 = 1_767_600_000_000 // BLOCK_MS * BLOCK_MS

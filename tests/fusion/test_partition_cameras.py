@@ -12,9 +12,9 @@ from fusion.cameras.watch import CameraWatch
 from fusion.decide import evidence_reasons
 from fusion.judge import Judge
 from fusion.partition import Partition
-from ingest.evidence import Evidence
+from ingest.join.evidence import Evidence
 from ingest.messages import Box, Findings, Fitness, Instant, ModelName, Verdict, Visit
-from ingest.plan import Plan
+from ingest.plan.plan import Plan
 from ingest.settings import Settings
 
 T0 = 1_767_600_000_000

@@ -25,7 +25,7 @@ from fusion.risk.features import (
 from fusion.risk.fit import Examples
 from fusion.risk.onnx_export import export
 from fusion.risk.proposals import keep_helpful
-from ingest.evidence import CURVE_POINTS, STATS
+from ingest.join.evidence import CURVE_POINTS, STATS
 from models.manifest import TrainedOn
 from models.open import open_model
 from models.shelf import save_model

@@ -21,9 +21,9 @@ from fusion.labels import LabelBook, PartLabel
 from fusion.partition import Partition
 from fusion.waiting_room import BLOCK_MS
 from fusion.watch import Judged
-from ingest.evidence import Evidence
+from ingest.join.evidence import Evidence
 from ingest.messages import Defect, Findings, Fitness, Instant, Verdict, Visit
-from ingest.plan import Plan
+from ingest.plan.plan import Plan
 from ingest.settings import Settings
 
 Make = Callable[..., Evidence]

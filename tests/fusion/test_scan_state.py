@@ -21,10 +21,10 @@ from fusion.scan.rates import ScanNotes
 from fusion.scan.watch import ScanWatch
 from fusion.waiting_room import BLOCK_MS, block_before
 from fusion.watch import Judged
-from ingest.changelog import state_key
-from ingest.evidence import Evidence
+from ingest.join.changelog import state_key
+from ingest.join.evidence import Evidence
 from ingest.messages import Instant, Visit
-from ingest.plan import Plan
+from ingest.plan.plan import Plan
 from tests.fusion.conftest import Made as MadePart
 from tests.fusion.conftest import evidence_of, label, make_plan
 from tests.fusion.scan_lines import DELAY_MS, Made, make, notes_of

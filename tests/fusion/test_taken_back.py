@@ -21,9 +21,9 @@ from fusion.judge import Judge
 from fusion.partition import Partition
 from fusion.training.cases import label_of, released_labels
 from fusion.waiting_room import BLOCK_MS
-from ingest.folder import DefectRow
+from ingest.folder.replay_folder import DefectRow
 from ingest.messages import Box, Defect, Findings, Fitness, Instant, Verdict, Visit
-from ingest.plan import Plan
+from ingest.plan.plan import Plan
 from tests.fusion.test_partition_cameras import partition_of
 
 T0 = 1_767_600_000_000 // BLOCK_MS * BLOCK_MS

@@ -20,7 +20,7 @@ from fusion.scan.rates import ScanNotes
 from fusion.waiting_room import BLOCK_MS
 from fusion.watch import Judged
 from ingest.messages import Instant
-from ingest.plan import Plan
+from ingest.plan.plan import Plan
 from tests.fusion.conftest import Made as MadePart
 from tests.fusion.conftest import evidence_of
 from tests.fusion.scan_lines import Made, make, notes_of

@@ -12,10 +12,10 @@ import pytest
 from fusion.judge import Judge
 from fusion.partition import Partition
 from fusion.worker import FusionWorker
-from ingest.log import Log, Outgoing
-from ingest.log_open import open_log
+from ingest.log.opening import open_log
+from ingest.log.seam import Log, Outgoing
 from ingest.messages import Defect, Findings, Fitness, Instant, Visit, encode
-from ingest.plan import Plan
+from ingest.plan.plan import Plan
 from ingest.settings import Settings
 from ingest.topics import create_topics
 

@@ -14,11 +14,11 @@ from fusion.training.cases import released_labels
 from fusion.training.frames import training_frames
 from fusion.training.marks import marks_of_frames
 from ingest.errors import BadInput
-from ingest.folder import DefectRow, Folder
+from ingest.folder.replay_folder import DefectRow, Folder
 from ingest.messages import Defect, Instant, Mark, MarkBox
 from ingest.settings import Settings
 from tests.api.factory import PLAN, picture
-from vision.options import EyeOptions
+from vision.training.options import EyeOptions
 
 DAY = "2026-11-23T"
 VISITS = "part_id,line_id,station_id,started_at,ended_at,batch_id,product"

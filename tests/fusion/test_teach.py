@@ -13,7 +13,7 @@ from fusion.teach import teach_folder
 from ingest.errors import BadInput
 from ingest.settings import Settings
 from models.places import live_version
-from vision.options import EyeOptions
+from vision.training.options import EyeOptions
 
 PLAN = """plan: 1
 plant: plates

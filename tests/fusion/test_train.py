@@ -15,10 +15,10 @@ from fusion.risk.families import Recipe, families, named, recipes
 from fusion.risk.fit import Examples, fit_risk, folds, is_better, lots
 from fusion.train import fit_gates
 from fusion.training.cases import Case, collect_cases, history_views, label_of
-from ingest.evidence import Evidence
-from ingest.gates import Closing
+from ingest.join.evidence import Evidence
+from ingest.join.gates import Closing
 from ingest.messages import Instant
-from ingest.plan import Gate, Plan
+from ingest.plan.plan import Gate, Plan
 from models.manifest import TrainedOn
 from models.open import open_model
 from models.shelf import save_model

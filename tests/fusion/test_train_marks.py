@@ -10,7 +10,7 @@ import pytest
 from fusion.training.cases import Released, released_labels
 from fusion.training.frames import training_frames
 from fusion.training.marks import marks_of_frames
-from ingest.folder import Folder
+from ingest.folder.replay_folder import Folder
 from ingest.messages import Instant, Mark, MarkBox
 from tests.api.factory import PLAN, make_defect, picture
 from vision.image import encode_png

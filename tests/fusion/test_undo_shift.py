@@ -15,8 +15,8 @@ from fusion.gate import GateJudge
 from fusion.history import HistoryView
 from fusion.judge import Judge
 from fusion.risk.features import raw_columns
-from ingest.evidence import Evidence
-from ingest.plan import Plan
+from ingest.join.evidence import Evidence
+from ingest.plan.plan import Plan
 
 Make = Callable[..., Evidence]
 

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from ingest.log_open import open_log
+from ingest.log.opening import open_log
 from tests.broker.kafka_cluster import real_kafka
 from tests.ingest.log_plant import Plant, settings_of, spec
 

@@ -10,8 +10,8 @@ from __future__ import annotations
 import sys
 
 from ingest.errors import Fenced
-from ingest.log import Lane, Log, Outgoing
-from ingest.log_open import open_log
+from ingest.log.opening import open_log
+from ingest.log.seam import Lane, Log, Outgoing
 from ingest.settings import Settings
 
 SESSION_TIMEOUT_MS = 1500

@@ -10,8 +10,8 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from ingest.log import Lane, Log, Member, Outgoing, Record, TopicSpec
-from ingest.log_open import open_log
+from ingest.log.opening import open_log
+from ingest.log.seam import Lane, Log, Member, Outgoing, Record, TopicSpec
 from ingest.settings import Settings
 from tests.ingest.log_children import SESSION_TIMEOUT_MS
 

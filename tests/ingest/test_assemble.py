@@ -10,12 +10,12 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from ingest.assemble import Assembler, JoinMessage
-from ingest.changelog import changes, finish, restore
-from ingest.evidence import Evidence
-from ingest.gates import Closing
+from ingest.join.assemble import Assembler, JoinMessage
+from ingest.join.changelog import changes, finish, restore
+from ingest.join.evidence import Evidence
+from ingest.join.gates import Closing
 from ingest.messages import Findings, Fitness, Instant, SensorRecord, Visit
-from ingest.plan import Audit, Camera, Channel, Constraints, Gate, Grants, Line, Objective, Owners, Plan, Station
+from ingest.plan.plan import Audit, Camera, Channel, Constraints, Gate, Grants, Line, Objective, Owners, Plan, Station
 from ingest.settings import Settings
 
 T0 = 1_767_600_000_000

@@ -11,10 +11,10 @@ import pyarrow as pa
 from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
-from ingest.decode import ARROW, REASONS, Door
+from ingest.decode.door import ARROW, REASONS, Door
 from ingest.encode import encode_samples_arrow
 from ingest.errors import BadRecord
-from ingest.log import Headers, Record
+from ingest.log.seam import Headers, Record
 from ingest.messages import Instant, SensorRecord
 from ingest.settings import Settings
 

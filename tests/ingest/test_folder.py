@@ -14,7 +14,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from ingest.errors import BadInput
-from ingest.folder import Folder
+from ingest.folder.replay_folder import Folder
 from ingest.messages import Defect, Frame, Instant, SensorRecord, Visit
 
 PLAN = """\
@@ -349,7 +349,7 @@ def test_blocks_hold_one_part_each_and_all_its_records(plant: Path) -> None:
 
 
 def test_a_file_of_too_many_bad_rows_is_refused(plant: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("ingest.folder_rows.DEAD_ROWS_MAX", 3)
+    monkeypatch.setattr("ingest.folder.rows.DEAD_ROWS_MAX", 3)
     write(plant, "production.csv", HEAD, *["P1,L1,S1,x,x,B,p"] * 5)
     with pytest.raises(BadInput, match=r"production\.csv: over 3 bad rows, the first at row 2: bad_time"):
         Folder(plant)

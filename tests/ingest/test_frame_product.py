@@ -8,12 +8,12 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ingest.decode import Door
+from ingest.decode.door import Door
 from ingest.encode import encode_frame
 from ingest.errors import BadRecord
-from ingest.folder import Folder
-from ingest.log import Record
-from ingest.log_open import open_log
+from ingest.folder.replay_folder import Folder
+from ingest.log.opening import open_log
+from ingest.log.seam import Record
 from ingest.messages import Frame, Instant
 from ingest.publish import publish_folder
 from ingest.settings import Settings

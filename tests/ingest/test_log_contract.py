@@ -1,4 +1,4 @@
-"""What `ingest.log` promises, claimed of both logs: the embedded one, and real Apache Kafka."""
+"""What `ingest.log.seam` promises, claimed of both logs: the embedded one, and real Apache Kafka."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ import time
 import pytest
 
 from ingest.errors import BadInput, BadRecord, Fenced
-from ingest.log import Lane, Member, Outgoing, Record
+from ingest.log.seam import Lane, Member, Outgoing, Record
 from ingest.partition import partition_of
 from tests.ingest.log_plant import PATIENCE_S, Plant, numbered, own, poll_until, spec, take
 

@@ -16,13 +16,13 @@ from pathlib import Path
 
 import pytest
 
-from ingest import log_embedded_records
 from ingest.errors import LogUnavailable
-from ingest.log import Outgoing, TopicSpec
-from ingest.log_embedded import FILE_NAME, EmbeddedLog
-from ingest.log_embedded_db import Database
-from ingest.log_embedded_group import fair_share
-from ingest.log_embedded_house import DiskLimit, delete_read, delete_superseded
+from ingest.log import embedded_records as log_embedded_records
+from ingest.log.embedded import FILE_NAME, EmbeddedLog
+from ingest.log.embedded_db import Database
+from ingest.log.embedded_group import fair_share
+from ingest.log.embedded_house import DiskLimit, delete_read, delete_superseded
+from ingest.log.seam import Outgoing, TopicSpec
 
 HOUR_MS = 3_600_000
 ROOMY = DiskLimit(2**40, 24 * HOUR_MS)
@@ -143,11 +143,11 @@ def test_compacted_topics_are_really_compacted_and_tombstones_go_in_the_end(
     assert stored(database) == 101, "a reader at its heels still sees every record"
     now = log_embedded_records.wall_ms()
     later = log_embedded_records.SUPERSEDED_KEEP_MS + 1
-    monkeypatch.setattr("ingest.log_embedded_house.wall_ms", lambda: now + later)
+    monkeypatch.setattr("ingest.log.embedded_house.wall_ms", lambda: now + later)
     delete_superseded(database, never)
     assert database.rows("SELECT key, body FROM records ORDER BY rid") == [(b"a", b"49"), (b"b", None)]
     monkeypatch.setattr(
-        "ingest.log_embedded_house.wall_ms", lambda: now + log_embedded_records.TOMBSTONE_KEEP_MS + later
+        "ingest.log.embedded_house.wall_ms", lambda: now + log_embedded_records.TOMBSTONE_KEEP_MS + later
     )
     delete_superseded(database, never)
     assert database.rows("SELECT key, body FROM records ORDER BY rid") == [(b"a", b"49")]
@@ -212,7 +212,7 @@ def test_a_producer_gives_up_when_nobody_makes_room_and_loses_nothing(tmp_path: 
 FULL_DISK = """
     import resource, signal, sys
     from ingest.errors import LogUnavailable
-    from ingest.log import Outgoing
+    from ingest.log.seam import Outgoing
     from tests.ingest.test_log_embedded import open_at, Path
     log = open_at(Path(sys.argv[1]), wait_s=0.5)
     member = log.member("one", ["in"])

@@ -7,7 +7,7 @@ import time
 
 import pytest
 
-from ingest.log import Outgoing
+from ingest.log.seam import Outgoing
 from tests.ingest.log_children import SESSION_TIMEOUT_MS
 from tests.ingest.log_plant import PATIENCE_S, Plant, numbered, own
 

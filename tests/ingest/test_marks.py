@@ -8,11 +8,11 @@ from typing import Any
 
 import pytest
 
-from ingest.decode import Door
+from ingest.decode.door import Door
 from ingest.errors import BadRecord
-from ingest.folder import Folder
-from ingest.folder_marks import MaskFile
-from ingest.log import Record
+from ingest.folder.marks import MaskFile
+from ingest.folder.replay_folder import Folder
+from ingest.log.seam import Record
 from ingest.messages import Defect, Instant, Mark, MarkBox, encode
 from ingest.settings import Settings
 from tests.api.factory import PLAN

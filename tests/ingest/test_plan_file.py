@@ -11,7 +11,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from ingest.errors import BadInput
-from ingest.plan_file import PLAN_BYTES_MAX, dump_plan, load_plan
+from ingest.plan.file import PLAN_BYTES_MAX, dump_plan, load_plan
 
 PLAN = """\
 plan: 1

@@ -10,10 +10,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from ingest.decode import Door, Message
-from ingest.folder import Folder
-from ingest.log import Log
-from ingest.log_open import open_log
+from ingest.decode.door import Door, Message
+from ingest.folder.replay_folder import Folder
+from ingest.log.opening import open_log
+from ingest.log.seam import Log
 from ingest.messages import Defect, Frame, Instant, SensorRecord, Visit
 from ingest.publish import Published, moved, publish_folder
 from ingest.settings import Settings

@@ -11,9 +11,9 @@ import numpy as np
 import pytest
 
 from ingest.errors import BadInput
-from ingest.folder import Folder
+from ingest.folder.replay_folder import Folder
 from ingest.messages import Frame, Instant, SensorRecord, Visit
-from ingest.plan_file import load_plan
+from ingest.plan.file import load_plan
 from ingest.simulate import Disorder, write_plant
 from ingest.simulate.lines import draw_lines
 from ingest.simulate.plant import LINES, STARTED_AT

@@ -11,7 +11,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ingest.folder import Folder
+from ingest.folder.replay_folder import Folder
 from ingest.messages import Instant
 from ingest.simulate import Disorder, write_plant
 from ingest.simulate.disorder import receive

@@ -9,8 +9,8 @@ from pathlib import Path
 import pytest
 
 from ingest.errors import BadInput
-from ingest.log import Log, Outgoing
-from ingest.log_open import open_log
+from ingest.log.opening import open_log
+from ingest.log.seam import Log, Outgoing
 from ingest.settings import Settings
 from ingest.topics import LINE_TOPICS, create_topics, describe_topics, tail, topic_specs
 

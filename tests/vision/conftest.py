@@ -12,8 +12,8 @@ import numpy.typing as npt
 import pytest
 
 from ingest.messages import Frame, Instant
-from vision.folds import TrainingFrame
 from vision.train import TrainedEyes, train_eyes
+from vision.training.folds import TrainingFrame
 
 Pixels = npt.NDArray[np.uint8]
 CAMERA = "top"

@@ -2,8 +2,8 @@ from __future__ import annotations
 
 import numpy as np
 
-from vision.choose import choose_centring
-from vision.normalise import MapStatistics
+from vision.eye.choose import choose_centring
+from vision.eye.normalise import MapStatistics
 
 Maps = list[tuple[int, np.ndarray]]
 

@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from vision.conformal import conformal_cut
+from vision.training.conformal import conformal_cut
 
 
 @given(st.lists(st.floats(-1e6, 1e6), min_size=1, max_size=150), st.sampled_from([0.01, 0.02, 0.05, 0.2]))

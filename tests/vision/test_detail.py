@@ -18,15 +18,15 @@ from ingest.messages import Findings, Instant
 from models.open import Graph
 from models.places import version_folder
 from models.shelf import save_model
-from vision.bank import CELL, fine_source
-from vision.detail import DETAIL_FILE, TILE_SIDE, TilePlan, detail_graph, detail_map
-from vision.export import GraphPen
-from vision.eye_graph import DETAIL_SCORER, WHOLE, Scales
-from vision.heads import KnnHead
+from vision.eye.bank import CELL, fine_source
+from vision.eye.detail import DETAIL_FILE, TILE_SIDE, TilePlan, detail_graph, detail_map
+from vision.eye.export import GraphPen
+from vision.eye.graph import DETAIL_SCORER, WHOLE, Scales
+from vision.eye.heads import KnnHead
+from vision.eye.looks import INPUT, Looks, Optics
+from vision.eye.notes import EYE_FILE, open_eye
 from vision.image import DETAIL_PIXELS, LARGE_PIXELS, Picture, decode, detail_scale, working_size
 from vision.inspect import Eyes, eye_feed
-from vision.looks import INPUT, Looks, Optics
-from vision.notes import EYE_FILE, open_eye
 from vision.train import train_eyes
 
 NOW = Instant(1_700_000_100_000)

@@ -12,7 +12,7 @@ import pytest
 
 from fusion.cameras.watch import LENS_DIRT, CameraWatch
 from ingest.messages import Findings, Instant
-from ingest.plan_file import load_plan
+from ingest.plan.file import load_plan
 from vision.inspect import Eyes
 
 PLAN = """

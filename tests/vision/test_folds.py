@@ -5,7 +5,7 @@ from typing import Any
 from hypothesis import given
 from hypothesis import strategies as st
 
-from vision.folds import FOLDS_MAX, assign_folds, draw_evenly, usable_as_good
+from vision.training.folds import FOLDS_MAX, assign_folds, draw_evenly, usable_as_good
 
 
 def of_batches(drawing: Any, batches: list[str]) -> list[Any]:

@@ -10,12 +10,12 @@ import pytest
 from onnx import TensorProto, helper, numpy_helper
 
 from ingest.errors import BadInput
-from vision.folds import usable_as_good
-from vision.foreign import ForeignOptions
-from vision.foreign_train import ForeignEye, train_foreign
+from vision.guests.foreign import ForeignOptions
+from vision.guests.foreign_train import ForeignEye, train_foreign
+from vision.guests.plugins import ModelPlugin
 from vision.inspect import PIXELS_MAX, Eyes
-from vision.plugins import ModelPlugin
-from vision.training_pictures import TrainingPictures, load_body
+from vision.training.folds import usable_as_good
+from vision.training.pictures import TrainingPictures, load_body
 
 
 def brightness(gain: float = 1.0) -> bytes:

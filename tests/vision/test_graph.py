@@ -8,9 +8,9 @@ import pytest
 from scipy.ndimage import correlate
 
 from models.open import Graph
-from vision import bank
-from vision.bank import LONG
-from vision.eye_graph import (
+from vision.eye import bank
+from vision.eye.bank import LONG
+from vision.eye.graph import (
     EYE_OUTPUTS,
     FINE_SCORER,
     LONG_SCORER,
@@ -23,11 +23,11 @@ from vision.eye_graph import (
     top_of,
     usual_graph,
 )
-from vision.heads import KnnHead, LayersHead
-from vision.looks import CHROMA, INPUT, Optics
-from vision.normalise import MapStatistics, quartiles
-from vision.painted import CellScale, fit_layers, places
-from vision.summary import SUMMARIES, WholeFrame
+from vision.eye.heads import KnnHead, LayersHead
+from vision.eye.looks import CHROMA, INPUT, Optics
+from vision.eye.normalise import MapStatistics, quartiles
+from vision.eye.painted import CellScale, fit_layers, places
+from vision.eye.summary import SUMMARIES, WholeFrame
 
 ROWS, COLUMNS = 88, 120
 Array = np.ndarray

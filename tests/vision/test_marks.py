@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from ingest.errors import BadRecord
-from ingest.folder_marks import MaskFile
+from ingest.folder.marks import MaskFile
 from ingest.messages import Mark, MarkBox, Stroke
 from vision.image import encode_png
 from vision.marks import check_fits, covered, drawn, kinds_of

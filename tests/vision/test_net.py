@@ -14,11 +14,11 @@ from ingest.errors import BadInput, ModelRefused
 from models.open import Graph
 from vision.feed import Feed
 from vision.image import blurred
-from vision.net import LAYERS, TrainedNet, padding_of
-from vision.net_samples import Symmetry, draw_batch
-from vision.net_train import steps_for, torch_logits, train_net
-from vision.net_trial import PAINTED_MIN, HeldOutFeed, net_graph, net_map, net_score, try_net
-from vision.synthetic import KINDS, paint
+from vision.network.model import LAYERS, TrainedNet, padding_of
+from vision.network.samples import Symmetry, draw_batch
+from vision.network.train import steps_for, torch_logits, train_net
+from vision.network.trial import PAINTED_MIN, HeldOutFeed, net_graph, net_map, net_score, try_net
+from vision.training.synthetic import KINDS, paint
 
 
 def metal(seed: int, rows: int = 96, columns: int = 128) -> np.ndarray:

@@ -16,22 +16,22 @@ from onnx import numpy_helper
 from ingest.errors import BadInput
 from models.open import Graph
 from models.places import version_folder
-from vision import net_eyes
-from vision.bank import smoothed
-from vision.export import GraphPen
-from vision.eye_graph import EYE_OUTPUTS, NET_SCORER, eye_graph, top_of
-from vision.folds import assign_folds
-from vision.held_out import HeldOutEyes, learn_held_out
+from vision.eye.bank import smoothed
+from vision.eye.export import GraphPen
+from vision.eye.graph import EYE_OUTPUTS, NET_SCORER, eye_graph, top_of
+from vision.eye.notes import EYE_FILE
+from vision.eye.scales import fit_scales
 from vision.inspect import Eyes
-from vision.net import LAYERS, Nets, TrainedNet, half_of
-from vision.net_eyes import NET_FILE
-from vision.net_rule import NetDecision, decide_net
-from vision.net_trial import net_graph, net_map
-from vision.notes import EYE_FILE
-from vision.options import EyeOptions
-from vision.scales import fit_scales
+from vision.network import eyes as net_eyes
+from vision.network.eyes import NET_FILE
+from vision.network.model import LAYERS, Nets, TrainedNet, half_of
+from vision.network.rule import NetDecision, decide_net
+from vision.network.trial import net_graph, net_map
 from vision.train import train_eyes
-from vision.training_pictures import TrainingPictures
+from vision.training.folds import assign_folds
+from vision.training.held_out import HeldOutEyes, learn_held_out
+from vision.training.options import EyeOptions
+from vision.training.pictures import TrainingPictures
 
 GOOD = 36
 PARITY = 1e-3  # of scores in units of spreads: float32 in another order
@@ -132,8 +132,8 @@ class TestWithTorch:
     @pytest.fixture(autouse=True)
     def _few_steps(self, monkeypatch: pytest.MonkeyPatch) -> None:
         pytest.importorskip("torch")
-        monkeypatch.setattr("vision.net_train.STEPS", 25)
-        monkeypatch.setattr("vision.net_train._STEPS_MIN", 25)
+        monkeypatch.setattr("vision.network.train.STEPS", 25)
+        monkeypatch.setattr("vision.network.train._STEPS_MIN", 25)
 
     def test_left_out_it_changes_nothing_but_the_card(
         self, drawing: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch

@@ -7,8 +7,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from vision.net_rule import GOOD_MIN, HALVES, LABELS_MIN, Pair, Trial, decide_net, pooled
-from vision.synthetic import KINDS
+from vision.network.rule import GOOD_MIN, HALVES, LABELS_MIN, Pair, Trial, decide_net, pooled
+from vision.training.synthetic import KINDS
 
 GOOD = 120
 BATCHES = [f"B{i % 12}" for i in range(GOOD)]

@@ -4,8 +4,8 @@ import numpy as np
 import pytest
 
 from models.open import Graph
-from vision.export import GraphPen
-from vision.normalise import CENTRINGS, Centring, MapStatistics, quartile_nodes, quartiles
+from vision.eye.export import GraphPen
+from vision.eye.normalise import CENTRINGS, Centring, MapStatistics, quartile_nodes, quartiles
 
 
 def learn(maps: list[np.ndarray], folds: int = 4) -> MapStatistics:

@@ -16,10 +16,10 @@ from onnx import TensorProto, helper, numpy_helper
 
 from ingest.errors import BadInput
 from models.open import Graph
-from vision.backbone import Backbone, BackboneOptions, Reduction, read_backbone
-from vision.export import GraphPen
-from vision.guest import Guest
-from vision.rgb import picture_nodes
+from vision.eye.export import GraphPen
+from vision.guests.backbone import Backbone, BackboneOptions, Reduction, read_backbone
+from vision.guests.guest import Guest
+from vision.guests.rgb import picture_nodes
 
 ROWS, COLUMNS = 96, 128
 PLAIN = BackboneOptions(mean=(0.0,), std=(1.0,))

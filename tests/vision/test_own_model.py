@@ -13,9 +13,9 @@ from onnx import TensorProto, helper, numpy_helper
 
 from ingest.errors import BadInput
 from models.open import Graph
-from vision.eye_graph import EYE_OUTPUTS
-from vision.foreign import ForeignOptions, ForeignScale, check_spread, describe_foreign, foreign_eye_graph
-from vision.looks import CHROMA, INPUT
+from vision.eye.graph import EYE_OUTPUTS
+from vision.eye.looks import CHROMA, INPUT
+from vision.guests.foreign import ForeignOptions, ForeignScale, check_spread, describe_foreign, foreign_eye_graph
 
 WORKING = (96, 128)
 ROWS, COLUMNS = WORKING

@@ -4,9 +4,9 @@ import numpy as np
 import pytest
 
 from models.open import Graph
-from vision.export import GraphPen
-from vision.heads import LayersHead
-from vision.painted import fit_layers
+from vision.eye.export import GraphPen
+from vision.eye.heads import LayersHead
+from vision.eye.painted import fit_layers
 
 
 def samples(rng: np.random.Generator, number: int = 3000) -> tuple[np.ndarray, np.ndarray]:

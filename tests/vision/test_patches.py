@@ -12,9 +12,9 @@ from ingest.errors import BadRecord
 from ingest.messages import Box, Findings, Instant
 from models.open import open_model
 from vision.closer import CloserLook, look_closer
+from vision.eye.notes import EYE_FILE, open_eye
 from vision.image import decode
 from vision.inspect import Eyes, Sight, eye_feed, see
-from vision.notes import EYE_FILE, open_eye
 from vision.patches import NEAREST_FILE, PATCH, PATCHES_FILE, PLACES_FILE, PatchNotes, compare
 
 NOW = Instant(1_700_000_100_000)

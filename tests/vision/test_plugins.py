@@ -10,9 +10,9 @@ import pytest
 from onnx import TensorProto, helper, numpy_helper
 
 from ingest.errors import BadInput
-from vision.backbone import BackboneOptions
-from vision.foreign import ForeignOptions
-from vision.plugins import BackbonePlugin, ModelPlugin, read_plugin, unused_plugins
+from vision.guests.backbone import BackboneOptions
+from vision.guests.foreign import ForeignOptions
+from vision.guests.plugins import BackbonePlugin, ModelPlugin, read_plugin, unused_plugins
 
 
 def network() -> onnx.ModelProto:

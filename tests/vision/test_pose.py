@@ -10,9 +10,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from vision.alignment import alignment_helps
+from vision.eye.pose import CONFIDENCE_MIN, PoseReference
 from vision.image import Grey, blurred, polyline
-from vision.pose import CONFIDENCE_MIN, PoseReference
+from vision.training.alignment import alignment_helps
 
 SIDE = 256
 Draw = Callable[[float, float, float], Grey]

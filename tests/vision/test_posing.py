@@ -12,9 +12,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from vision.eye.pose import Pose
+from vision.eye.posing import Posing, laid_back, learn_posing
 from vision.inspect import Eyes
-from vision.pose import Pose
-from vision.posing import Posing, laid_back, learn_posing
 from vision.train import train_eyes
 
 ROWS, COLUMNS = 128, 160

@@ -17,11 +17,11 @@ from hypothesis import strategies as st
 
 from models.open import open_model
 from models.places import live_names, model_folder
-from vision.folds import TrainingFrame
+from vision.eye.notes import eye_name, eye_of, products_of
 from vision.inspect import Eyes
-from vision.notes import eye_name, eye_of, products_of
-from vision.products import Looked, ProductDecision, compare, products_named
 from vision.train import TrainedEyes, train_eyes
+from vision.training.folds import TrainingFrame
+from vision.training.products import Looked, ProductDecision, compare, products_named
 
 Draw = Callable[[int], Any]
 ROWS, COLUMNS = 96, 128

@@ -18,13 +18,13 @@ import numpy.typing as npt
 import pytest
 
 from models.open import Graph
-from vision.backbone import BackboneOptions
-from vision.export import GraphPen
-from vision.foreign import foreign_eye_graph
-from vision.guest import Guest
-from vision.heads import KnnHead
-from vision.looks import INPUT
-from vision.plugins import BackbonePlugin, ModelPlugin, read_plugin, read_whole
+from vision.eye.export import GraphPen
+from vision.eye.heads import KnnHead
+from vision.eye.looks import INPUT
+from vision.guests.backbone import BackboneOptions
+from vision.guests.foreign import foreign_eye_graph
+from vision.guests.guest import Guest
+from vision.guests.plugins import BackbonePlugin, ModelPlugin, read_plugin, read_whole
 
 torch = pytest.importorskip("torch")
 pytestmark = [pytest.mark.slow, pytest.mark.filterwarnings("default")]  # the exporters' own warnings are not ours

@@ -8,7 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from vision.image import blurred
-from vision.synthetic import KINDS, Kind, paint, paint_some
+from vision.training.synthetic import KINDS, Kind, paint, paint_some
 
 _PAINTINGS = settings(max_examples=60, deadline=None)
 

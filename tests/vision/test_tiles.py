@@ -12,9 +12,9 @@ import pytest
 from sklearn.metrics import roc_auc_score
 
 from ingest.messages import Findings, Frame, Instant
-from vision.folds import TrainingFrame
 from vision.inspect import Eyes
 from vision.train import train_eyes
+from vision.training.folds import TrainingFrame
 
 SHARED = Path(os.environ.get("QCFUSE_SHARED_DATA", Path(__file__).parents[3] / "shared" / "data"))
 CUT = Instant.parse("2026-01-05T06:51:20.000Z")

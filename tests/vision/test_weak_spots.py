@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from vision.train import train_eyes
-from vision.weak_spots import PaintedDefect, WeakSpots, weak_lines
+from vision.training.weak_spots import PaintedDefect, WeakSpots, weak_lines
 
 
 def painted(kind: str, side: float, found: int, of: int) -> list[PaintedDefect]:

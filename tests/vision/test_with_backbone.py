@@ -11,8 +11,8 @@ import pytest
 from onnx import TensorProto, helper, numpy_helper
 
 from vision.inspect import Eyes
-from vision.options import EyeOptions
 from vision.train import train_eyes
+from vision.training.options import EyeOptions
 
 
 def write_backbone(path: Path) -> None:

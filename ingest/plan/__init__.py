@@ -1,0 +1,1 @@
+"""The control plan: what is wanted, what is allowed, and who answers for it."""

@@ -1,0 +1,1 @@
+"""One eye as ONNX graphs: features, heads, what is usual, and how a part lies."""

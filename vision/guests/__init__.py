@@ -1,0 +1,1 @@
+"""Networks of somebody else's: read, checked, and made part of an eye, or an eye of their own."""

@@ -1,0 +1,1 @@
+"""The optional network that looks for what painted defects look like."""
