@@ -188,11 +188,18 @@ def test_two_inspectors_in_two_browsers_share_the_parts(
 
 
 def open_a_free_part(scene: Scene) -> None:
-    """The first of the list that nobody holds; it is this person's when the page says nothing of another."""
-    scene.open("/?batch_id=BOTH")
-    until(lambda: scene.browser.execute_script(FREE), "a part that nobody holds")
-    scene.open(scene.browser.execute_script(FREE))
-    until(lambda: scene.browser.execute_script("return holding.mine"), "the part to be held")
+    """The first of the list that nobody holds. The list may be a moment old: of a part that somebody has just taken the
+    page says so, and whoever reads it looks again."""
+
+    def is_mine() -> bool:
+        scene.open("/?batch_id=BOTH")
+        until(lambda: scene.browser.execute_script(FREE), "a part that nobody holds")
+        scene.open(scene.browser.execute_script(FREE))
+        told = "return holding.mine || !document.getElementById('held').hidden"
+        until(lambda: scene.browser.execute_script(told), "who holds the part")
+        return bool(scene.browser.execute_script("return holding.mine"))
+
+    until(is_mine, "the part to be held")
 
 
 def until_nothing_waits(scene: Scene) -> list[str]:
