@@ -85,9 +85,7 @@ def asked_of(url: str, decisions: int) -> dict[str, tuple[float, float]]:
         "the figures of both": lambda: report(decided, truths, {}),
         "all of it": lambda: report(quality.decisions(*every), quality.truths(*every), quality.groups()),
         "what two disagree about": lambda: quality.disagreements(100),
-        "a page of the queue as an inspector sees it": lambda: queue.page(
-            QueueFilter(inspector="person 1"), now(), 100
-        ),
+        "an inspector's page of the queue": lambda: queue.page(QueueFilter(inspector="person 1"), now(), 100),
     }
     told = {name: median_and_cpu_ms(ask) for name, ask in questions.items()}
     quality.close()
