@@ -111,6 +111,11 @@ class Broadcaster:
         self._loop: asyncio.AbstractEventLoop | None = None
         self._threads = anyio.CapacityLimiter(THREADS)
 
+    @property
+    def last(self) -> int:
+        """The id of the newest event that clients have been sent."""
+        return self._last
+
     async def _asked(self, question: Callable[..., Answer], *given: int) -> Answer:
         """Of the store, beside whatever else is asked of it."""
         return await anyio.to_thread.run_sync(question, *given, limiter=self._threads)

@@ -55,15 +55,18 @@ class Kept:
         self._lock = threading.Lock()
         self._entries: dict[Hashable, _Entry] = {}
 
-    def get(self, question: Hashable, work_out: Callable[[], Value]) -> Value:
-        """The answer, not older than it may be. What `work_out` raises is raised, and nothing is kept."""
+    def get(
+        self, question: Hashable, work_out: Callable[[], Value], is_good: Callable[[Value], bool] = lambda _: True
+    ) -> Value:
+        """The answer, not older than it may be; one that is not `is_good` to who asks is worked out anew. What
+        `work_out` raises is raised, and nothing is kept."""
         with self._lock:
             if len(self._entries) >= ENTRIES_MAX and question not in self._entries:
                 self._entries.clear()
             entry = self._entries.setdefault(question, _Entry())
         asked_s = self._clock_s()
         with entry.lock:
-            if not self._serves(entry, asked_s):
+            if not (self._serves(entry, asked_s) and (entry.begun_s >= asked_s or is_good(entry.value))):
                 begun_s = self._clock_s()
                 entry.value = work_out()
                 ended_s = self._clock_s()

@@ -29,6 +29,7 @@ router = APIRouter(tags=["queue"])
 
 ANY_INSPECTOR = " "  # nobody is called so
 STANDING_MAX = 200  # more than a screen holds
+EVENT_ID_MAX = 2**53 - 1  # what a script counts exactly
 
 
 class Why(msgspec.Struct, frozen=True):
@@ -111,16 +112,23 @@ Filter = Annotated[QueueFilter, Depends(at_once(read_filter))]
 
 @router.get("/api/queue")
 def queue(
-    request: Request, wanted: Filter, limit: Annotated[int, Query(ge=1, le=1000)] = 100, cursor: str = ""
+    request: Request,
+    wanted: Filter,
+    limit: Annotated[int, Query(ge=1, le=1000)] = 100,
+    cursor: str = "",
+    seen: Annotated[int, Query(ge=0, le=EVENT_ID_MAX)] = 0,
 ) -> Response:
     """What waits for a person, the most urgent first: by the expected loss of letting it go and the time left to stop
-    it. A cursor goes on in the queue as it stood when the first page was asked for."""
+    it. A cursor goes on in the queue as it stood when the first page was asked for. `seen`: the newest event of the
+    stream that whoever asks has had; the page is not older."""
     person = require(request, "read")
     here = installation(request)
     page = None
     if not (cursor or wanted.since or wanted.until or here.lately.did(person.name)):
         shared = _for_all(wanted)
-        page = here.kept.get(("page", shared, limit), lambda: _page(here, shared, limit))
+        page = here.kept.get(
+            ("page", shared, limit), lambda: _page(here, shared, limit), lambda kept: kept.event_id >= seen
+        )
     if page is None or (page.is_spoken_of and wanted.inspector):
         page = _page(here, wanted, limit, cursor)
     return json_response(encode(_EncodedPage(page.items, page.next, _counts(here, person, wanted))))
@@ -136,18 +144,24 @@ class _EncodedPage(msgspec.Struct, frozen=True):
 
 @dataclass(frozen=True, slots=True)
 class _Page:
-    """`is_spoken_of`: not every inspector sees it so, for some have said something of what stands on it."""
+    """`is_spoken_of`: not every inspector sees it so, for some have said something of what stands on it. `event_id`: of
+    the newest event of the stream that it is sure to know of."""
 
     items: msgspec.Raw
     next: str | None
     is_spoken_of: bool
+    event_id: int
 
 
 def _page(here: Installation, wanted: QueueFilter, limit: int, cursor: str = "") -> _Page:
+    event_id = here.broadcaster.last  # before it is read
     found, behind = here.queue.read(wanted, here.now(), limit, read_place(cursor))
     items = b",".join(encode(_item(here.plan, one, wanted)) for one in found)
     return _Page(
-        msgspec.Raw(b"[" + items + b"]"), write_place(behind) if behind else None, any(one.spoken for one in found)
+        items=msgspec.Raw(b"[" + items + b"]"),
+        next=write_place(behind) if behind else None,
+        is_spoken_of=any(one.spoken for one in found),
+        event_id=event_id,
     )
 
 

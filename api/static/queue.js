@@ -139,6 +139,7 @@ function question(cursor) {
   const query = filter.query();
   query.set("limit", PAGE_ROWS);
   if (cursor) query.set("cursor", cursor);
+  if (lastEventId && !cursor && state === "open") query.set("seen", lastEventId);
   if (state === "open") return "/api/queue?" + query;
   query.set("state", state);
   const [side, minutes] = (query.get("age") || "").split(":");

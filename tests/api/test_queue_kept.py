@@ -76,3 +76,15 @@ def test_pages_go_on_behind_a_kept_first_one(plant: Live) -> None:
             seen += [item["verdict"]["part_id"] for item in first["items"]]
         assert len(seen) == len(set(seen))
         assert set(page(anna, limit=1000)) == set(seen)
+
+
+def test_whoever_has_heard_of_a_part_by_the_stream_finds_it_in_the_list(plant: Live) -> None:
+    with plant.client("inspector") as anna:
+        wear_out(plant, "test-inspector")
+        before = page(anna)
+        told = plant.service.here.broadcaster.last
+        publish(plant.log, plant.settings, verdicts=[make_verdict("HEARD", risk=0.99)])
+        until(lambda: plant.service.here.broadcaster.last > told, "the stream to tell")
+        heard_at = time.monotonic()
+        assert page(anna, seen=told) == before or time.monotonic() - heard_at > GOOD_S_MAX, "it may be a moment old"
+        assert "HEARD" in page(anna, seen=plant.service.here.broadcaster.last)
