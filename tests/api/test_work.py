@@ -60,35 +60,32 @@ def test_collecting_a_part_costs_as_little_however_many_wait(tmp_path: Path) -> 
     assert took[1] < 2 * took[0]
 
 
+def asked_of(folder: Path, parts: int, ask: Callable[[QueueStore], None]) -> int:
+    """How much it takes to ask the queue while so many parts wait."""
+    url = f"sqlite:///{folder / f'{parts}.db'}"
+    migrate(url)
+    with steps() as taken:
+        writer, queue = StoreWriter(url, holder="test"), QueueStore(url)
+        waiting(writer, parts)
+        before = taken()
+        ask(queue)
+        took = taken() - before
+        writer.close()
+        queue.close()
+    return took
+
+
 def test_what_an_inspector_has_spoken_of_is_counted_by_an_index(tmp_path: Path) -> None:
-    took = []
-    for parts in (FEW, MANY):
-        url = f"sqlite:///{tmp_path / f'{parts}.db'}"
-        migrate(url)
-        with steps() as taken:
-            writer, queue = StoreWriter(url, holder="test"), QueueStore(url)
-            waiting(writer, parts)
-            before = taken()
-            for _ in range(100):
-                assert queue.count_spoken(QueueFilter(inspector="anna")) == 0
-            took.append(taken() - before)
-            writer.close()
-            queue.close()
-    assert took[1] <= 2 * took[0] + 1
+    def ask(queue: QueueStore) -> None:
+        for _ in range(100):
+            assert queue.count_spoken(QueueFilter(inspector="anna")) == 0
+
+    assert asked_of(tmp_path, MANY, ask) <= 2 * asked_of(tmp_path, FEW, ask) + 1
 
 
 def test_a_page_of_one_line_costs_as_little_however_many_wait_there(tmp_path: Path) -> None:
-    took = []
-    for parts in (FEW, MANY):
-        url = f"sqlite:///{tmp_path / f'{parts}.db'}"
-        migrate(url)
-        with steps() as taken:
-            writer, queue = StoreWriter(url, holder="test"), QueueStore(url)
-            waiting(writer, parts)
-            before = taken()
-            for _ in range(50):
-                assert len(queue.page(QueueFilter(line_id="L1", inspector="anna"), now(), 20)) == 20
-            took.append(taken() - before)
-            writer.close()
-            queue.close()
-    assert took[1] < 2 * took[0]
+    def ask(queue: QueueStore) -> None:
+        for _ in range(50):
+            assert len(queue.page(QueueFilter(line_id="L1", inspector="anna"), now(), 20)) == 20
+
+    assert asked_of(tmp_path, MANY, ask) < 2 * asked_of(tmp_path, FEW, ask)
