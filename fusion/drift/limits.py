@@ -11,7 +11,7 @@ limits by itself, an even one tight limits, and no figure rests on parts being i
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Generator, Iterator
 from dataclasses import dataclass
 
 import numpy as np
@@ -26,6 +26,7 @@ FALSE_PER_100K = 0.4  # incidents of drift per 100 000 parts, all signals of a g
 CHARTS = 2  # per signal
 HORIZON_BLOCKS = 1000  # of each future
 FUTURES = 2000  # drawn per signal
+STEP_BLOCKS = 100  # of the horizon, between two parts: 6 ms of one core for one signal
 TAIL_SHARE = 0.02  # of the futures, which the power law of the highest points is fitted on (Hill 1975)
 WANDER_SHARES = (0.1, 0.25, 0.5, 0.75, 0.9, 1.0)  # of a block mean's variance
 CORRELATION_BLOCKS = (0.7, 1.5, 3.0, 6.0, 12.0, 25.0, 50.0, 100.0)  # after which a wander has forgotten 1 - 1/e
@@ -79,8 +80,8 @@ def fit_limits(blocks: Doubles, false_probability: float, seed: int = 0) -> Char
 def limits_in_steps(
     blocks: Doubles, false_probability: float, at_once: int, seed: int = 0
 ) -> Iterator[ChartLimits | None]:
-    """The same for whoever has parts to judge meanwhile: the futures of `at_once` signals a step, the limits at last,
-    equal to the last bit however many that is."""
+    """The same for whoever has parts to judge meanwhile: of the futures of `at_once` signals STEP_BLOCKS a step, the
+    limits at last, equal to the last bit however many signals that is."""
     signals = blocks.shape[1]
     shown = _or_zero(blocks)
     varies = np.nanstd(shown, axis=0) > ROUNDING * np.nanmax(np.abs(shown), axis=0)
@@ -101,8 +102,8 @@ def limits_in_steps(
     highest = []
     for first in range(0, len(expected), at_once):
         own = slice(first, first + at_once)
-        highest.append(_highest_points(futures.of(own), slack[enough][own], np.random.default_rng(seed)))
-        yield None
+        points = yield from _highest_points(futures.of(own), slack[enough][own], np.random.default_rng(seed))
+        highest.append(points)
     of_history = own_highest((seen - expected) / np.sqrt(variance), slack[enough])
     limits = [
         np.maximum(_tail_level(np.concatenate(points), false_probability), BEYOND_HISTORY * own_points)
@@ -205,13 +206,15 @@ def _draw(posterior: _Posterior, centre: Doubles, scale: Doubles, rng: np.random
     return _Futures(*(law.astype(np.float32) for law in laws))
 
 
-def _highest_points(futures: _Futures, slack: Doubles, rng: np.random.Generator) -> tuple[Singles, Singles]:
+def _highest_points(
+    futures: _Futures, slack: Doubles, rng: np.random.Generator
+) -> Generator[None, None, tuple[Singles, Singles]]:
     """float32[signals, FUTURES] each: the highest point of the EWMA and of the CUSUMs in each future."""
     k = slack.astype(np.float32)[:, None]
     wander: Singles = futures.wander * rng.standard_normal(FUTURES, dtype=np.float32)
     level, up, down = (np.zeros_like(wander) for _ in range(3))
     high_level, high_sum = np.zeros_like(wander), np.zeros_like(wander)
-    for _ in range(HORIZON_BLOCKS):  # the same dice for every signal: only their laws differ
+    for block in range(1, HORIZON_BLOCKS + 1):  # the same dice for every signal: only their laws differ
         dice = rng.standard_normal((2, FUTURES), dtype=np.float32)
         wander = futures.memory * wander + futures.kick * dice[0]
         z = futures.off + wander + futures.noise * dice[1]
@@ -220,6 +223,8 @@ def _highest_points(futures: _Futures, slack: Doubles, rng: np.random.Generator)
         down = np.maximum(0.0, down - z - k)
         np.maximum(high_level, np.abs(level), out=high_level)
         np.maximum(high_sum, np.maximum(up, down), out=high_sum)
+        if block % STEP_BLOCKS == 0:
+            yield None
     return high_level, high_sum
 
 
