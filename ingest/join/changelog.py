@@ -91,7 +91,7 @@ def restore(join: Assembler, key: str, body: bytes | None) -> bool:
 def _asleep(part: PartMemory, body: bytes) -> PartMemory | Asleep:
     attempts = [attempt for _, attempt in part.attempts()]
     resting = bool(attempts) and all(a.final for a in attempts) and all(v.frozen for v in part.visits)
-    return Asleep(part.heard_at, body) if resting else part
+    return Asleep(part.heard_at, body) if resting and not part.unseen else part
 
 
 def _restore_chunk(join: Assembler, line_id: str, rest: str, body: bytes | None) -> None:

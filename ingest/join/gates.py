@@ -42,11 +42,11 @@ class Gates:
         self.live = live
         self._timers: list[_Timer] = []
         self._serial = 0
-        self._held: dict[PartKey, None] | None = None
+        self._holding = False
 
     @property
     def holding(self) -> bool:
-        return self._held is not None
+        return self._holding
 
     def settle(self, part: PartMemory, at: int, read_at: int, numbers: dict[str, int]) -> list[Closing]:
         """Open, close and revise this part's gates. `numbers`: gate -> first attempt that new evidence concerns."""
@@ -86,8 +86,9 @@ class Gates:
 
     def _look(self, part: PartMemory, view: GateView, attempt: Attempt, at: int) -> list[Closing]:
         """Close an open gate whose needs are met; hand on new evidence of a closed one while it may be revised."""
-        if self._held is not None:
-            self._held[part.key] = None
+        if self._holding:
+            part.unseen = True
+            self.memory.changed.add(part.key)
             return []
         if attempt.is_open:
             evidence = self._gather(part, view, attempt)
@@ -183,21 +184,22 @@ class Gates:
 
     def hold(self, now: int) -> None:
         """Took the partition over: open gates past their deadline are missed; from here absorb without closing."""
-        self._held = {}
+        self._holding = True
         for part in self.memory.parts.values():
             if isinstance(part, PartMemory):
                 for _, attempt in part.attempts():
                     attempt.missed = attempt.missed or (self.live and attempt.is_open and attempt.due_at < now)
 
     def resume(self, now: int) -> list[Closing]:
-        """All has been read that was there at takeover: close what is ready or overdue, revise what changed."""
-        held, self._held = self._held or {}, None
+        """All has been read that was there at takeover: close what is ready or overdue, revise what changed since a
+        worker last judged (it may have been another one, who lost the partition before it had caught up)."""
+        self._holding = False
         closings: list[Closing] = []
-        for key in held:
-            part = self.memory.known(key)
-            if part is not None:
-                everything = dict.fromkeys(self.memory.views[part.line_id], 1)
-                closings += self.settle(part, part.heard_at, part.heard_at, everything)
+        for part in [p for p in self.memory.parts.values() if isinstance(p, PartMemory) and p.unseen]:
+            part.unseen = False
+            self.memory.changed.add(part.key)
+            everything = dict.fromkeys(self.memory.views[part.line_id], 1)
+            closings += self.settle(part, part.heard_at, part.heard_at, everything)
         return closings + self.advance(now)
 
     def forget(self, now: int) -> list[Closing]:

@@ -57,7 +57,8 @@ class Attempt(msgspec.Struct, gc=False):
 
 
 class PartMemory(msgspec.Struct, gc=False):
-    """One part on one line. `passed`: its last verdict was a pass; `entered`: its base risk is in the history."""
+    """One part on one line. `passed`: its last verdict was a pass; `entered`: its base risk is in the history;
+    `unseen`: evidence came while nobody judged, which the owner who next judges must look at, whoever that is."""
 
     part_id: str
     line_id: str
@@ -68,6 +69,7 @@ class PartMemory(msgspec.Struct, gc=False):
     gates: dict[str, list[Attempt]] = {}
     passed: bool = False
     entered: bool = False
+    unseen: bool = False
 
     @property
     def key(self) -> tuple[str, str]:
