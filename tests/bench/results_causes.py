@@ -5,6 +5,7 @@
     python tests/bench/results_causes.py --quick     a tenth of the lines; the README is left alone
     python tests/bench/results_causes.py --seed 7    the same lines again
     python tests/bench/results_causes.py --only "lot x4"    one row (again for more); the README is left alone
+    python tests/bench/results_causes.py --table parts      into the README one of the tables: incidents, parts, drift
 
 Every line gets a history of its own to train on (in control) and a stream that the watch has never seen.
 """
@@ -13,12 +14,10 @@ from __future__ import annotations
 
 import argparse
 import importlib
-import importlib.util
-import itertools
 import secrets
 import sys
 import time
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -277,36 +276,42 @@ def tables(quick: bool, only: Sequence[str], seed: int, progress: Callable[[str]
     return markdown_table(HEAD, rows), false
 
 
-#: Module with a `table()` of its own -> the markers of its place in the README.
-NEIGHBOURS = {"results_causes_parts": "results-causes-parts", "results_causes_drift": "results-causes-drift"}
+#: Tables with a module of their own, whose `table()` makes them.
+NEIGHBOURS = {"parts": "results_causes_parts", "drift": "results_causes_drift"}
+MARKERS = {"incidents": "results-causes", "parts": "results-causes-parts", "drift": "results-causes-drift"}
 
 
-def neighbours() -> Iterator[tuple[str, str]]:
-    """Tables of causes per part and of drift, each with its markers, as they are ready."""
-    for module, markers in NEIGHBOURS.items():
-        if importlib.util.find_spec(module) is not None:
-            yield markers, str(importlib.import_module(module).table())
+def incidents(arguments: argparse.Namespace) -> str:
+    """The tables of incidents, with the seed that makes them again."""
+    causes, false = tables(arguments.quick, arguments.only, arguments.seed,
+                           lambda line: print(line, file=sys.stderr, flush=True))  # fmt: skip
+    note = f"Seed {arguments.seed}; {'quick' if arguments.quick else 'all'} lines; measured on {machine()}."
+    return f"{causes}\n\n{false}\n\n{note}"
+
+
+def asked() -> argparse.Namespace:
+    """What is on the command line."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--quick", action="store_true")
+    parser.add_argument("--seed", type=int, default=secrets.randbelow(1 << 31))
+    labels = [one.label for one in (*SCENARIOS, *USUAL)]
+    parser.add_argument("--only", action="append", default=[], choices=labels, metavar="ROW")
+    parser.add_argument("--table", action="append", default=[], choices=list(MARKERS))
+    return parser.parse_args()
 
 
 def main() -> int:
     """Measure, print, write. Returns the exit status."""
-    asked = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    asked.add_argument("--quick", action="store_true")
-    asked.add_argument("--seed", type=int, default=secrets.randbelow(1 << 31))
-    labels = [one.label for one in (*SCENARIOS, *USUAL)]
-    asked.add_argument("--only", action="append", default=[], choices=labels, metavar="ROW")
-    arguments = asked.parse_args()
+    arguments = asked()
     some = bool(arguments.quick or arguments.only)
-    causes, false = tables(arguments.quick, arguments.only, arguments.seed,
-                           lambda line: print(line, file=sys.stderr, flush=True))  # fmt: skip
-    note = f"Seed {arguments.seed}; {'quick' if arguments.quick else 'all'} lines; measured on {machine()}."
-    written = [("results-causes", f"{causes}\n\n{false}\n\n{note}")]
-    for markers, table in itertools.chain(written, () if some else neighbours()):
+    for name in arguments.table or (["incidents"] if some else MARKERS):
+        module = NEIGHBOURS.get(name)
+        table = str(importlib.import_module(module).table()) if module else incidents(arguments)
         print(table, flush=True)
         if some:
             continue
         try:
-            write_table(markers, table)
+            write_table(MARKERS[name], table)
         except (MarkersMissing, OSError) as error:
             print(f"README.md was not rewritten: {error}", file=sys.stderr)
             return 1
