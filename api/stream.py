@@ -19,7 +19,7 @@ import anyio.to_thread
 import msgspec
 
 from api.agreement.blind import without_the_model
-from api.agreement.draw import CaseKey, Draw
+from api.agreement.draw import Draw
 from api.store.database import StoreUnavailable
 from api.store.read import StoreReader
 from api.store.rows import StoredVerdict
@@ -71,8 +71,10 @@ class Wanted:
 def encode_event(verdict: StoredVerdict, draw: Draw = NOTHING_DRAWN) -> Event:
     """One server-sent event: the id is the row number, the data the verdict's body (JSON has no line breaks)."""
     masked = None
-    if draw.shares.blind_share > 0.0 and verdict.decision != "pass" and draw.is_blind(_KEY.decode(verdict.body).case):
-        masked = _encoded(verdict.row_id, without_the_model(verdict.body, blind=True))
+    if draw.shares.blind_share > 0.0 and verdict.decision != "pass":
+        part = _PART.decode(verdict.body)
+        if draw.is_blind(part.line_id, part.part_id):
+            masked = _encoded(verdict.row_id, without_the_model(verdict.body, blind=True))
     return Event(verdict.row_id, verdict.decision, verdict.revision, _encoded(verdict.row_id, verdict.body), masked)
 
 
@@ -80,20 +82,14 @@ def _encoded(row_id: int, body: bytes) -> bytes:
     return b"id: %d\ndata: %s\n\n" % (row_id, body.replace(b"\r", b" ").replace(b"\n", b" "))
 
 
-class _Key(msgspec.Struct, frozen=True):
-    """Of a verdict's body, what names its case."""
+class _Part(msgspec.Struct, frozen=True):
+    """Of a verdict's body, what names its part."""
 
     line_id: str
-    gate_id: str
     part_id: str
-    attempt: int
-
-    @property
-    def case(self) -> CaseKey:
-        return self.line_id, self.gate_id, self.part_id, self.attempt
 
 
-_KEY = msgspec.json.Decoder(_Key)
+_PART = msgspec.json.Decoder(_Part)
 
 
 class Broadcaster:

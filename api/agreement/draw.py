@@ -1,7 +1,7 @@
-"""Which cases are shown blind, to two people, or behind an exercise.
+"""Which parts are shown blind, which cases to two people, or behind an exercise.
 
-Drawn by a keyed hash of the case, never by what the model thinks of it: an audit that followed the risk would audit the
-risk. The same for everybody and after a restart; without the installation's key nobody can work it out from the part.
+Drawn by a keyed hash of the part or the case, never by what the model thinks of it: an audit that followed the risk
+would audit the risk. The same for everybody and after a restart; without the installation's key nobody can work it out.
 The plan's bytes are not hashed with it: a comment changed there would draw anew what people have seen already.
 """
 
@@ -26,9 +26,9 @@ class Draw:
     key: bytes = field(default=b"", repr=False)
     shares: Reviews = NO_SHARES
 
-    def is_blind(self, case: CaseKey) -> bool:
-        """Is this case shown without risk and causes?"""
-        return self._falls("blind", self.shares.blind_share, *case)
+    def is_blind(self, line_id: str, part_id: str) -> bool:
+        """Is this part shown without risk and causes? At all of its gates: what one says would tell of another."""
+        return self._falls("blind", self.shares.blind_share, line_id, part_id)
 
     def people_wanted(self, case: CaseKey) -> int:
         """To how many people is this case shown?"""

@@ -61,15 +61,16 @@ def exercise_on(here: Installation, person: Person, part_id: str) -> Exercise | 
 
 def bodies_for(here: Installation, person: Person, found: Sequence[StoredVerdict], narrowed: bool) -> list[bytes]:
     """Bodies of a list of verdicts, of blind parts without what the model says. `narrowed`: the list was asked for by
-    what the model says, so that a blind part would tell by standing in it: it is left out."""
+    what the model says, so that a blind part would tell by standing in it: it is left out. A part that is blind at one
+    gate is so at all, as on its page: what another gate said, be it settled, would tell of this one."""
     if not is_audited(person):
         return [one.body for one in found]
-    cases = [_case_of(one) for one in found]
-    hidden = here.quality.hidden_from(person.name, {case[2] for case in cases})
+    parts = [_case_of(one)[2] for one in found]
+    hidden = {case[2] for case in here.quality.hidden_from(person.name, set(parts))}
     return [
-        one.body if case not in hidden else without_the_model(one.body)
-        for one, case in zip(found, cases, strict=True)
-        if not (narrowed and case in hidden)
+        one.body if part_id not in hidden else without_the_model(one.body)
+        for one, part_id in zip(found, parts, strict=True)
+        if not (narrowed and part_id in hidden)
     ]
 
 

@@ -150,13 +150,19 @@ def _add_causes(connection: sa.Connection, numbered: Sequence[tuple[int, Verdict
 
 def _raise_cases(connection: sa.Connection, numbered: Sequence[tuple[int, Verdict, str]], draw: Draw) -> None:
     """Point each case at its highest revision; a lower one that comes later changes nothing, nor does any change what
-    was drawn of the case when it was first seen."""
+    was drawn of the part when it was first seen."""
+    stand = _cases_of(connection, {verdict.part_id for _, verdict, _ in numbered})
+    drawn: dict[tuple[str, str], bool] = {}
+    for row in stand.values():
+        drawn[(row.line_id, row.part_id)] = drawn.get((row.line_id, row.part_id), False) or row.blind
     highest: dict[CaseKey, dict[str, Any]] = {}
     for row_id, verdict, _ in numbered:
         key = (verdict.line_id, verdict.gate_id, verdict.part_id, verdict.attempt)
         if key not in highest or verdict.revision > highest[key]["revision"]:
-            highest[key] = _case_row(row_id, verdict, draw)
-    _count_cases(connection, highest)
+            part = (verdict.line_id, verdict.part_id)
+            blind = drawn[part] if part in drawn else draw.is_blind(*part)
+            highest[key] = _case_row(row_id, verdict, blind, draw.people_wanted(key))
+    _count_cases(connection, stand, highest)
     statement = insert_into(connection, cases)
     newer = statement.excluded
     followed = ("row_id", "revision", "batch_id", "product", "decision", "risk", "event_at")
@@ -172,13 +178,19 @@ def _raise_cases(connection: sa.Connection, numbered: Sequence[tuple[int, Verdic
     )
 
 
-def _count_cases(connection: sa.Connection, highest: Mapping[CaseKey, Mapping[str, Any]]) -> None:
+def _cases_of(connection: sa.Connection, parts: set[str]) -> Mapping[CaseKey, sa.Row[Any]]:
+    """How the cases of some parts stand."""
+    known = sa.select(*_KEY, cases.c.revision, cases.c.decision, cases.c.blind).where(cases.c.part_id.in_(parts))
+    return {(row.line_id, row.gate_id, row.part_id, row.attempt): row for row in connection.execute(known)}
+
+
+def _count_cases(
+    connection: sa.Connection, stand: Mapping[CaseKey, sa.Row[Any]], highest: Mapping[CaseKey, Mapping[str, Any]]
+) -> None:
     """How many cases there are by last decision, with these. To count them all anew takes seconds with ten million."""
-    known = sa.select(*_KEY, cases.c.revision, cases.c.decision).where(cases.c.part_id.in_({key[2] for key in highest}))
-    stand = {(*row[:4],): (row.revision, row.decision) for row in connection.execute(known)}
     more = Counter[str]()
     for key, row in highest.items():
-        revision, decision = stand.get(key, (0, ""))
+        revision, decision = (stand[key].revision, stand[key].decision) if key in stand else (0, "")
         if row["revision"] > revision:
             more[row["decision"]] += 1
             more[decision] -= 1
@@ -189,9 +201,7 @@ def _count_cases(connection: sa.Connection, highest: Mapping[CaseKey, Mapping[st
         connection.execute(statement.on_conflict_do_update(index_elements=["decision"], set_=counted), changed)
 
 
-def _case_row(row_id: int, verdict: Verdict, draw: Draw) -> dict[str, Any]:
-    key = (verdict.line_id, verdict.gate_id, verdict.part_id, verdict.attempt)
-    blind = draw.is_blind(key)
+def _case_row(row_id: int, verdict: Verdict, blind: bool, people_wanted: int) -> dict[str, Any]:
     return {
         "line_id": verdict.line_id,
         "gate_id": verdict.gate_id,
@@ -209,7 +219,7 @@ def _case_row(row_id: int, verdict: Verdict, draw: Draw) -> dict[str, Any]:
         # The place of a blind part must not tell its risk: it stands with those of which nobody knows any.
         "urgency": 1.0 if blind or verdict.risk is None else verdict.risk,
         "blind": blind,
-        "people_wanted": draw.people_wanted(key),
+        "people_wanted": people_wanted,
     }
 
 
