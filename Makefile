@@ -29,32 +29,32 @@ bench: $(VENV)/.ready        ## parts per second, latency, CPU per stage, ratio 
 results: $(VENV)/.ready-dev  ## train, replay and evaluate on the shared real data; rewrites the README's table
 	@$(RUN) $(BIN)/python tests/bench/results.py
 
-results-vision: $(VENV)/.ready-dev  ## train eyes on real tiles and simulated cameras, judge the rest; rewrites the README's tables
+results-vision: $(VENV)/.ready-dev  ## train eyes on real tiles and simulated cameras, judge the rest; rewrites its tables in deploy/measured.md
 	@$(RUN) $(BIN)/python tests/bench/results_vision.py
 
-results-fusion: $(VENV)/.ready-dev  ## risks, calibration, certificates, cold start, history: every table of the judge, into the README
+results-fusion: $(VENV)/.ready-dev  ## risks, calibration, certificates, cold start, history: every table of the judge, into deploy/measured.md
 	@$(RUN) $(BIN)/python tests/bench/results_fusion.py
 
-results-causes: $(VENV)/.ready-dev  ## causes of parts, incidents and drift on fresh simulated lines, into the README
+results-causes: $(VENV)/.ready-dev  ## causes of parts, incidents and drift on fresh simulated lines, into deploy/measured.md
 	@$(RUN) $(BIN)/python tests/bench/results_causes.py
 
-results-drift: $(VENV)/.ready-dev  ## drift: what the two-sample tests see of changes that no single signal shows; limits that grow in service; into the README
+results-drift: $(VENV)/.ready-dev  ## drift: what the two-sample tests see of changes that no single signal shows; limits that grow in service; into deploy/measured.md
 	@$(RUN) $(BIN)/python tests/bench/results_drift_power.py
 	@$(RUN) $(BIN)/python tests/bench/results_drift_growth.py
 
-bench-vision: $(VENV)/.ready-dev  ## CPU of a look step by step, two processes, Anomalib where installed; rewrites the README's table
+bench-vision: $(VENV)/.ready-dev  ## CPU of a look step by step, two processes, Anomalib where installed; rewrites its table in deploy/measured.md
 	@$(RUN) $(BIN)/python tests/bench/bench_vision.py
 
-bench-store: $(VENV)/.ready-dev  ## the store's answers with 200 000 parts in it; rewrites the README's table
+bench-store: $(VENV)/.ready-dev  ## the store's answers with 200 000 parts in it; rewrites its table in deploy/measured.md
 	@$(RUN) $(BIN)/python tests/bench/bench_store.py
 
-bench-store-large: $(VENV)/.ready-dev  ## the same with ten million verdicts in PostgreSQL and two in SQLite, cold and warm: half an hour, 30 GB; rewrites the README's table
+bench-store-large: $(VENV)/.ready-dev  ## the same with ten million verdicts in PostgreSQL and two in SQLite, cold and warm: half an hour, 30 GB; rewrites its table in deploy/measured.md
 	@$(RUN) $(BIN)/python tests/bench/bench_store_large.py
 
-bench-quality: $(VENV)/.ready-dev  ## the figures on people's judgement over 100 000 decisions, SQLite and PostgreSQL; rewrites the README's table
+bench-quality: $(VENV)/.ready-dev  ## the figures on people's judgement over 100 000 decisions, SQLite and PostgreSQL; rewrites its table in deploy/measured.md
 	@$(RUN) $(BIN)/python tests/bench/bench_quality.py
 
-bench-paint: $(VENV)/.ready-dev  ## the browser's first paint of every page with 100 000 parts that wait; rewrites the README's table
+bench-paint: $(VENV)/.ready-dev  ## the browser's first paint of every page with 100 000 parts that wait; rewrites its table in deploy/measured.md
 	@$(RUN) $(BIN)/python tests/bench/bench_paint.py
 
 bench-api: $(VENV)/.ready-dev  ## the API with 200 open streams and 300 requests a second beside the stream; prints

@@ -18,7 +18,7 @@ from ingest.messages import Instant
 from ingest.plan.file import load_plan
 from ingest.settings import Settings
 from ingest.topics import TOPICS
-from tests.bench.readme_table import MarkersMissing, with_table
+from tests.bench.written_table import DOCUMENTS, MarkersMissing, document_of, with_table
 from vision.training.folds import GOOD_FRAMES_MIN
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -123,14 +123,24 @@ def test_the_example_of_a_bad_plan_would_be_noticed(tmp_path: Path) -> None:
         load_plan(path)
 
 
-@pytest.mark.parametrize("name", ["results", "bench"])
-def test_measured_tables_have_a_place_that_their_command_rewrites(name: str) -> None:
-    text = (ROOT / "README.md").read_text("utf-8")
-    rewritten = with_table(text, name, "| a |")
-    assert f"<!-- {name}:begin -->\n| a |\n<!-- {name}:end -->" in rewritten
-    assert with_table(rewritten, name, "| b |").count("| b |") == 1
+@pytest.mark.parametrize("path", DOCUMENTS, ids=lambda path: path.name)
+def test_measured_tables_have_a_place_that_their_command_rewrites(path: Path) -> None:
+    text = path.read_text("utf-8")
+    names = re.findall(r"<!-- ([\w-]+):begin -->", text)
+    assert names
+    for name in names:
+        assert document_of(name) == path
+        rewritten = with_table(text, name, "| a |")
+        assert f"<!-- {name}:begin -->\n| a |\n<!-- {name}:end -->" in rewritten
+        assert with_table(rewritten, name, "| b |").count("| b |") == 1
     with pytest.raises(MarkersMissing):
         with_table(text, "no such table", "| a |")
+
+
+def test_every_measured_table_has_the_command_that_writes_it() -> None:
+    written = "".join(path.read_text("utf-8") for path in sorted((ROOT / "tests" / "bench").glob("*.py")))
+    named = [name for path in DOCUMENTS for name in re.findall(r"<!-- ([\w-]+):begin -->", path.read_text("utf-8"))]
+    assert not [name for name in named if f'"{name}"' not in written and f'"{name.rsplit("-", 1)[1]}"' not in written]
 
 
 def links(path: Path) -> list[str]:
@@ -140,7 +150,8 @@ def links(path: Path) -> list[str]:
 
 
 @pytest.mark.parametrize(
-    "name", ["README.md", "ARCHITECTURE.md", "CHANGELOG.md", "deploy/README.md", "deploy/runbook.md"]
+    "name",
+    ["README.md", "ARCHITECTURE.md", "CHANGELOG.md", "deploy/README.md", "deploy/runbook.md", "deploy/measured.md"],
 )
 def test_links_lead_somewhere(name: str) -> None:
     path = ROOT / name

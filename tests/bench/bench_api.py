@@ -52,7 +52,7 @@ from tests.api.factory import (  # noqa: E402
 from tests.api.postgres import free_port  # noqa: E402
 from tests.bench.api_load import Connection, Shift  # noqa: E402
 from tests.bench.bench_store import fill  # noqa: E402
-from tests.bench.readme_table import machine, markdown_table, write_table  # noqa: E402
+from tests.bench.written_table import machine, markdown_table, write_table  # noqa: E402
 
 PEOPLE, PICTURED = 200, 300
 ALONE = "What a request takes of the processor when it is asked for alone, with all that it sets off:"
@@ -206,7 +206,7 @@ def main() -> int:
     asked.add_argument("--rate", type=float, default=300.0)
     asked.add_argument("--seconds", type=float, default=60.0)
     asked.add_argument("--each", type=int, default=300, help="requests of each kind that are asked for alone")
-    asked.add_argument("--write", action="store_true", help="also into the README")
+    asked.add_argument("--write", action="store_true", help="also into deploy/measured.md")
     asked.add_argument("--home", help="an empty folder to prepare and to keep, or one that an earlier run prepared")
     given = asked.parse_args()
     with tempfile.TemporaryDirectory(prefix="qcfuse-bench-api-") as folder:

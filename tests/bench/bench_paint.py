@@ -4,7 +4,8 @@
     python tests/bench/bench_paint.py [--waiting N] [--print]
 
 The API runs as a process of its own, the browser is a real Chromium on loopback; cold: its cache is empty, warm: it has
-been on the page before. `list`: when the first row of a list stood there. Rewrites the README's table unless `--print`.
+been on the page before. `list`: when the first row of a list stood there.
+Rewrites its table in deploy/measured.md unless `--print`.
 """
 
 from __future__ import annotations
@@ -28,7 +29,7 @@ if str(ROOT) not in sys.path:
 from tests.api.conftest import until  # noqa: E402
 from tests.api.factory import keep_evidence, make_findings, make_verdict, make_visit, publish, settings_at  # noqa: E402
 from tests.bench.bench_store import fill  # noqa: E402
-from tests.bench.readme_table import machine, markdown_table, write_table  # noqa: E402
+from tests.bench.written_table import machine, markdown_table, write_table  # noqa: E402
 from tests.browser.pictures_plant import Plant, at_work  # noqa: E402
 from tests.browser.pictures_scene import Scene  # noqa: E402
 

@@ -5,7 +5,8 @@
 
 Decisions of twelve people on parts of which every third was later heard of from elsewhere, in SQLite and, where it is
 installed, in a PostgreSQL started for it: the median of the answers, and of the CPU time that asking and counting took
-in this process (SQLite works within it, PostgreSQL beside it). Rewrites the README's table unless `--print`.
+in this process (SQLite works within it, PostgreSQL beside it).
+Rewrites its table in deploy/measured.md unless `--print`.
 """
 
 from __future__ import annotations
@@ -32,7 +33,7 @@ from api.store.write import StoreWriter  # noqa: E402
 from ingest.messages import Defect, Instant  # noqa: E402
 from tests.api.factory import make_defect, now  # noqa: E402
 from tests.api.postgres import make_cluster, postgres_programs, served_cluster  # noqa: E402
-from tests.bench.readme_table import machine, markdown_table, write_table  # noqa: E402
+from tests.bench.written_table import machine, markdown_table, write_table  # noqa: E402
 
 WRITTEN_AT_ONCE, TURNS = 2000, 9
 BEGAN = 1_700_000_000_000

@@ -4,7 +4,7 @@
     python tests/bench/bench_store.py [--waiting N] [--passed N] [--store URL] [--print]
 
 Verdicts go in as the collector writes them. `--store`: an empty PostgreSQL (postgresql+psycopg://…); else SQLite in a
-folder of its own. Rewrites the README's table unless `--print`. Of many millions: bench_store_large.py.
+folder of its own. Rewrites its table in deploy/measured.md unless `--print`. Of many millions: bench_store_large.py.
 """
 
 from __future__ import annotations
@@ -30,8 +30,8 @@ from ingest.messages import Instant, encode  # noqa: E402
 from ingest.plan.file import load_plan  # noqa: E402
 from ingest.plan.plan import Plan  # noqa: E402
 from tests.api.factory import PLAN, make_pass, make_verdict, now  # noqa: E402
-from tests.bench.readme_table import machine, markdown_table, write_table  # noqa: E402
 from tests.bench.store_questions import look, opened, questions  # noqa: E402
+from tests.bench.written_table import machine, markdown_table, write_table  # noqa: E402
 
 DAY_MS = 86_400_000
 WRITTEN_AT_ONCE, BATCH_PARTS, TURNS = 2000, 500, 15

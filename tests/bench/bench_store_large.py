@@ -6,7 +6,7 @@
 Both are filled in bulk, by themselves one after the other: ten million verdicts take some 30 GB and a quarter of an
 hour. Cold: the first answer of a server just started, or a file just opened, of which the system has forgotten all;
 connecting is in it. Warm: the median of the answers that follow.
-Rewrites the README's table, unless `--only` one of them is asked (postgresql, sqlite): that is printed.
+Rewrites its table in deploy/measured.md, unless `--only` one of them is asked (postgresql, sqlite): that is printed.
 """
 
 from __future__ import annotations
@@ -26,9 +26,9 @@ if str(ROOT) not in sys.path:
 
 from tests.api.postgres import make_cluster, postgres_programs, served_cluster  # noqa: E402
 from tests.bench.bench_store import BATCH_PARTS, median_ms  # noqa: E402
-from tests.bench.readme_table import machine, markdown_table, write_table  # noqa: E402
 from tests.bench.store_copied import copy_store, evict  # noqa: E402
 from tests.bench.store_questions import Known, look, opened, questions  # noqa: E402
+from tests.bench.written_table import machine, markdown_table, write_table  # noqa: E402
 
 FILLING = ("wal_level=minimal", "max_wal_senders=0", "max_wal_size=8GB", "maintenance_work_mem=1GB", "autovacuum=off")
 

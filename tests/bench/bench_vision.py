@@ -1,8 +1,8 @@
 #!/usr/bin/env python3
 """How fast an eye looks: CPU of each step of a 256 x 256 frame on one thread, two processes, and the same by Anomalib.
 
-    python tests/bench/bench_vision.py            prints the table and rewrites it in the README
-    python tests/bench/bench_vision.py --print    leaves the README alone
+    python tests/bench/bench_vision.py            prints the table and rewrites it in deploy/measured.md
+    python tests/bench/bench_vision.py --print    leaves the document alone
 
 Everything is measured in one run, in turns, on the same drawn frames (a drilled plate of brushed metal, as JPEG). With
 Anomalib installed its exported models do the same task: an encoded frame in, a score and a heatmap as PNG out.
@@ -24,7 +24,7 @@ from pathlib import Path
 import cv2
 import numpy as np
 from anomalib_models import Task, tasks
-from readme_table import MarkersMissing, machine, markdown_table, write_table
+from written_table import MarkersMissing, machine, markdown_table, write_table
 
 from ingest.errors import BadInput
 from ingest.messages import Frame, Instant
@@ -58,7 +58,7 @@ class Pace:
 
 def main(arguments: Sequence[str]) -> int:
     parser = argparse.ArgumentParser(description="How fast an eye looks.")
-    parser.add_argument("--print", action="store_true", help="leave the README alone")
+    parser.add_argument("--print", action="store_true", help="leave the document alone")
     asked = parser.parse_args(arguments)
     bodies = [drawn(seed) for seed in range(_TRAINED + _LOOKED)]
     with tempfile.TemporaryDirectory() as scratch:
@@ -75,7 +75,7 @@ def main(arguments: Sequence[str]) -> int:
         try:
             write_table("bench-vision", text)
         except MarkersMissing as error:
-            print(f"the README has no place for the table: {error}", file=sys.stderr)
+            print(error, file=sys.stderr)
             return 2
     return 0
 

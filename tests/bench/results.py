@@ -20,7 +20,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from readme_table import MarkersMissing, machine, markdown_table, write_table
+from written_table import MarkersMissing, machine, markdown_table, write_table
 
 ROOT = Path(__file__).resolve().parents[2]
 

@@ -1,11 +1,11 @@
 #!/usr/bin/env python3
 """How soon and how rightly incidents are named: simulated lines, fresh seeds, the watch of the service itself.
 
-    python tests/bench/results_causes.py             prints the tables and rewrites them in the README
-    python tests/bench/results_causes.py --quick     a tenth of the lines; the README is left alone
+    python tests/bench/results_causes.py             prints the tables and rewrites them in deploy/measured.md
+    python tests/bench/results_causes.py --quick     a tenth of the lines; the document is left alone
     python tests/bench/results_causes.py --seed 7    the same lines again
-    python tests/bench/results_causes.py --only "lot x4"    one row (again for more); the README is left alone
-    python tests/bench/results_causes.py --table parts      into the README one of the tables: incidents, parts, drift
+    python tests/bench/results_causes.py --only "lot x4"    one row (again for more); the document is left alone
+    python tests/bench/results_causes.py --table parts      one of the three tables: incidents, parts, drift
 
 Every line gets a history of its own to train on (in control) and a stream that the watch has never seen.
 """
@@ -38,8 +38,8 @@ from causes_streams import (  # noqa: E402
     trained,
 )
 from conftest import make_plan  # noqa: E402
-from readme_table import MarkersMissing, machine, markdown_table, write_table  # noqa: E402
 from scipy.stats import beta, chi2  # noqa: E402
+from written_table import MarkersMissing, machine, markdown_table, write_table  # noqa: E402
 
 from fusion.incidents import Incident  # noqa: E402
 from fusion.labels import PartLabel  # noqa: E402
@@ -313,7 +313,7 @@ def main() -> int:
         try:
             write_table(MARKERS[name], table)
         except (MarkersMissing, OSError) as error:
-            print(f"README.md was not rewritten: {error}", file=sys.stderr)
+            print(f"deploy/measured.md was not rewritten: {error}", file=sys.stderr)
             return 1
     return 0
 

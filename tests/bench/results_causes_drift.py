@@ -28,8 +28,8 @@ from drift_streams import (
     plan,
     raw_of,
 )
-from readme_table import markdown_table
 from scipy.stats import chi2
+from written_table import markdown_table
 
 from fusion.calibration.watch import RecalibrationWatch
 from fusion.drift.fit import fit_drift

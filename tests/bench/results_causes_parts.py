@@ -26,7 +26,7 @@ import pandas as pd
 ROOT = Path(__file__).resolve().parents[2]
 sys.path[:0] = [str(ROOT), str(ROOT / "tests" / "bench")]
 
-from readme_table import machine, markdown_table  # noqa: E402
+from written_table import machine, markdown_table  # noqa: E402
 
 from fusion.causes.in_control import InControl  # noqa: E402
 from fusion.causes.origins import PAIR, UNKNOWN  # noqa: E402

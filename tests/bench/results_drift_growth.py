@@ -1,6 +1,6 @@
 """Drift limits after a short history: how soon a shift is seen, how often nothing, and is a slow ramp still found?
 
-python tests/bench/results_drift_growth.py               the table, into the README
+python tests/bench/results_drift_growth.py               the table, into deploy/measured.md
 python tests/bench/results_drift_growth.py --lines N     so many lines
 
 Simulated lines (`drift_streams.py`) whose channels and cameras wander with a memory of 50 to 1000 parts. The charts are
@@ -20,8 +20,8 @@ from collections.abc import Sequence
 import numpy as np
 import numpy.typing as npt
 from drift_streams import PRODUCTS, SCORE_SD, Plant, Shift
-from readme_table import MarkersMissing, machine, markdown_table, write_table
 from scipy.stats import chi2
+from written_table import MarkersMissing, machine, markdown_table, write_table
 
 from fusion.drift.book import DriftBook
 from fusion.drift.fit import BLOCK_MAX, BLOCK_MIN, BLOCKS_WANTED
@@ -159,7 +159,7 @@ def main() -> int:
     try:
         write_table("results-drift-growth", told)
     except (MarkersMissing, OSError) as error:
-        print(f"README.md was not rewritten: {error}", file=sys.stderr)
+        print(f"deploy/measured.md was not rewritten: {error}", file=sys.stderr)
         return 1
     return 0
 

@@ -1,6 +1,6 @@
 """What the two-sample tests of drift see that no single signal shows: false alarms and delays, by fresh seeds.
 
-python tests/bench/results_drift_power.py                          the tables, into the README
+python tests/bench/results_drift_power.py                          the tables, into deploy/measured.md
 python tests/bench/results_drift_power.py --streams N --parts N    N lines per change; in-control parts of all lines
 
 Each line is a simulated plant (`drift_streams.py`) with its own history of 10 000 parts, of which one pair of channels
@@ -20,8 +20,8 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 from drift_streams import SCORE_SD, Parts, Plant, Shift
-from readme_table import MarkersMissing, machine, markdown_table, write_table
 from scipy.stats import beta, chi2
+from written_table import MarkersMissing, machine, markdown_table, write_table
 
 from fusion.drift.charts import Charts, Gathered
 from fusion.drift.contrast import contrast, fit_contrast
@@ -224,7 +224,7 @@ def main() -> int:
     try:
         write_table("results-drift-power", table)
     except (MarkersMissing, OSError) as error:
-        print(f"README.md was not rewritten: {error}", file=sys.stderr)
+        print(f"deploy/measured.md was not rewritten: {error}", file=sys.stderr)
         return 1
     return 0
 

@@ -1,8 +1,8 @@
 #!/usr/bin/env python3
 """How good the judge is: every table of it, from the folders, no cache.
 
-    python tests/bench/results_fusion.py                    every part; rewrites its tables in the README
-    python tests/bench/results_fusion.py risk cold          only these parts; prints, and leaves the README alone
+    python tests/bench/results_fusion.py                    every part; rewrites its tables in deploy/measured.md
+    python tests/bench/results_fusion.py risk cold          only these parts; prints, and leaves the document alone
     python tests/bench/results_fusion.py risk:mill,plant    the risk of only these sets
 
 Parts: `risk` (here: families, missing sources, speed), `calibration`, `groups`, `certificate`, `cold`, `history`.
@@ -42,8 +42,8 @@ from fusion.training.gate import GateTraining, begin_gate  # noqa: E402
 from ingest.folder.replay_folder import Folder  # noqa: E402
 from ingest.plan.plan import Plan  # noqa: E402
 from ingest.settings import Settings  # noqa: E402
-from tests.bench.readme_table import MarkersMissing, machine, markdown_table, write_table  # noqa: E402
 from tests.bench.results import BAD_INPUT, CUTS, Home, real_sets  # noqa: E402
+from tests.bench.written_table import MarkersMissing, machine, markdown_table, write_table  # noqa: E402
 
 PLANT, PLANT_PARTS = "plant", 3000
 RESAMPLES, INTERVAL = 400, (2.5, 97.5)
@@ -250,7 +250,7 @@ def main(arguments: Sequence[str]) -> int:
             try:
                 write_table(f"results-fusion-{part}", text)
             except (MarkersMissing, OSError) as error:
-                print(f"README.md was not rewritten: {error}", file=sys.stderr)
+                print(f"deploy/measured.md was not rewritten: {error}", file=sys.stderr)
                 return 1
     return 0
 

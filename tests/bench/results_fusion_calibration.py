@@ -43,9 +43,9 @@ from fusion.gate import FusionNotes  # noqa: E402
 from ingest.folder.replay_folder import Folder  # noqa: E402
 from ingest.messages import Verdict  # noqa: E402
 from models.open import open_model  # noqa: E402
-from tests.bench.readme_table import machine, markdown_table  # noqa: E402
 from tests.bench.results import BAD_INPUT, CUTS, Home, real_sets  # noqa: E402
 from tests.bench.results_fusion_cold import PLANT, simulated  # noqa: E402
+from tests.bench.written_table import machine, markdown_table  # noqa: E402
 
 Doubles = npt.NDArray[np.float64]
 Bools = npt.NDArray[np.bool_]

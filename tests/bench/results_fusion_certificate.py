@@ -17,8 +17,8 @@ from pathlib import Path
 
 import numpy as np
 import numpy.typing as npt
-from readme_table import markdown_table
 from results import CUTS, Home, real_sets
+from written_table import markdown_table
 
 from fusion.calibration.calibrate import sigmoid
 from fusion.certificate.fit import Labelled, certify, fit_bound

@@ -28,8 +28,8 @@ if str(ROOT) not in sys.path:
 from fusion.evaluate import Outcome, PartKey, final_verdicts, known_outcomes, read_verdicts  # noqa: E402
 from ingest.folder.replay_folder import Folder  # noqa: E402
 from ingest.messages import Verdict  # noqa: E402
-from tests.bench.readme_table import machine, markdown_table  # noqa: E402
 from tests.bench.results import BAD_INPUT, CUTS, Home, real_sets  # noqa: E402
+from tests.bench.written_table import machine, markdown_table  # noqa: E402
 
 PLANT, PLANT_PARTS, PLANT_CUT_SHARE = "plant", 3000, 0.6
 HIDDEN = ("defects.csv", "truth.csv", "marks.csv")

@@ -25,8 +25,8 @@ if str(ROOT) not in sys.path:
 from fusion.calibration.calibrate import expected_calibration_error, sigmoid  # noqa: E402
 from fusion.calibration.correction import cell_of  # noqa: E402
 from fusion.calibration.lot_spread import fit_lot_spread  # noqa: E402
-from tests.bench.readme_table import machine, markdown_table  # noqa: E402
 from tests.bench.results_fusion_calibration import Judged, follow  # noqa: E402
+from tests.bench.written_table import machine, markdown_table  # noqa: E402
 
 Doubles = npt.NDArray[np.float64]
 Bools = npt.NDArray[np.bool_]

@@ -19,7 +19,7 @@ ROOT = Path(__file__).resolve().parents[2]
 if str(ROOT) not in sys.path:
     sys.path.insert(0, str(ROOT))
 
-from tests.bench.readme_table import machine, markdown_table  # noqa: E402
+from tests.bench.written_table import machine, markdown_table  # noqa: E402
 from tests.fusion.conftest import make_plan  # noqa: E402
 from tests.fusion.history_stream import (  # noqa: E402
     Doubles,

@@ -19,9 +19,9 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
-from readme_table import machine
 from vision_figures import Floats, Told, told
 from vision_sets import PictureSet, Shot, frames_of, plant, split, tiles
+from written_table import machine
 
 from vision.eye.scales import fit_scales
 from vision.network import train as net_train

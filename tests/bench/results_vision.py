@@ -1,8 +1,8 @@
 #!/usr/bin/env python3
 """How good the eyes are: learned from good frames of some groups, judged on the others, three splits a set.
 
-    python tests/bench/results_vision.py                every set; prints the tables and rewrites them in the README
-    python tests/bench/results_vision.py tiles          only sets of this name; prints and leaves the README alone
+    python tests/bench/results_vision.py                every set; prints the tables, rewrites them in deploy/measured.md
+    python tests/bench/results_vision.py tiles          only sets of this name; prints and leaves the document alone
     python tests/bench/results_vision.py --cards DIR    also writes the card of every eye into DIR
 
 The sets: the real tiles (found by `QCFUSE_SHARED_DATA`, else in `../shared/data` beside the project) and the cameras of
@@ -22,10 +22,10 @@ from pathlib import Path
 import cv2
 import numpy as np
 import numpy.typing as npt
-from readme_table import MarkersMissing, machine, write_table
 from vision_figures import Floats, Run, kept, pixels_by_kind, told, told_by_kind
 from vision_sets import SHARED, PictureSet, Shot, frames_of, plant, split, tiles
 from vision_tables import tables
+from written_table import MarkersMissing, machine, write_table
 
 from models.open import OpenModel
 from vision.eye.notes import EYE_FILE, EyeNotes, open_eye
@@ -78,7 +78,7 @@ def main(arguments: Sequence[str]) -> int:
         try:
             write_table("vision", text)
         except MarkersMissing as error:
-            print(f"the README has no place for the tables: {error}", file=sys.stderr)
+            print(error, file=sys.stderr)
             return BAD_INPUT
     return 0
 

@@ -1,12 +1,12 @@
-"""The measured eyes as tables of the README: per set, per kind of defect, per scorer, and the thresholds' promise."""
+"""The measured eyes as tables: per set, per kind of defect, per scorer, and the thresholds' promise."""
 
 from __future__ import annotations
 
 import math
 from collections.abc import Iterable, Sequence
 
-from readme_table import markdown_table
 from vision_figures import RESPLITS, Run, Told
+from written_table import markdown_table
 
 
 def tables(runs: Sequence[Run]) -> str:

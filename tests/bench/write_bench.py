@@ -21,7 +21,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from readme_table import MarkersMissing, machine, markdown_table, write_table
+from written_table import MarkersMissing, machine, markdown_table, write_table
 
 ROOT = Path(__file__).resolve().parents[2]
 KAFKA = ROOT / "deploy" / "kafka" / "run.py"

@@ -1,4 +1,4 @@
-"""Tables of the README that commands write: what stands between `<!-- NAME:begin -->` and `<!-- NAME:end -->`."""
+"""Tables that commands write into documents: what stands between `<!-- NAME:begin -->` and `<!-- NAME:end -->`."""
 
 from __future__ import annotations
 
@@ -7,7 +7,8 @@ import platform
 from collections.abc import Sequence
 from pathlib import Path
 
-README = Path(__file__).resolve().parents[2] / "README.md"
+ROOT = Path(__file__).resolve().parents[2]
+DOCUMENTS = (ROOT / "README.md", ROOT / "deploy" / "measured.md")
 
 
 class MarkersMissing(Exception):
@@ -30,8 +31,17 @@ def with_table(text: str, name: str, table: str) -> str:
     return f"{before}{begin}\n{table}\n{end}{after}"
 
 
-def write_table(name: str, table: str, path: Path = README) -> None:
-    """Rewrite one table of the README. Raises MarkersMissing, OSError."""
+def document_of(name: str) -> Path:
+    """The document with a place for this table. Raises MarkersMissing, OSError."""
+    for path in DOCUMENTS:
+        if f"<!-- {name}:begin -->" in path.read_text("utf-8"):
+            return path
+    raise MarkersMissing(f"neither {' nor '.join(path.name for path in DOCUMENTS)} has a place for the table {name}")
+
+
+def write_table(name: str, table: str) -> None:
+    """Rewrite one table where it stands. Raises MarkersMissing, OSError."""
+    path = document_of(name)
     path.write_text(with_table(path.read_text("utf-8"), name, table), "utf-8")
 
 
