@@ -10,6 +10,7 @@ model learns from those that began before the cut and is judged on the later one
 
 from __future__ import annotations
 
+import argparse
 import json
 import os
 import subprocess
@@ -99,6 +100,9 @@ def table(measured: dict[str, dict[str, Any]]) -> str:
 
 def main(asked: list[str]) -> int:
     """Measure the sets asked for, all without any. Returns the exit status."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("set", nargs="*", help=f"of {', '.join(CUTS)}")
+    asked = parser.parse_args(asked).set
     if unknown := sorted(set(asked) - set(CUTS)):
         print(f"there is no set {unknown[0]!r}; there are {', '.join(CUTS)}", file=sys.stderr)
         return BAD_INPUT

@@ -11,6 +11,7 @@ model to learn from: the scorer that only knows good parts names the variable.
 
 from __future__ import annotations
 
+import argparse
 import os
 import sys
 import tempfile
@@ -275,6 +276,9 @@ flagged or not, rightly."""
 def main(asked: Sequence[str]) -> int:
     """Print the tables of the sets asked for, all without any."""
     known: Mapping[str, None] = dict.fromkeys((*SETS, "tep"))
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("set", nargs="*", help=f"of {', '.join(known)}")
+    asked = parser.parse_args(asked).set
     if unknown := sorted(set(asked) - set(known)):
         print(f"there is no set {unknown[0]!r}; there are {', '.join(known)}", file=sys.stderr)
         return 2

@@ -11,6 +11,7 @@ All of them take about half an hour on two cores.
 
 from __future__ import annotations
 
+import argparse
 import importlib
 import sys
 import tempfile
@@ -238,7 +239,10 @@ PARTS: dict[str, Callable[[Sequence[str]], str]] = {
 
 def main(arguments: Sequence[str]) -> int:
     """Measure, print, and write what was asked for as a whole. Returns the exit status."""
-    asked = {part: [s for s in sets.split(",") if s] for part, _, sets in (word.partition(":") for word in arguments)}
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("part", nargs="*", help=f"of {', '.join(PARTS)}; `risk:mill,tiles` for these sets only")
+    words = parser.parse_args(arguments).part
+    asked = {part: [s for s in sets.split(",") if s] for part, _, sets in (word.partition(":") for word in words)}
     if unknown := sorted(set(asked) - set(PARTS)):
         print(f"there is no part {unknown[0]!r}; there are {', '.join(PARTS)}", file=sys.stderr)
         return BAD_INPUT

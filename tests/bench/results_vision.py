@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
 """How good the eyes are: learned from good frames of some groups, judged on the others, three splits a set.
 
-    python tests/bench/results_vision.py                every set; prints the tables, rewrites them in deploy/measured.md
+    python tests/bench/results_vision.py                every set; prints tables, rewrites them in deploy/measured.md
     python tests/bench/results_vision.py tiles          only sets of this name; prints and leaves the document alone
     python tests/bench/results_vision.py --cards DIR    also writes the card of every eye into DIR
 
