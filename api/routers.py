@@ -21,6 +21,7 @@ from api.routes import (
     quality,
     queue,
     reviews,
+    settled,
     shift,
     texts,
     verdicts,
@@ -34,7 +35,7 @@ from api.screens import quality as quality_pages
 
 #: A request is held against one route after the other: what is asked most stands first.
 _ASKED_MOST = (health, overview, queue, reviews, parts, part_page)
-_MACHINES = (people, accounts, verdicts, marks, missed, oidc, shift, views, plant, models)
+_MACHINES = (people, accounts, verdicts, marks, missed, oidc, settled, shift, views, plant, models)
 _DOCUMENTS = (docs, texts)
 _PAGES = (front_pages, audit_page, people_pages, quality_pages, quality)
 _IN_ORDER: tuple[ModuleType, ...] = (*_ASKED_MOST, *_MACHINES, *_DOCUMENTS, *_PAGES)

@@ -19,6 +19,7 @@ from api.routes.plant import BatchView, ModeView, OversightView
 from api.routes.quality import KnownView, QualityView
 from api.routes.queue import HoldAnswer, NextAnswer, QueuePage
 from api.routes.reviews import ReviewAnswer
+from api.routes.settled import SettledItem
 from api.routes.shift import ShiftView
 from api.routes.views import ViewAnswer
 from api.store.queue import Standing
@@ -163,6 +164,7 @@ ANSWERS: dict[tuple[str, str], Answer] = {
     ("POST", "/api/parts/{part_id}/missed"): Answer(ReviewAnswer, 201, refusals=ONCE),
     ("POST", "/api/reviews/{review_id}/undo"): Answer(ReviewAnswer, 201, refusals=(409,)),
     ("GET", "/api/queue"): Answer(QueuePage),
+    ("GET", "/api/queue/settled"): Answer(SettledItem, listed=True),
     ("GET", "/api/queue/standing"): Answer(Standing, listed=True),
     ("GET", "/api/queue/mine"): Answer(ShiftView),
     ("GET", "/api/next"): Answer(NextAnswer),

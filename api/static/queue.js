@@ -140,13 +140,7 @@ function question(cursor) {
   query.set("limit", PAGE_ROWS);
   if (cursor) query.set("cursor", cursor);
   if (lastEventId && !cursor && state === "open") query.set("seen", lastEventId);
-  if (state === "open") return "/api/queue?" + query;
-  query.set("state", state);
-  const [side, minutes] = (query.get("age") || "").split(":");
-  if (side === "under") query.set("since", new Date(Date.now() - 60_000 * minutes).toISOString());
-  for (const name of ["age", "camera"]) query.delete(name); // of what waits only
-  if (!query.get("decision")) query.set("decision", "review,cannot_tell");
-  return "/api/verdicts?" + query;
+  return (state === "open" ? "/api/queue?" : "/api/queue/settled?") + query;
 }
 
 /** The first page anew, or the page behind what is shown. */
@@ -158,7 +152,7 @@ async function fill(more = false) {
   try {
     const found = await ask(question(more ? following : null));
     if (mine !== fill.turn) return;
-    const items = found.items.map((one) => (one.verdict ? one : {verdict: one, held_by: "", why: null}));
+    const items = found.items;
     if (!more) startAnew(new Set(items.map((one) => keyOf(one.verdict))));
     following = found.next;
     let before = more ? null : list().firstChild;
@@ -220,8 +214,6 @@ async function look() {
     if (one.state !== "open") leave(key, settledWords[one.outcome] || tr("waits no longer"));
   }
 }
-
-const settledWords = {defect: tr("decided: defect"), ok: tr("decided: OK"), superseded: tr("came again")};
 
 function onScreen(node) {
   const box = node.getBoundingClientRect();

@@ -21,6 +21,8 @@ function sourceWords(source) {
   return kind === "camera" ? tr("camera {name}", {name}) : kind === "sensors" ? tr("sensors {name}", {name}) : source;
 }
 
+const settledWords = {defect: tr("decided: defect"), ok: tr("decided: OK"), superseded: tr("came again")};
+
 /** How long, in one unit. */
 function duration(ms) {
   const seconds = Math.max(0, ms / 1000);
@@ -100,21 +102,32 @@ function heldSign(heldBy) {
   return el("span", {class: "held", hidden: !other}, other ? tr("held by {name}", {name: heldBy}) : "");
 }
 
-/** The other gates at which a part waits: one part in the hand, one row. */
+/** The other gates at which a part waits, or was settled: one part in the hand, one row. */
 function alsoSign(item) {
-  const gates = item.also_at || [];
+  const gates = item.also_at || (item.also || []).map((one) => one.outcome === item.outcome ? one.gate_id
+    : tr("{gate} ({outcome})", {gate: one.gate_id, outcome: settledWords[one.outcome] || tr("waits no longer")}));
   return el("small", {class: "also", hidden: !gates.length}, gates.length ? tr("also at gate {gates}", {gates: gates.join(", ")}) : "");
+}
+
+/** Why a part was flagged; of a settled one what was said of it, by whom. */
+function whySign(item) {
+  const {verdict} = item;
+  if (item.outcome !== undefined) {
+    const by = item.said_by ? tr("{name}, {age} ago", {name: item.said_by, age: age(item.said_at)}) : item.outcome === "superseded" ? "" : tr("by a record from elsewhere");
+    return el("div", {class: "row-why"}, el("span", {class: "pill said-" + item.outcome}, settledWords[item.outcome] || tr("waits no longer")), el("small", {}, by));
+  }
+  return el("div", {class: "row-why"}, el("span", {class: "pill " + (verdict.blind ? "blind" : verdict.decision)}, verdict.blind ? tr("Your own eyes first") : decisionWords[verdict.decision]),
+    el("small", {}, verdict.reasons.map((reason) => reasonWords[reason] || reason.replaceAll("_", " ")).join(", ")));
 }
 
 function rowOf(item, key) {
   const {verdict} = item;
   const address = "/parts/" + pathOf(verdict.part_id) + "?gate=" + encodeURIComponent(verdict.gate_id);
   const where = [verdict.line_id, verdict.gate_id, verdict.product, verdict.attempt > 1 ? tr("attempt {number}", {number: verdict.attempt}) : ""];
-  return el("a", {class: "row " + verdict.decision, href: address, "data-key": key, "aria-describedby": "why-here"},
+  return el("a", {class: "row " + (item.outcome === undefined ? verdict.decision : "said-" + item.outcome), href: address, "data-key": key, "aria-describedby": "why-here"},
     thumbnail(verdict),
     el("div", {class: "row-who"}, el("b", {}, verdict.part_id), el("small", {}, where.filter(Boolean).join(" · ")), alsoSign(item), heldSign(item.held_by)),
-    el("div", {class: "row-why"}, el("span", {class: "pill " + (verdict.blind ? "blind" : verdict.decision)}, verdict.blind ? tr("Your own eyes first") : decisionWords[verdict.decision]),
-      el("small", {}, verdict.reasons.map((reason) => reasonWords[reason] || reason.replaceAll("_", " ")).join(", "))),
+    whySign(item),
     riskBar(verdict),
     causeList(verdict),
     el("div", {class: "row-age"}, el("time", {datetime: verdict.event_at, "data-age": true}, tr("{age} ago", {age: age(verdict.event_at)})), leftSign(item)));

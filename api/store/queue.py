@@ -19,6 +19,7 @@ from api.store.database import TwoHands, insert_into, reaching_store
 from api.store.examples import riskiest_with
 from api.store.gates import Elsewhere, cases_waiting, counted_twice, parts_spoken, parts_still, waits_elsewhere
 from api.store.order import Asked, Mark, Place, QueueFilter, Row, is_on_line, order, shape_of, values_of
+from api.store.settled import SettledPart, read_settled
 from api.store.shift import Said, read_said, said_by
 from api.store.tables import cases, holds, reviews
 from ingest.messages import CONCLUSIVE, Instant
@@ -123,6 +124,14 @@ class QueueStore(TwoHands):
         columns = (cases.c.part_id, cases.c.gate_id, cases.c.attempt, cases.c.state, cases.c.outcome)
         statement = sa.select(*columns, sa.func.coalesce(holds.c.held_by, "")).outerjoin(holds, held)
         return [Standing(*row) for row in self._rows(statement.where(cases.c.part_id.in_(part_ids)))]
+
+    def settled(
+        self, wanted: QueueFilter, limit: int, before: int | None = None
+    ) -> tuple[list[SettledPart], int | None]:
+        """Parts that wait no more, each once, the one judged last first, below row `before`; and the row to go on
+        below."""
+        with reaching_store(), self._reading.connect() as connection:
+            return read_settled(connection, wanted, limit, before)
 
     def shows_best(self, cause: str, since: Instant | None, now: Instant) -> str | None:
         """The part that shows best what goes wrong; looked up again after BEST_MS, for every screen asks."""

@@ -30,6 +30,7 @@ from ingest.errors import Fenced
 from ingest.messages import Instant, Verdict, Visit, encode
 
 NOTHING_DRAWN = Draw()
+Row = sa.Row[*tuple[Any, ...]]
 _KEY = (cases.c.line_id, cases.c.gate_id, cases.c.part_id, cases.c.attempt)
 LEASE_MS = 5000  # a dead collector's place is taken after this long
 
@@ -178,14 +179,14 @@ def _raise_cases(connection: sa.Connection, numbered: Sequence[tuple[int, Verdic
     )
 
 
-def _cases_of(connection: sa.Connection, parts: set[str]) -> Mapping[CaseKey, sa.Row[Any]]:
+def _cases_of(connection: sa.Connection, parts: set[str]) -> Mapping[CaseKey, Row]:
     """How the cases of some parts stand."""
     known = sa.select(*_KEY, cases.c.revision, cases.c.decision, cases.c.blind).where(cases.c.part_id.in_(parts))
     return {(row.line_id, row.gate_id, row.part_id, row.attempt): row for row in connection.execute(known)}
 
 
 def _count_cases(
-    connection: sa.Connection, stand: Mapping[CaseKey, sa.Row[Any]], highest: Mapping[CaseKey, Mapping[str, Any]]
+    connection: sa.Connection, stand: Mapping[CaseKey, Row], highest: Mapping[CaseKey, Mapping[str, Any]]
 ) -> None:
     """How many cases there are by last decision, with these. To count them all anew takes seconds with ten million."""
     more = Counter[str]()

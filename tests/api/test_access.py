@@ -55,6 +55,7 @@ GUARDED = {
     ("DELETE", "/api/parts/P1/hold"): "review",
     ("GET", "/api/queue/standing?part_id=P1"): "read",
     ("GET", "/api/queue/mine"): "read",
+    ("GET", "/api/queue/settled"): "read",
     ("POST", "/api/queue/begin"): "read",
     ("GET", "/api/views"): "read",
     ("POST", "/api/views"): "read",
