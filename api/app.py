@@ -191,7 +191,7 @@ def run(settings: Settings, tell: Callable[[str], None]) -> None:
         here, writer = open_installation(settings, plan, lambda: open_log(settings))
         crashes: list[BaseException] = []
         service = Service(here, writer, crashes.append)
-        app = build_app(service, lambda: role.beat({"collected": here.collector.state.collected}))
+        app = build_app(service, lambda: role.beat(lambda: {"collected": here.collector.state.collected}))
         config = uvicorn.Config(
             app,
             log_level="warning",

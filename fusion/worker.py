@@ -251,7 +251,7 @@ def run(settings: Settings) -> None:
         try:
             while not role.stopping:
                 worker.cycle()
-                if role.beat(worker.state()) and watch.changed():
+                if role.beat(worker.state) and watch.changed():
                     worker.use(Judge.open(shelf, plan))
         finally:
             worker.close()

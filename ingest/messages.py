@@ -8,36 +8,16 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from datetime import UTC, datetime
 from typing import Any, Literal
 
 import msgspec
 import numpy as np
 import numpy.typing as npt
 
+from ingest.instant import Instant as Instant
+
 FloatArray = npt.NDArray[np.float64]
 CONCLUSIVE = ("defect", "ok")  # outcomes of a `Defect` that say what its part is; `unsure` says nothing
-
-
-class Instant(int):
-    """A moment: whole milliseconds since 1970-01-01 UTC. Plain arithmetic gives plain milliseconds."""
-
-    __slots__ = ()
-
-    @classmethod
-    def parse(cls, text: str) -> Instant:
-        """Read an RFC 3339 time with a zone. Raises ValueError on anything else."""
-        if not (len(text) >= 20 and text[10] in "Tt "):
-            raise ValueError(f"not an RFC 3339 time: {text[:40]!r}")
-        moment = datetime.fromisoformat(text)
-        if moment.tzinfo is None:
-            raise ValueError(f"time without a zone: {text[:40]!r}")
-        return cls(round(moment.timestamp() * 1000))
-
-    def isoformat(self) -> str:
-        """RFC 3339 in UTC with milliseconds: `2026-11-23T08:26:00.125Z`."""
-        seconds, ms = divmod(int(self), 1000)
-        return datetime.fromtimestamp(seconds, UTC).strftime("%Y-%m-%dT%H:%M:%S") + f".{ms:03d}Z"
 
 
 class Message(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, gc=False):

@@ -6,7 +6,7 @@ import gc
 import os
 import signal
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from types import FrameType
 from typing import Any
@@ -48,14 +48,14 @@ class Role:
     def _stop(self, _number: int, _frame: FrameType | None) -> None:
         self.stopping = True
 
-    def beat(self, state: Mapping[str, Any]) -> bool:
-        """Write a heartbeat if one is due. `state` holds what is JSON. True when it was written."""
+    def beat(self, state: Callable[[], Mapping[str, Any]]) -> bool:
+        """Write a heartbeat if one is due. `state` is asked only then, and answers what is JSON. True when written."""
         if time.monotonic() - self._beaten < BEAT_S:
             return False
         if SUPERVISED in os.environ and os.getppid() != self._parent:
             self.stopping = True  # whoever watched over this role was killed: nobody would ever stop it
         self._beaten = time.monotonic()
-        body = {"role": self.name, "pid": os.getpid(), "at": Instant(wall_ms()).isoformat(), "state": state}
+        body = {"role": self.name, "pid": os.getpid(), "at": Instant(wall_ms()).isoformat(), "state": state()}
         half = self._path.with_suffix(".half")
         half.write_bytes(msgspec.json.encode(body))
         half.replace(self._path)

@@ -78,6 +78,10 @@ def run(settings: Settings) -> None:
     watch = ShelfWatch(shelf, "vision-*")
     log = open_log(settings)
     member = log.member("vision", [settings.topic("frames")])
+
+    def told() -> dict[str, object]:
+        return {"partitions": sorted(member.lanes()), "counts": dict(worker.counts)}
+
     with Role("vision", settings.home) as role, ThreadPoolExecutor(os.cpu_count() or 1) as pool:
         try:
             while not role.stopping:
@@ -94,7 +98,7 @@ def run(settings: Settings) -> None:
                 worker.counts["frames"] += sum(record.partition not in fenced for record in records)
                 worker.counts["dead_letters"] += sum(one.letter is not None for one in seen)
                 worker.counts["without_product"] += sum(one.misses_product for one in seen)
-                if role.beat({"partitions": sorted(member.lanes()), "counts": dict(worker.counts)}) and watch.changed():
+                if role.beat(told) and watch.changed():
                     worker.eyes = Eyes.open(shelf, cameras, settings.image_pixels_max)
         finally:
             member.close()

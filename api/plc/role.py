@@ -6,6 +6,7 @@ import asyncio
 import time
 from collections.abc import Callable, Iterable
 from dataclasses import replace
+from functools import partial
 
 import msgspec
 
@@ -124,8 +125,11 @@ class PlcRole:
             beats = int((time.monotonic() - began) / BEAT_S)
             for gate in self._board.gates:
                 await server.show(gate, self._board.sign(gate, stale), beats)
-            if role.beat({"stale": int(stale), "gates": len(self._board.gates)}):
+            if role.beat(partial(self._told, stale)):
                 self._look_for_fusion()
+
+    def _told(self, stale: bool) -> dict[str, int]:
+        return {"stale": int(stale), "gates": len(self._board.gates)}
 
     async def _read(self) -> None:
         try:

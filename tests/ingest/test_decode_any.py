@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import json
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import numpy as np
@@ -122,3 +123,11 @@ def test_nesting_that_overflows_the_stack_is_a_bad_record() -> None:
     for topic in GOOD:
         for opening in ('{"a":', "[", '{"attributes":{"a":', '{"channels":{"a":[', '{"fitness":{"measures":{"a":'):
             only_bad_records(topic, opening.encode() * 200_000)
+
+
+@given(st.datetimes(datetime(1, 1, 1), datetime(9999, 12, 31)), st.integers(0, 999))
+def test_a_time_is_written_as_the_calendar_says_and_read_back_the_same(moment: datetime, ms: int) -> None:
+    moment = moment.replace(microsecond=ms * 1000, tzinfo=UTC)
+    whole = Instant((moment - datetime(1970, 1, 1, tzinfo=UTC)) // timedelta(milliseconds=1))
+    assert whole.isoformat() == f"{moment.isoformat(timespec='milliseconds').removesuffix('+00:00')}Z"
+    assert Instant.parse(whole.isoformat()) == whole
