@@ -110,7 +110,7 @@ class Installation:
         state = self.collector.state
         age_ms = self.now() - state.polled_at
         if state.trouble:
-            troubles.append(f"collector: {state.trouble}")
+            troubles.append(f"collector: {say_sentence(state.trouble)}")
         elif age_ms > self.settings.stale_ms:
             troubles.append(say("{role}: silent for {age}", role="collector", age=say_age(age_ms)))
         elif state.lag_records > LAG_RECORDS_MAX:

@@ -12,6 +12,7 @@ from typing import Any
 
 import msgspec
 
+from api.wording.phrases import say_sentence
 from api.wording.reader import say
 from api.wording.words import say_age
 from ingest.messages import Instant, json_decoder
@@ -81,7 +82,9 @@ def model_missing(beats: Iterable[Heartbeat]) -> str:
 
 def _problems(beats: Iterable[Heartbeat]) -> set[tuple[str, str]]:
     told = ((beat.role, beat.state.get("problem")) for beat in beats)
-    return {(role, _without_path(problem)) for role, problem in told if isinstance(problem, str) and problem}
+    return {
+        (role, say_sentence(_without_path(problem))) for role, problem in told if isinstance(problem, str) and problem
+    }
 
 
 def _without_path(problem: str) -> str:

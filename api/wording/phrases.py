@@ -62,6 +62,10 @@ PHRASES = (
     "{lots} lots are too few to know how much lots differ; {least} at least, {more} more.",
     "only {share} of the parts have a label ({labelled} at least), and nobody knows what escaped among the others.",
     "no labelled part was defective.",
+    "{at} of {total} parts would have escaped, more than is asked; lower the threshold.",
+    "{at} of {total} parts would have escaped, so the rate may be {rate}; about {more} lots more would do.",
+    "{at} of {total} parts would have escaped, so the rate may be {rate}; even {times} times would not do.",
+    "{why} Without any inspection {rate} would escape.",
     # the plan's limits against each other: fusion/decide.py
     "The plan's limits cannot both be held: at most {bound} % escapes takes {reviews} % reviews ({allowed} % allowed; "
     "the share gives way), and {allowed} % reviews would let {escaping} % escape.",
@@ -122,12 +126,47 @@ PHRASES = (
     "Signals of the latest {parts} parts no longer go together as they did, since {when}: taken together they vary "
     "{ratio} times less than in training (periods of training differ by up to {allowed} times); most {others}. Look "
     "for a new kind of part, tool or coupling; train again if this is how the line now is.",
+    # incidents of risks: fusion/calibration/gate.py
+    "Risks of gate {gate} {calibrated} since {when}: {bad} of {parts} labelled parts were defects, {expected} "
+    "were expected. Recalibrated from {labels} labels of {lots} lots; if it lasts, train the model again.",
+    "mean {ratio} times what they say",
+    "mean {ratio} times what they say, high ones less than that",
+    "mean {ratio} times what they say, high ones more than that",
+    "{calibrated}; most of {group}, whose odds are {odds} times that",
+    "parts with all sources",
+    "parts without {entity}",
+    "product {entity}",
+    # why a role has no model: models/open.py, places.py, fusion/gate.py
+    "no live version of {name}; train or promote",
+    "no live version of {name} ({error}); train or promote",
+    "version {version} is not a number",
+    "the manifest is of {name} {version}; restore or retrain",
+    "its features differ from those asked for (only in the model: {others}, only asked: {more_others}); retrain",
+    "the order of its features is not the one asked for; retrain",
+    "inputs or outputs differ from the manifest; restore or retrain",
+    "onnxruntime does not run it ({error})",
+    "onnxruntime does not open it ({error}); retrain",
+    "sha256 differs from the manifest; restore or retrain",
+    "sha256 differs from {file}; restore or retrain",
+    "not a manifest of this version of qcfuse ({error}); retrain",
+    "cannot be read ({error}); restore or retrain",
+    "{model}: notes do not fit ({error}); retrain",
+    "{model}: notes of version {version}; retrain",
+    "{model}: notes of another kind of eye ({error})",
+    "{model}: its {file} is not an eye; retrain",
+    "{model}: its {file} is not the one of its notes; retrain",
+    "{model}: notes and graph disagree; retrain",
+    "{model}: learned from {others}, not allowed by the plan; retrain",
+    # why nothing is collected: api/collect.py, api/store/database.py
+    "the store does not answer: {error}",
+    "another collector holds the store's lease",
 )
 
 #: What stands in a place, where it is neither a figure nor a name: also said in the reader's language.
 MEASURES = {
     "mean": "mean",
     "std": "spread",
+    "spread": "spread",
     "min": "least",
     "max": "most",
     "first": "at the beginning",
@@ -140,21 +179,28 @@ MEASURES = {
     "mean brightness (0 to 1)": "mean brightness (0 to 1)",
     "contrast in grey levels": "contrast in grey levels",
     "sharpness (log ratio)": "sharpness (log ratio)",
+    "distance from the golden cycle": "mean distance from the golden cycle",
+    "offset from the golden cycle": "offset from the golden cycle",
+    "score over threshold": "score as a share of its threshold",
+    "no single signal": "no single signal",
+    "standard deviations": "standard deviations",
     "place of the part to the right, pixels,": "place of the part to the right, in pixels",
     "place of the part downwards, pixels,": "place of the part downwards, in pixels",
 }
 
 _TIME = re.compile(r"(?<![^\s(])(\d{4}-\d\d-\d\d)[T ](\d\d:\d\d)(:\d\d(?:\.\d{1,9})?)?(?:Z| UTC)")
 _FIGURE = r"[-+]?\d+(?:\.\d+)?(?:e[-+]?\d+)?"
-_ANY = ("entity", "figures", "others", "frame", "measured", "camera", "kind", "when", "across", "along")
+_ANY = ("entity", "figures", "others", "more_others", "frame", "measured", "camera", "kind", "when", "across", "along",
+        "gate", "calibrated", "group", "why", "name", "version", "file", "error", "model")  # fmt: skip
 _PLACES = {
     **dict.fromkeys(_ANY, ".+?"),
     **dict.fromkeys(("unit", "station", "measure"), r"\S+"),
-    **dict.fromkeys(("now", "low", "high"), rf"{_FIGURE}(?: \S+)?"),
+    **dict.fromkeys(("now", "low", "high"), rf"{_FIGURE}(?: standard deviations| \S+)?"),
     "attribute": r"\w+=.+?",
     "origin": r"(?:camera|sensors):.+?",
     "doubt": "(?:a camera|dirt|an eye|more defects|a source|drift|risks|parts are)[a-z ]*",
     **dict.fromkeys(("share", "labelled"), r"\d+%"),
+    "rate": rf"{_FIGURE} %",
 }
 
 
@@ -168,6 +214,21 @@ def say_sentence(sentence: str) -> str:
             said = say(phrase, **{name: _in_words(text) for name, text in found.groupdict().items()})
             return _by_the_plants_clock(said)
     return _by_the_plants_clock(sentence)
+
+
+def say_sentences(joined: str) -> str:
+    """Sentences with `; ` between them, each in the reader's language; some hold one themselves."""
+    pieces, said = joined.split("; "), []
+    while pieces:
+        runs = ("; ".join(pieces[:number]) for number in range(len(pieces), 1, -1))
+        found = next((run for run in runs if _has_form(run)), pieces[0])
+        said.append(say_sentence(found))
+        del pieces[: found.count("; ") + 1]
+    return "; ".join(said)
+
+
+def _has_form(sentence: str) -> bool:
+    return any(form_of(phrase).fullmatch(sentence) for phrase in PHRASES)
 
 
 def _by_the_plants_clock(sentence: str) -> str:
@@ -214,4 +275,8 @@ def _in_words(text: str) -> str:
     if (sentence := say_sentence(text)) != text:
         return sentence
     figure = re.match(_FIGURE + r"(?= |$)", text)
-    return figure[0].replace(".", reader().language.decimal) + text[figure.end() :] if figure else text
+    if not figure:
+        return text
+    unit = text[figure.end() + 1 :]
+    told = figure[0].replace(".", reader().language.decimal)
+    return f"{told} {say(MEASURES[unit]) if unit in MEASURES else unit}".rstrip()

@@ -124,10 +124,10 @@ def _begin(sentence: str) -> str:
 
 def say_certificate(told: Mapping[str, Any]) -> str:
     """How an escape certificate stands, in one sentence; without the time since when, which the browser tells."""
-    from api.wording.phrases import say_sentence  # phrases say causes with the words of this file
+    from api.wording.phrases import say_sentences  # phrases say causes with the words of this file
 
     promise, asked = told.get("promise"), told.get("asked")
-    why = "; ".join(say_sentence(one) for one in str(told.get("why") or "").split("; "))
+    why = say_sentences(str(told.get("why") or ""))
     if told.get("standing") == "cannot_certify":
         return say("Not certified: {why}", why=why)
     promised = _say_promise(told, promise) if isinstance(promise, int | float) else ""
