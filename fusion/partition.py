@@ -114,7 +114,7 @@ class Partition:
         self.join.gates.hold(now)
 
     def resume(self, now: int) -> list[Ruling]:
-        return self._rule_all(self.join.gates.resume(now))
+        return self._rule_all(self.join.resume(now))
 
     def next_due(self) -> int | None:
         return self.join.next_due()
@@ -157,7 +157,7 @@ class Partition:
         if gate is not None:
             told = self.calibration.at(evidence.line_id, evidence.gate_id, gate.model, int(evidence.event_at))
             view = msgspec.structs.replace(view, recalibration=told)
-        blamed = self.scan.blamed_at(evidence.line_id, evidence.event_at)
+        blamed = self.scan.blamed_at(evidence.line_id, evidence.event_at, self.judge)
         hold_below = self.capacity.hold_below(evidence.line_id, evidence.event_at)
         view = msgspec.structs.replace(view, blamed=tuple(blamed), hold_below=hold_below)
         closing.attempt.history = msgspec.json.encode(view)

@@ -53,6 +53,7 @@ class WaitingRoom(Generic[E]):
         key = f"{_KEY}{entry.at}:{entry.label}:{entry.part_id}"
         self._waiting[key] = entry
         self._changed[key] = None
+        self._let_in_to = min(self._let_in_to, entry.at)  # or a restart, which does not know it, would let it in sooner
         if len(self._waiting) <= WAITING_MAX:
             return []
         return [self._leave(min(self._waiting, key=lambda key: self._waiting[key]))]

@@ -163,7 +163,7 @@ class FusionWorker:
         """Each lane that did anything: verdicts, dead letters, forwarded records, state and offsets, or nothing."""
         batches: dict[int, Batch] = {}
         for number, post in self.posts.items():
-            if not post.read and not post.out:
+            if not post.read and not post.out and not post.partition.voids.changed:
                 continue
             for exhibit in post.exhibits:
                 exhibit.result()  # what a verdict refers to is there before the verdict is

@@ -81,7 +81,7 @@ class _Line:
     def remember(self, judged: Judged) -> None:
         """A part was judged for the first time; not one that training never saw the like of."""
         reading, gate, evidence = judged.judgement.reading, judged.gate, judged.evidence
-        if reading is None or gate is None or judged.judgement.risk is None:
+        if reading is None or gate is None:  # a missed deadline tells no risk, and the part has one all the same
             return
         if reading.strange.novel or not reading.product_known or math.isnan(reading.estimate.own):
             return
@@ -116,6 +116,7 @@ class _Line:
             return
         waiting = _Waiting(at, told.part_id, last.outcome, list(last.causes)) if last else _Waiting(at, told.part_id)
         self._put("w", (str(at), told.part_id, waiting.outcome), waiting)
+        self._settled_to = min(self._settled_to, at)  # or a restart, which does not know it, would count it sooner
         if len(self.waiting) > WAITING_MAX:
             oldest = sorted(self.waiting, key=lambda key: (int(key[0]), key))[: WAITING_MAX // 10]
             self._settle_block(oldest, at)  # a tenth at once, because it sorts
@@ -241,7 +242,9 @@ class RecalibrationWatch:
     def restore(self, line_id: str, key: str, value: bytes | None) -> None:
         """Put one changelog entry back; the last one of a key counts."""
         kind, *rest = key.split(SEPARATOR)
-        kept = self._line(line_id).kept[kind]
+        kept = self._line(line_id).kept.get(kind)
+        if kept is None:
+            return  # of another version
         if value is None:
             kept.pop(tuple(rest), None)
         else:

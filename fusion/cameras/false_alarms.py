@@ -23,10 +23,12 @@ UNLABELLED_LEAST = 200
 
 
 class LookedAt(msgspec.Struct, array_like=True, frozen=True):
-    """One part a camera looked at by a fit frame: was it flagged, and what did a person say of it (`ok`, `defect`)."""
+    """One part a camera looked at by a fit frame: was it flagged, and what did a person say of it (`ok`, `defect`).
+    `place`: its number in the order of looking, which the changelog's order is not: a label writes a part anew."""
 
     flagged: bool
     label: str = ""
+    place: int = 0
 
 
 class Tally(msgspec.Struct, frozen=True, kw_only=True):
@@ -63,23 +65,37 @@ class Ledger:
     def __init__(self) -> None:
         self.parts: OrderedDict[str, LookedAt] = OrderedDict()
         self._changed: dict[str, None] = {}
+        self._next = 0
+        self._sorted = True
 
     def enter(self, part_id: str, flagged: bool) -> None:
         """A part was looked at; several frames of one part are one look, flagged if one of them is."""
+        self._sort()
         known = self.parts.get(part_id)
-        if known is None or (flagged and not known.flagged):
-            self.parts[part_id] = LookedAt(flagged, known.label if known else "")
+        if known is None:
+            self.parts[part_id] = LookedAt(flagged, place=self._next)
+            self._next += 1
+            self._changed[part_id] = None
+        elif flagged and not known.flagged:
+            self.parts[part_id] = LookedAt(flagged, known.label, known.place)
             self._changed[part_id] = None
         while len(self.parts) > WINDOW_PARTS:
             old, _ = self.parts.popitem(last=False)
             self._changed[old] = None
+
+    def _sort(self) -> None:
+        """After a restart: by the order of looking."""
+        if not self._sorted:
+            self.parts = OrderedDict(sorted(self.parts.items(), key=lambda item: item[1].place))
+            self._next = 1 + max((one.place for one in self.parts.values()), default=-1)
+            self._sorted = True
 
     def label(self, part_id: str, label: str) -> bool:
         """What is said of a part from now on, "" nothing any more. Was something else said before?"""
         known = self.parts.get(part_id)
         if known is None or known.label == label:
             return False
-        self.parts[part_id] = LookedAt(known.flagged, label)
+        self.parts[part_id] = LookedAt(known.flagged, label, known.place)
         self._changed[part_id] = None
         return known.label != ""
 
@@ -106,6 +122,7 @@ class Ledger:
             self.parts.pop(part_id, None)
         else:
             self.parts[part_id] = _UNPACK.decode(body)
+        self._sorted = False
 
 
 _PACK = msgspec.msgpack.Encoder()

@@ -29,6 +29,12 @@ class VoidJournal:
         self._spans: dict[tuple[str, str], list[_Span]] = {}
         self._changed: dict[tuple[str, str], None] = {}
 
+    @property
+    def changed(self) -> bool:
+        """Is there something that the changelog does not have yet? It is noted between records, which may be long in
+        coming."""
+        return bool(self._changed)
+
     def note(self, standing: Standing, now: int) -> None:
         """How one gate's certificate stands at `now` (ms since 1970)."""
         key = (standing.line_id, standing.gate_id)

@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 
 from fusion.incidents import Incident
+from fusion.judge import Judge
 from fusion.labels import PartLabel
 from fusion.scan.levels import counted_gates, levels_of
 from fusion.scan.line import NONE_ANY_MORE, Blamed, ScanLine
@@ -49,9 +50,12 @@ class ScanWatch:
     def incidents(self) -> list[Incident]:
         return [one for _, line in sorted(self._lines.items()) for one in line.incidents()]
 
-    def blamed_at(self, line_id: str, event_at: Instant) -> list[Blamed]:
-        """What incidents that labels show blame, as of the block before that of this moment."""
-        return self._line(line_id).blamed_at(int(event_at))
+    def blamed_at(self, line_id: str, event_at: Instant, judge: Judge) -> list[Blamed]:
+        """What incidents that labels show blame, as of the block before that of this moment. `judge`: who judges now;
+        a look may be due before the first part that it judges is counted."""
+        line, gate = self._line(line_id), judge.gate(line_id, self._counted_at.get(line_id, ""))
+        line.notes = gate.scan if gate is not None else None
+        return line.blamed_at(int(event_at))
 
     def changes(self) -> list[tuple[str, str, bytes | None]]:
         return [(line_id, key, value) for line_id, line in self._lines.items() for key, value in line.changes()]

@@ -43,14 +43,18 @@ class Assembler:
             touched = self._take_samples(message, logged_at)
         for part, numbers in touched:
             closings += self.gates.settle(part, logged_at, read_at or logged_at, numbers)
-        closings += self.gates.forget(logged_at)
-        for closing in closings:
-            self._watch_stations(closing)
-        return closings
+        return self._watched(closings + self.gates.forget(logged_at))
 
     def advance(self, now: int) -> list[Closing]:
         """Fire the timers due at or before `now`."""
-        closings = self.gates.advance(now)
+        return self._watched(self.gates.advance(now))
+
+    def resume(self, now: int) -> list[Closing]:
+        """End a `Gates.hold`: what closes, in the order in which the parts were made. What was absorbed holds labels
+        too, and whoever counts by event time would let a label in before the part it is of."""
+        return self._watched(sorted(self.gates.resume(now), key=lambda closing: closing.evidence.event_at))
+
+    def _watched(self, closings: list[Closing]) -> list[Closing]:
         for closing in closings:
             self._watch_stations(closing)
         return closings
@@ -87,7 +91,7 @@ class Assembler:
         self.counts["repeated_visit"] += 1
         if encode(visit) <= encode(known.visit):
             return []
-        known.visit, known.dirty, known.frozen = visit, True, False
+        self.memory.station(visit.line_id, visit.station_id).book_anew(part.part_id, known, visit)
         return [(part, self._numbers(part, visit.station_id, visit=visit))]
 
     def _take_findings(self, findings: Findings, logged_at: int) -> Touched:

@@ -1,6 +1,7 @@
 """The join's memory as records of the compacted topic `qc.state`: only what changed, and back again after a takeover.
 
-Keys are `<line_id> US <kind> US <rest>` (US, the unit separator, stands in no id): kinds `part`, `chunk`, `clock`.
+Keys are `<line_id> US <kind> US <rest>` (US, the unit separator, stands in no id); kinds `part`, `chunk`, `clock`,
+`shared`.
 """
 
 from __future__ import annotations
@@ -10,6 +11,7 @@ from ingest.join.parts import Asleep, PartMemory, pack_part, unpack_part
 from ingest.join.samples import pack_chunk, unpack_chunk
 
 SEPARATOR = "\x1f"
+_KINDS = ("part", "chunk", "clock", "shared")
 
 
 def state_key(line_id: str, kind: str, rest: str) -> str:
@@ -34,7 +36,7 @@ def changes(join: Assembler) -> list[tuple[str, bytes | None]]:
     out += [(state_key(line_id, "part", part_id), None) for line_id, part_id in sorted(memory.gone)]
     memory.changed.clear()
     memory.gone.clear()
-    return out + _chunk_changes(join) + _clock_changes(join)
+    return out + _chunk_changes(join) + _station_changes(join)
 
 
 def _chunk_changes(join: Assembler) -> list[tuple[str, bytes | None]]:
@@ -58,11 +60,14 @@ def _chunk_changes(join: Assembler) -> list[tuple[str, bytes | None]]:
     return out
 
 
-def _clock_changes(join: Assembler) -> list[tuple[str, bytes | None]]:
+def _station_changes(join: Assembler) -> list[tuple[str, bytes | None]]:
     out: list[tuple[str, bytes | None]] = []
     for (line_id, station_id), station in join.memory.stations.items():
         if station.clock.take_changed():
             out.append((state_key(line_id, "clock", f"sensors:{station_id}"), station.clock.pack()))
+        if station.shared and not station.shared_told:
+            station.shared_told = True
+            out.append((state_key(line_id, "shared", station_id), b"1"))
     for (line_id, camera_id), clock in join.memory.cameras.items():
         if clock.take_changed():
             out.append((state_key(line_id, "clock", f"camera:{camera_id}"), clock.pack()))
@@ -72,8 +77,8 @@ def _clock_changes(join: Assembler) -> list[tuple[str, bytes | None]]:
 def restore(join: Assembler, key: str, body: bytes | None) -> bool:
     """Put one record of the changelog back, in log order. False: not the join's. Call `finish` at the end."""
     line_id, kind, rest = key.split(SEPARATOR, 2)
-    if kind not in ("part", "chunk", "clock") or line_id not in join.memory.lines:
-        return kind in ("part", "chunk", "clock")
+    if kind not in _KINDS or line_id not in join.memory.lines:
+        return kind in _KINDS
     if kind == "part":
         join.memory.parts.pop((line_id, rest), None)
         if body is not None:
@@ -81,6 +86,9 @@ def restore(join: Assembler, key: str, body: bytes | None) -> bool:
             join.memory.parts[(line_id, rest)] = _asleep(part, body)
     elif kind == "chunk":
         _restore_chunk(join, line_id, rest, body)
+    elif kind == "shared":
+        station = join.memory.station(line_id, rest)
+        station.shared = station.shared_told = True
     elif body is not None:
         source, _, name = rest.partition(":")
         clock = join.memory.camera(line_id, name) if source == "camera" else join.memory.station(line_id, name).clock
@@ -113,13 +121,12 @@ def finish(join: Assembler) -> None:
     for key in sorted(memory.parts, key=lambda key: memory.parts[key].heard_at):
         memory.parts.move_to_end(key)
     for station in memory.stations.values():
-        for chunk in sorted(station.samples.chunks.values(), key=lambda chunk: chunk.logged_at):
+        for chunk in sorted(station.samples.chunks.values(), key=lambda chunk: chunk.chunk_id):
             station.samples.chunks.move_to_end(chunk.chunk_id)
     for part in list(memory.parts.values()):
         if isinstance(part, Asleep):
             continue
         join.gates.restore_timers(part)
         for visit in part.visits:
-            if not visit.frozen:
-                visit.dirty = visit.window is None
+            visit.dirty = not visit.frozen  # its station's clock may have been corrected since it was packed
             memory.station(part.line_id, visit.visit.station_id).enter_visit(part, visit)

@@ -87,7 +87,7 @@ class Gates:
     def _look(self, part: PartMemory, view: GateView, attempt: Attempt, at: int) -> list[Closing]:
         """Close an open gate whose needs are met; hand on new evidence of a closed one while it may be revised."""
         if self._holding:
-            part.unseen = True
+            part.unseen = part.unseen or not self._is_final(view, attempt, at)
             self.memory.changed.add(part.key)
             return []
         if attempt.is_open:
@@ -99,6 +99,10 @@ class Gates:
             self.memory.counts["too_late"] += 1
             return []
         return [Closing(self._gather(part, view, attempt), at, False, False, attempt, part)]
+
+    def _is_final(self, view: GateView, attempt: Attempt, at: int) -> bool:
+        """Had the attempt spoken its last word by `at`? While holding no timer says so."""
+        return attempt.final or (attempt.closed_at is not None and _final_at(view, attempt) < at)
 
     def _close(
         self, part: PartMemory, view: GateView, attempt: Attempt, at: int, evidence: Evidence | None = None
@@ -162,7 +166,7 @@ class Gates:
         due = {
             "book": attempt.booked_at or 0,
             "deadline": attempt.due_at,
-            "final": round((attempt.closed_at or 0) + view.gate.late_ms),
+            "final": _final_at(view, attempt),
         }[kind]
         self._serial += 1
         heapq.heappush(self._timers, _Timer(due, self._serial, kind, part.key, view.gate.gate_id, attempt.number))
@@ -211,6 +215,10 @@ class Gates:
                     closings += self._close(part, self.memory.views[part.line_id][gate_id], attempt, now)
             self.memory.forget(part)
         return closings
+
+
+def _final_at(view: GateView, attempt: Attempt) -> int:
+    return round((attempt.closed_at or 0) + view.gate.late_ms)
 
 
 def _named_beyond(part: PartMemory, view: GateView, ends: list[int]) -> int | None:

@@ -39,9 +39,10 @@ class ClockOffset:
     def observe(self, low_ms: float, high_ms: float) -> bool:
         """One visit's interval of corrections, relative to times already shifted. True when `shift_ms` changed or is
         now beyond what may be corrected."""
+        right = low_ms <= 0.0 <= high_ms
+        self._changed = self._changed or not (right and self._always_right())
         self._intervals.append((low_ms + self.shift_ms, high_ms + self.shift_ms))
-        self._changed = self._changed or not low_ms <= 0.0 <= high_ms
-        if len(self._intervals) < ENOUGH or low_ms <= 0.0 <= high_ms:
+        if len(self._intervals) < ENOUGH or right:
             return False
         agreed, best = _stab(list(self._intervals))
         inside = sum(1 for low, high in self._intervals if low <= self.shift_ms <= high)
@@ -53,8 +54,14 @@ class ClockOffset:
         self.shift_ms = shift
         return changed
 
+    def _always_right(self) -> bool:
+        """Is all that is remembered of visits where the clock is right? One more such visit is no news then; until
+        then the changelog has each, or what a restart remembers would be the visits that were off."""
+        shift = self.shift_ms
+        return len(self._intervals) == MEMORY and all(low <= shift <= high for low, high in self._intervals)
+
     def take_changed(self) -> bool:
-        """Is there something about a clock that is off that the changelog does not have yet? Asking clears it."""
+        """Is there something about the clock that the changelog does not have yet? Asking clears it."""
         changed, self._changed = self._changed, False
         return changed
 

@@ -116,4 +116,23 @@ def pack_part(part: PartMemory) -> bytes:
 
 
 def unpack_part(body: bytes) -> PartMemory:
-    return _decoder.decode(body)
+    """A part of the changelog, which another version may have written: what this one does not know is left out."""
+    try:
+        return _decoder.decode(body)
+    except msgspec.ValidationError:
+        known = _known(msgspec.msgpack.decode(body), msgspec.inspect.type_info(PartMemory))
+        return msgspec.convert(known, PartMemory, dec_hook=_unpack_hook)
+
+
+def _known(value: Any, kind: msgspec.inspect.Type) -> Any:
+    """The value without fields that its structs have not: messages refuse these, as they must where they come in."""
+    if isinstance(kind, msgspec.inspect.UnionType) and value is not None:
+        return _known(value, kind.types[0])
+    if isinstance(kind, msgspec.inspect.StructType):
+        fields = {one.encode_name: one.type for one in kind.fields}
+        return {name: _known(one, fields[name]) for name, one in value.items() if name in fields}
+    if isinstance(kind, msgspec.inspect.ListType):
+        return [_known(one, kind.item_type) for one in value]
+    if isinstance(kind, msgspec.inspect.DictType):
+        return {key: _known(one, kind.value_type) for key, one in value.items()}
+    return value

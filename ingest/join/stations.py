@@ -6,15 +6,18 @@ import bisect
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 
+import numpy as np
+
 from ingest.join.evidence import StationWindow
 from ingest.join.offsets import ClockOffset, run_interval
 from ingest.join.parts import PartMemory, VisitMemory
 from ingest.join.samples import Chunk, StationSamples
 from ingest.join.windows import is_full, reduce_window
-from ingest.messages import SensorRecord
+from ingest.messages import SensorRecord, Visit
 from ingest.plan.plan import Station
 
 VISITS_KEPT = 512  # recent visits a late sample may still fall into; beyond it frozen ones go first
+SHARED = 0.5  # of a visit's time with another part's: more than clocks that are a little off would make of neighbours
 WATCH_ALL = 16  # the clock is compared with each of the first visits, then, while windows are whole,
 WATCH_EVERY = 8  # with one in so many: a clock that drifts is found within a minute
 
@@ -36,6 +39,8 @@ class StationMemory:
     by_part: dict[str, list[VisitMemory]] = field(default_factory=dict)
     frozen: list[tuple[str, VisitMemory]] = field(default_factory=list)
     gone: list[int] = field(default_factory=list)
+    shared: bool = False  # have parts ever visited at the same time, as in an oven?
+    shared_told: bool = False  # to the changelog
     longest_ms: int = 0
     serial: int = 0
     watched: int = 0
@@ -48,10 +53,40 @@ class StationMemory:
         self.longest_ms = max(self.longest_ms, ended - started)
         bisect.insort(self.visits, (started, self.serial, part.part_id, memory), key=_by_start)
         self.by_part.setdefault(part.part_id, []).append(memory)
+        self.shared = self.shared or self._shares(part.part_id, started, ended)
         if len(self.visits) > self.tidy_at:
             self._tidy()
-        for chunk in self.samples.touching(part.part_id, started, ended):
+        for chunk in self.samples.touching(part.part_id, started, ended) if not memory.frozen else ():
             memory.samples_at = max(memory.samples_at, chunk.logged_at)
+
+    def _shares(self, part_id: str, started: int, ended: int) -> bool:
+        """Does a visit of another part, next to this one by start, share most of the shorter one's time?"""
+        place = bisect.bisect_right(self.visits, (float(started), self.serial), key=_by_start)
+        for _, _, other_id, other in self.visits[max(0, place - 2) : place + 1]:
+            first, last = int(other.visit.started_at), int(other.visit.ended_at)
+            common = min(ended, last) - max(started, first)
+            if other_id != part_id and common > SHARED * min(ended - started, last - first):
+                return True
+        return False
+
+    def book_anew(self, part_id: str, memory: VisitMemory, visit: Visit) -> None:
+        """A booking was corrected. Other times: the window is cut again, unless the samples of a full one were let go
+        of, as they are when the partition changes hands; then it stands as it was."""
+        was, memory.visit = memory.visit, visit
+        if visit.ended_at == was.ended_at:
+            return
+        self.longest_ms = max(self.longest_ms, int(visit.ended_at) - int(visit.started_at))
+        if not self.holds_samples_of(part_id, memory, was):
+            return
+        memory.frozen, memory.dirty = False, True
+        for chunk in self.samples.touching(part_id, int(visit.started_at), int(visit.ended_at)):
+            self.pending.setdefault(chunk.chunk_id, False)  # a restart needs them again
+
+    def holds_samples_of(self, part_id: str, memory: VisitMemory, visit: Visit) -> bool:
+        """Are all samples at hand that this visit's window was cut from?"""
+        if memory.window is None or not memory.frozen:
+            return True
+        return self.samples.cut(part_id, visit.started_at, visit.ended_at)[0].size >= memory.window.samples
 
     def _tidy(self) -> None:
         """Let go of frozen visits, but for the latest; again when there are twice as many as had to stay."""
@@ -130,6 +165,8 @@ class StationMemory:
         self.watched += 1
         if self.watched > WATCH_ALL and memory.frozen and self.watched % WATCH_EVERY:
             return False
+        if not self.holds_samples_of(part_id, memory, memory.visit):
+            return False  # a neighbour's run would be taken for its own
         started, ended = int(memory.visit.started_at), int(memory.visit.ended_at)
         reach = self.clock.correct_ms * 1.5
         ts_ms, channels, _ = self.samples.cut(part_id, int(started - reach), int(ended + reach))
@@ -151,12 +188,15 @@ class StationMemory:
 
     def covered(self, chunk: Chunk) -> bool:
         """Do all samples of this chunk lie in visits that need nothing more? Then a restart need not find it."""
-        inside = 0
+        if self.shared and chunk.part_id is None:
+            return False  # another part's visit may be booked yet
+        inside = np.zeros(chunk.size, dtype=np.bool_)  # not a sum: visits of one part may share samples
+        edge = 1e-6 if chunk.part_id is not None else 0.0  # the sample at a visit's end is the next visit's first
         for _, memory in self._near(chunk):
             if memory.frozen:
-                low, high = chunk.ts_ms.searchsorted((float(memory.visit.started_at), memory.visit.ended_at + 1e-6))
-                inside += int(high - low)
-        return inside >= chunk.size
+                low, high = chunk.ts_ms.searchsorted((float(memory.visit.started_at), memory.visit.ended_at + edge))
+                inside[low:high] = True
+        return bool(inside.all())
 
     def expire(self, now: int) -> list[Chunk]:
         """Let go of old samples; visits that still wanted them keep the window they have."""

@@ -186,7 +186,7 @@ def test_an_open_incident_comes_first_among_the_causes_of_a_part_it_befell(
     book = _Book(256, ScanBook([OpenExcess(["tool_id=T9"], 0, since, counts)]), [(since, [("tool_id=T9", 5.0, since)])])
     whole.restore([(state_key("L1", "scan", "book"), _PACK.encode(book))])
     assert [(one.incident, one.cause) for one in whole.incidents()] == [("excess", "tool_id=T9")]
-    view = whole.scan.blamed_at("L1", evidence.event_at)
+    view = whole.scan.blamed_at("L1", evidence.event_at, judge)
     assert view == [("tool_id=T9", 5.0, since)]
     history = HistoryView()
     named = [c.cause for c in judge.judge(evidence, history, "auto", False).causes]
