@@ -83,7 +83,7 @@ def replay_folder(
             _count(summary, ruling.verdict)
     summary.parts, summary.seconds = len(parts), time.perf_counter() - started
     summary.dead += folder.dead_letters
-    write_dead_rows(Path(settings.home), summary.dead)
+    write_dead_rows(Path(settings.home), summary.dead, progress)
     counted = ", ".join(f"{count} {decision}" for decision, count in sorted(summary.decisions.items()))
     progress(
         f"{summary.records} records, {summary.parts} parts, {summary.verdicts} verdicts ({counted}), "

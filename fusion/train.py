@@ -24,6 +24,7 @@ from fusion.training.cases import Case, CaseKey, Released, collect_cases, histor
 from fusion.training.eyes import look_out_of_fold
 from fusion.training.gate import FittedGate, GateTraining, begin_gate, finish_gate
 from ingest.folder.replay_folder import Folder
+from ingest.folder.rows import write_dead_rows
 from ingest.messages import Instant
 from ingest.plan.plan import Plan
 from ingest.settings import Settings
@@ -52,6 +53,7 @@ def train_folder(
     labels = released_labels(folder.defects(), labels_until)
     findings = look_out_of_fold(folder, labels, shelf, until, progress, options)
     cases = collect_cases(assemble_folder(folder, settings, findings, until), labels, folder.plan)
+    write_dead_rows(Path(settings.home), folder.dead_letters, progress)
     progress(f"{len(cases)} cases, {sum(case.defect is not None for case in cases)} with a label")
     gates = fit_gates(cases, labels, folder.plan, progress)
     if not gates:

@@ -64,7 +64,7 @@ def publish_folder(
     finally:
         producer.close()
     published = Published(dict(publisher.records))
-    write_dead_rows(Path(settings.home), folder.dead_letters)
+    write_dead_rows(Path(settings.home), folder.dead_letters, progress)
     progress(f"{published.total} records published, {len(folder.dead_letters)} rows could not be used")
     return published
 

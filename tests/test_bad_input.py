@@ -125,7 +125,7 @@ def test_a_missing_folder_stops_the_command_with_one_sentence(
 
 
 def test_bad_rows_and_pictures_of_a_replay_are_dead_letters_and_every_part_is_judged(
-    plant: Path, tmp_path: Path
+    plant: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     for number, (name, content) in enumerate(BAD_PICTURES.items()):
         (plant / "frames" / name).write_bytes(content)
@@ -150,9 +150,22 @@ def test_bad_rows_and_pictures_of_a_replay_are_dead_letters_and_every_part_is_ju
         ("sensors/L1/S1.csv", 5, "not_finite"),
         ("sensors/L1/S1.csv", 6, "not_finite"),
     ]
+    said = capsys.readouterr().err
+    assert "sensors/L1/S1.csv: 2 rows could not be used, the first is row 5: not_finite: " in said
+    assert f"8 in all: {tmp_path / 'home/deadletters.jsonl'}" in said
     verdicts = [json.loads(line) for line in out.read_text().splitlines()]
     assert sorted(v["part_id"] for v in verdicts if v["revision"] == 1) == [f"P{n}" for n in range(PARTS)]
     assert {v["decision"] for v in verdicts} == {"cannot_tell"}  # there is no model on the shelf
+
+
+@pytest.mark.parametrize("command", ["train", "replay"])
+def test_a_line_whose_sensors_lie_under_another_name_is_told_and_the_rest_is_used(
+    plant: Path, command: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (plant / "sensors/L1").rename(plant / "sensors/line 1")
+    assert run([command, str(plant)]) == 0
+    said = capsys.readouterr().err
+    assert "sensors/line 1/S1.csv could not be used: line 'line 1' is not in the plan" in said
 
 
 @dataclass

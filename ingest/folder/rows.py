@@ -5,7 +5,7 @@ file or column refused.
 from __future__ import annotations
 
 import csv
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -15,6 +15,7 @@ from ingest.errors import BadInput, BadRecord
 from ingest.messages import Instant
 
 DEAD_ROWS_MAX = 100_000  # a folder with more is not a recording with bad rows but another file; memory has a limit
+KINDS_TOLD = 6  # files and reasons that are told one by one; the others stand in the file
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,12 +28,31 @@ class DeadRow:
     detail: str
 
 
-def write_dead_rows(home: Path, rows: Sequence[DeadRow]) -> None:
-    """`deadletters.jsonl` under the home: one row a line, in place of what an earlier replay left there."""
+def write_dead_rows(home: Path, rows: Sequence[DeadRow], tell: Callable[[str], None]) -> None:
+    """`deadletters.jsonl` under the home: one row a line, in place of what an earlier run left there.
+
+    Tells what could not be used and why: by file and reason, the most frequent first."""
     home.mkdir(parents=True, exist_ok=True)
     half = home / "deadletters.jsonl.half"
     half.write_bytes(b"".join(msgspec.json.encode(row) + b"\n" for row in rows))
     half.replace(home / "deadletters.jsonl")
+    kinds: dict[tuple[str, str], list[DeadRow]] = {}
+    for row in rows:
+        kinds.setdefault((row.file, row.reason), []).append(row)
+    for of_kind in sorted(kinds.values(), key=len, reverse=True)[:KINDS_TOLD]:
+        tell(_told(of_kind))
+    if rows:
+        more = f"{len(kinds) - KINDS_TOLD} more kinds of trouble; " if len(kinds) > KINDS_TOLD else ""
+        tell(f"{more}{len(rows)} in all: {home / 'deadletters.jsonl'}")
+
+
+def _told(rows: Sequence[DeadRow]) -> str:
+    """Rows of one file and reason in a sentence. Row 0 is the file as a whole."""
+    first = rows[0]
+    if first.row == 0:
+        return f"{first.file} could not be used: {first.detail}"
+    many = f"{len(rows)} rows could not be used, the first is row {first.row}" if len(rows) > 1 else f"row {first.row}"
+    return f"{first.file}: {many}: {first.reason}: {first.detail}"
 
 
 class DeadRows:
