@@ -16,7 +16,7 @@ const keys = {
     brush: ["m", tr("Brush")], box: ["r", tr("Box")], take: ["t", tr("Take the eye's regions as marks")],
     zoom_in: ["+", tr("Closer")], zoom_out: ["-", tr("Further away")], fit: ["0", tr("The whole picture")],
     side: ["s", tr("All cameras side by side")], compare: ["g", tr("A good part laid over this one")],
-    next: ["j", tr("Next row")], previous: ["k", tr("Previous row")], find: ["/", tr("Find a part")], keys: ["?", tr("These keys")],
+    skip: ["n", tr("The next part for me, without deciding on this one")], next: ["j", tr("Next row")], previous: ["k", tr("Previous row")], find: ["/", tr("Find a part")], keys: ["?", tr("These keys")],
   },
   own: {},
   acts: {},
@@ -110,6 +110,19 @@ async function openPart(code) {
   }
 }
 
+/** The next part for whoever sits here, within his filters; not the one that is open. */
+async function openNext(open) {
+  try {
+    const query = new URLSearchParams(sessionStorage.getItem("qcfuse.filter") || "");
+    if (open) query.set("behind", open);
+    const found = await ask("/api/next?" + query);
+    if (found.part_id) location.href = "/parts/" + pathOf(found.part_id) + (found.gate_id ? "?gate=" + encodeURIComponent(found.gate_id) : "");
+    else say(tr("No other part waits for you."));
+  } catch (error) {
+    if (error.message !== "logged out") say(tr("No next part: {why}", {why: error.message}));
+  }
+}
+
 /** One sentence at the bottom of the screen, for a while. */
 function say(sentence) {
   const toast = document.getElementById("toast");
@@ -122,6 +135,9 @@ function say(sentence) {
 document.addEventListener("DOMContentLoaded", () => {
   keys.load();
   keys.on("keys", () => keys.ask());
+  const open = document.getElementById("part");
+  if (open || document.getElementById("queue")) keys.on("skip", () => openNext(open?.dataset.part));
+  document.getElementById("skip-part")?.addEventListener("click", () => openNext(open.dataset.part));
   document.addEventListener("keydown", (event) => keys.pressed(event));
   for (const button of document.querySelectorAll("[data-open-keys]")) button.addEventListener("click", () => keys.ask());
 });

@@ -1,21 +1,31 @@
 "use strict";
-// The last decision of this window, and the key that takes it back.
+// The last decisions of this window, and the key that takes them back, one after the other.
 
 const UNDO_MS = 600_000; // as the server allows
+const UNDO_KEPT = 20; // more than anybody decides in that time with a look at each
 
 const undo = {
   key: "qcfuse.last",
 
   remember(last) {
-    try { sessionStorage.setItem(this.key, JSON.stringify({...last, at: Date.now(), by: document.body.dataset.person})); } catch { /* nothing is kept */ }
+    this.keep([...this.all(), {...last, at: Date.now(), by: document.body.dataset.person}].slice(-UNDO_KEPT));
+  },
+
+  keep(all) {
+    try { sessionStorage.setItem(this.key, JSON.stringify(all)); } catch { /* nothing is kept */ }
+  },
+
+  /** Those that may be taken back still, the latest last. */
+  all() {
+    try {
+      const kept = JSON.parse(sessionStorage.getItem(this.key) || "[]");
+      const mine = (one) => one.by === document.body.dataset.person; // another may have logged in at this window
+      return kept.filter((one) => mine(one) && Date.now() - one.at < UNDO_MS);
+    } catch { return []; }
   },
 
   last() {
-    try {
-      const last = JSON.parse(sessionStorage.getItem(this.key) || "null");
-      const mine = last && last.by === document.body.dataset.person; // another may have logged in at this window
-      return mine && Date.now() - last.at < UNDO_MS ? last : null;
-    } catch { return null; }
+    return this.all().at(-1) ?? null;
   },
 
   forget() {
@@ -39,7 +49,7 @@ const undo = {
     this.taking = true;
     try {
       await ask("/api/reviews/" + last.review_id + "/undo", {method: "POST"});
-      this.forget();
+      this.keep(this.all().filter((one) => one.review_id !== last.review_id));
       location.href = "/parts/" + pathOf(last.part);
     } catch (error) {
       say(tr("Not taken back: {why}", {why: error.message}));

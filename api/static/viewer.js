@@ -106,6 +106,7 @@ const viewer = {
   compare() {
     const on = document.querySelector(".look").classList.toggle("comparing");
     document.getElementById("compare").setAttribute("aria-pressed", on);
+    document.getElementById("wipe").hidden = !on;
   },
 };
 
@@ -135,5 +136,7 @@ document.addEventListener("DOMContentLoaded", () => {
     button.addEventListener("click", act);
     keys.on(action, act);
   }
+  const wipe = document.getElementById("wipe");
+  wipe?.addEventListener("input", () => document.querySelector(".look").style.setProperty("--wipe", wipe.value + "%"));
   for (const button of document.querySelectorAll("[data-cause]")) button.addEventListener("click", () => showEvidence(button.dataset.cause));
 });

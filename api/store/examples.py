@@ -14,7 +14,8 @@ LATEST = 200  # verdicts of a product looked through: the same tools, light and 
 
 
 def good_frames(camera_id: str, product: str) -> sa.Select[Any]:
-    """Bodies of a camera's findings on the latest parts of a product that passed and that nobody called defective."""
+    """Bodies of a camera's findings on the latest parts of a product that passed, that nobody called defective and that
+    wait at no other gate: what is doubted itself shows nobody what a good part looks like."""
     latest = sa.select(verdicts.c.part_id, verdicts.c.decision).where(verdicts.c.product == product)
     latest_told = latest.order_by(verdicts.c.row_id.desc()).limit(LATEST).subquery()
     passed = sa.select(latest_told.c.part_id).where(latest_told.c.decision == "pass")
@@ -24,7 +25,8 @@ def good_frames(camera_id: str, product: str) -> sa.Select[Any]:
         cases.c.decision == "pass",
         sa.or_(cases.c.outcome.is_(None), cases.c.outcome == "ok"),
     )
-    bad = sa.select(cases.c.part_id).where(cases.c.part_id == findings.c.part_id, cases.c.outcome == "defect")
+    doubted = sa.or_(cases.c.outcome == "defect", sa.and_(cases.c.decision != "pass", cases.c.outcome.is_(None)))
+    bad = sa.select(cases.c.part_id).where(cases.c.part_id == findings.c.part_id, doubted)
     # By these parts, not by all that the camera ever saw: as an expression the camera is answered by no index.
     seen = (findings.c.camera_id + "" == camera_id, findings.c.part_id.in_(passed))
     statement = sa.select(findings.c.body).where(*seen)

@@ -29,6 +29,7 @@ __all__ = ["HOLD_MS", "Hold", "Mark", "Place", "QueueFilter", "QueueStore", "Sta
 HOLD_MS = 300_000  # an open page renews its hold each minute; of one that was left, others get the part this soon
 BEST_MS, BEST_KEPT = 10_000, 200  # how long, and of how many incidents, the part that shows them is remembered
 NEXT_READ, NEXT_TRIED = 4, 50  # the first is nearly always free; races that one may lose to others who ask with one
+UNSURE_MS = 8 * 3_600_000  # a shift: until then a part of which one was unsure is for somebody else first
 READS_MAX = 4  # of one page, where much of what is read stands at another gate already; the page is then short
 
 
@@ -199,22 +200,43 @@ class QueueStore(TwoHands):
             connection.execute(_RELEASED, {"part": part_id, "name": name})
 
     def next_for(self, name: str, wanted: QueueFilter, now: Instant, behind: Iterable[str] = ()) -> Waiting | None:
-        """The most urgent part that nobody else holds, not one of `behind`; held for this person from now on."""
+        """The most urgent part that nobody else holds, not one of `behind`; held for this person from now on. What this
+        person was unsure of lately comes last: another may know better, and it would come back at once."""
         left = set(behind)
+        doubted: list[Waiting] = []
         for read in (NEXT_READ, NEXT_TRIED):
             found, further = self.read(wanted, now, read + len(left), free_for=name)
-            for waiting in found:
+            unsure = self._unsure_of(name, [one.part_id for one in found], now)
+            doubted = [one for one in found if one.part_id in unsure]
+            for waiting in (one for one in found if one.part_id not in unsure):
                 if waiting.part_id not in left and self.hold(waiting.part_id, name, now).held_by == name:
                     return waiting
             if further is None:
                 break
-        return None
+        free = (one for one in doubted if one.part_id not in left)
+        return next((one for one in free if self.hold(one.part_id, name, now).held_by == name), None)
+
+    def _unsure_of(self, name: str, parts: Sequence[str], now: Instant) -> set[str]:
+        """Of these parts those that this person was unsure of lately, and did not take that back."""
+        if not parts:
+            return set()
+        given = {"parts": list(parts), "name": name, "since": int(now) - UNSURE_MS}
+        return {row[0] for row in self._rows(_UNSURE, given)}
 
     def _rows(self, statement: Any, given: dict[str, Any] | None = None) -> list[Row]:
         with reaching_store(), self._reading.connect() as connection:
             return list(connection.execute(statement, given or {}).all())
 
 
+_undoing = reviews.alias()
+_UNSURE = sa.select(reviews.c.part_id).where(
+    reviews.c.part_id.in_(sa.bindparam("parts", expanding=True)),
+    reviews.c.recorded_by == sa.bindparam("name"),
+    reviews.c.recorded_at > sa.bindparam("since"),
+    reviews.c.outcome == "unsure",
+    reviews.c.undoes == "",
+    ~sa.exists().where(_undoing.c.part_id == reviews.c.part_id, _undoing.c.undoes == reviews.c.review_id),
+)
 _HELD = sa.select(holds).where(holds.c.part_id == sa.bindparam("part_id"))
 _RELEASED = sa.delete(holds).where(holds.c.part_id == sa.bindparam("part"), holds.c.held_by == sa.bindparam("name"))
 

@@ -36,6 +36,11 @@ def test_a_part_that_passed_is_a_good_example(outcome: str | None) -> None:
     assert _examples(("G1", "pass", outcome)) == [b"seen"]
 
 
+def test_a_part_that_is_doubted_at_another_gate_is_no_good_example_until_somebody_calls_it_ok() -> None:
+    assert _examples(("MID", "pass", None), ("EOL", "review", None)) == []
+    assert _examples(("MID", "pass", None), ("EOL", "review", "ok")) != []
+
+
 def test_a_part_found_defective_at_any_gate_is_no_good_example() -> None:
     assert _examples(("G1", "pass", None), ("G2", "flag", "defect")) == []
     assert _examples(("G1", "pass", "defect")) == []
