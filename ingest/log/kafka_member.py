@@ -46,7 +46,7 @@ class KafkaMember(ConsumerRebalanceListener):  # type: ignore[misc]  # the clien
         self._partitions = partitions
         self._lanes: dict[int, KafkaLane] = {}
         self._committers = ThreadPoolExecutor(COMMITTERS, thread_name_prefix="commit")
-        self._lost_all = False
+        self._lost: set[int] = set()  # lanes that an assignment left out since we last looked, also if they came back
         self._changing = threading.Lock()  # between our thread, which opens lanes, and the client's, which assigns
         self._next: dict[TopicPartition, int] = {}
         self._consumer = cluster.consumer(group)
@@ -62,12 +62,16 @@ class KafkaMember(ConsumerRebalanceListener):  # type: ignore[misc]  # the clien
 
     def on_partitions_lost(self, lost: set[TopicPartition]) -> None:
         """Out of the group: somebody else may have had the partitions since."""
-        self._lost_all = True
+        with self._changing:
+            self._lost |= self._lanes.keys()
 
     def on_partitions_assigned(self, assigned: set[TopicPartition]) -> None:
+        """Everything that is assigned now. Several rebalances may pass before our thread looks: a partition that was
+        another's in between comes back without a position, and its lane does not know what the other committed."""
         with self._changing:
+            self._lost |= self._lanes.keys() - self._whole(assigned)
             for place in assigned:
-                if self._lost_all or place.partition not in self._lanes:
+                if place.partition in self._lost or place.partition not in self._lanes:
                     self._consumer.pause(place)
                     self._consumer.seek(place, 0)  # some position, or the consumer would ask the broker for one
 
@@ -99,18 +103,30 @@ class KafkaMember(ConsumerRebalanceListener):  # type: ignore[misc]  # the clien
         except KafkaError as error:
             if not isinstance(error, kafka_errors.RetriableError):
                 raise self._cluster.trouble(error) from error
+            self._return_to_next()
             return {}  # the broker is away for a moment; `_contact` counts
         return found
+
+    def _return_to_next(self) -> None:
+        """What the client had taken out of its buffer when it failed is gone with the failure: read it again."""
+        assigned = self._consumer.assignment()
+        for place, offset in list(self._next.items()):
+            if place.partition in self._lanes and place in assigned:
+                with suppress(KeyError):  # taken away at this moment
+                    self._consumer.seek(place, offset)
+
+    def _whole(self, assigned: set[TopicPartition]) -> set[int]:
+        """The partition numbers of which every topic is assigned."""
+        return {n for n in range(self._partitions) if all(TopicPartition(t, n) in assigned for t in self._topics)}
 
     def _settle(self) -> bool:
         """Make the lanes those of the assignment. True when they changed.
 
         What was read of a lane that is kept stays where it is: it has been this member's all the time."""
         with self._changing:
-            assigned = self._consumer.assignment()
-            mine = {n for n in range(self._partitions) if all(TopicPartition(t, n) in assigned for t in self._topics)}
-            lost = {n: self._lanes.pop(n) for n in list(self._lanes) if self._lost_all or n not in mine}
-            self._lost_all = False
+            mine = self._whole(self._consumer.assignment())
+            lost = {n: self._lanes.pop(n) for n in list(self._lanes) if n in self._lost or n not in mine}
+            self._lost.clear()
         for lane in lost.values():
             lane.close()
         won = sorted(mine - self._lanes.keys())

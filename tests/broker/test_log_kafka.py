@@ -14,7 +14,8 @@ import pytest
 from ingest.errors import Fenced, LogUnavailable
 from ingest.log import kafka_client as log_kafka_client
 from ingest.log.kafka import KafkaLog
-from ingest.log.kafka_client import Cluster
+from ingest.log.kafka_client import Cluster, TopicPartition, kafka_errors
+from ingest.log.kafka_member import KafkaMember
 from ingest.log.seam import Batch, Log, Member, Outgoing, Record, TopicSpec
 from tests.broker.kafka_cluster import LocalKafka
 
@@ -101,6 +102,63 @@ def test_a_lane_whose_transactional_id_was_taken_is_fenced(
     member.lanes()[1].commit([Outgoing(prefix + "out", b"k", b"taken back", partition=1)], {})
     assert [r.body for r in everything(open_kafka(10), prefix + "out")] == [b"taken back"]
     usurper.close(timeout=1)
+    member.close()
+
+
+def put(log: Log, topic: str, bodies: list[bytes], partition: int) -> None:
+    producer = log.producer()
+    for body in bodies:
+        producer.append(Outgoing(topic, b"k", body, partition=partition))
+    producer.close()
+
+
+def read(member: Member, count: int) -> list[Record]:
+    records: list[Record] = []
+    deadline = time.monotonic() + PATIENCE_S
+    while len(records) < count:
+        records += member.poll(0.2)
+        assert time.monotonic() < deadline
+    return records
+
+
+def test_a_lane_that_an_assignment_left_out_is_another_when_it_comes_back_before_anybody_looked(
+    prefix: str, open_kafka: Callable[[float], Log]
+) -> None:
+    """Two rebalances pass within one poll; what the lane has read and not committed is read again."""
+    log, topic = open_kafka(10), prefix + "in"
+    put(log, topic, [b"one", b"two"], partition=1)
+    member = log.member("workers", [topic])
+    assert isinstance(member, KafkaMember)
+    own(member)
+    assert [record.body for record in read(member, 2)] == [b"one", b"two"]
+    before = member.lanes()
+    member.on_partitions_assigned({TopicPartition(topic, 0)})
+    member.on_partitions_assigned({TopicPartition(topic, 0), TopicPartition(topic, 1)})
+    assert [record.body for record in read(member, 2)] == [b"one", b"two"]
+    assert [member.lanes()[number] is before[number] for number in (0, 1)] == [True, False]
+    member.close()
+
+
+def test_what_the_client_took_out_of_its_buffer_when_it_failed_is_read_again(
+    prefix: str, open_kafka: Callable[[float], Log], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    log, topic = open_kafka(10), prefix + "in"
+    put(log, topic, [b"one", b"two", b"three"], partition=1)
+    member = log.member("workers", [topic])
+    assert isinstance(member, KafkaMember)
+    own(member)
+    polled, lost = member._consumer.poll, []
+
+    def failing(*args: object, **how: object) -> object:
+        found = polled(*args, **how)
+        if found and not lost:
+            lost.extend(found)
+            raise kafka_errors.NodeNotReadyError("after the records were taken")
+        return found
+
+    monkeypatch.setattr(member._consumer, "poll", failing)
+    assert [record.body for record in read(member, 3)] == [b"one", b"two", b"three"]
+    assert lost == [TopicPartition(topic, 1)]
     member.close()
 
 
