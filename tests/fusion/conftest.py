@@ -28,6 +28,7 @@ from ingest.plan.plan import (
     Plan,
     Station,
 )
+from tests.made_once import made_once
 
 START = 1_767_592_800_000
 CYCLE_MS = 4000
@@ -164,11 +165,12 @@ def make() -> Callable[..., Evidence]:
 @pytest.fixture(scope="session")
 def shelf(tmp_path_factory: pytest.TempPathFactory, plan: Plan) -> Path:
     """A shelf with a fusion model that learned the line's 400 parts."""
-    shelf = tmp_path_factory.mktemp("shelf")
-    cases, labels = cases_of(400)
-    gates = fit_gates(cases, labels, plan, lambda _: None)
-    save_fusion(gates, cases, plan, shelf)
-    return shelf
+
+    def make(shelf: Path) -> None:
+        cases, labels = cases_of(400)
+        save_fusion(fit_gates(cases, labels, plan, lambda _: None), cases, plan, shelf)
+
+    return made_once(tmp_path_factory, "hand-made-line", make)[0]
 
 
 @pytest.fixture(scope="session")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import cache
 
 import numpy as np
 
@@ -55,6 +56,7 @@ def make(parts: int, seed: int, raised: Raised = lambda levels, number: 1.0, fir
     return made
 
 
+@cache
 def notes_of(seed: int = 900, parts: int = 4000) -> ScanNotes:
     """What training leaves of a line in control."""
     history = make(parts, seed, first=-parts)

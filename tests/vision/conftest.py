@@ -12,6 +12,7 @@ import numpy.typing as npt
 import pytest
 
 from ingest.messages import Frame, Instant
+from tests.made_once import made_once
 from vision.train import TrainedEyes, train_eyes
 from vision.training.folds import TrainingFrame
 
@@ -71,9 +72,9 @@ class Plates(NamedTuple):
 @pytest.fixture(scope="session")
 def plates(tmp_path_factory: pytest.TempPathFactory) -> Plates:
     """An eye trained on the plates."""
-    shelf = tmp_path_factory.mktemp("shelf")
     frames = plate_frames()
-    return Plates(shelf, train_eyes(frames, shelf, lambda _: None), frames)
+    shelf, trained = made_once(tmp_path_factory, "plates", lambda shelf: train_eyes(frames, shelf, lambda _: None))
+    return Plates(shelf, trained, frames)
 
 
 class Drawing(NamedTuple):
