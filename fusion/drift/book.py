@@ -9,6 +9,7 @@ from fusion.drift.charts import Charts, Gathered
 from fusion.drift.growth import Growth
 from fusion.drift.limits import ChartLimits, false_probability
 from fusion.drift.signals import PLAIN_MAX, RESIDUAL_MAX, DriftReference, charted
+from fusion.drift.watched import Watched, watched
 from fusion.drift.words import drift_figures, say_drift
 from fusion.incidents import PARTS_NAMED, Incident
 from fusion.risk.features import Floats
@@ -64,6 +65,11 @@ class DriftBook:
     def limits(self, reference: DriftReference) -> ChartLimits:
         """Those of training, or as they have tightened since."""
         return self.growth.limits or reference.limits
+
+    def watched(self, reference: DriftReference) -> Watched:
+        """What the charts can show as limits are now."""
+        blocks, again = self.growth.rests_on_now(reference), self.growth.next_blocks(reference)
+        return watched(reference.signals, self.limits(reference), reference.block, blocks, again)
 
     def count(
         self, reference: DriftReference, residuals: Floats, part_id: str, at: int, contradicted: bool = False

@@ -10,7 +10,7 @@ import numpy as np
 import numpy.typing as npt
 
 from fusion.drift.contrast import fit_contrast
-from fusion.drift.limits import BLOCKS_MIN, ChartLimits, false_probability, fit_limits
+from fusion.drift.limits import BLOCKS_MIN, ChartLimits, false_probability, fit_limits, slowest_wander
 from fusion.drift.signals import (
     FLAGS,
     PLAIN_MAX,
@@ -163,7 +163,7 @@ def _fit_charts(
     grouped = np.clip(centred.residual[:whole], -RESIDUAL_MAX, RESIDUAL_MAX).reshape(-1, block, len(signals))
     sums, counts = np.nansum(grouped, axis=1), np.isfinite(grouped).sum(axis=1).astype(np.float64)
     blocks = charted(signals, sums, counts, block)
-    limits = fit_limits(blocks, false_probability(block, len(signals)))
+    limits = fit_limits(blocks, false_probability(block, len(signals)), slowest_wander(block))
     means = np.where(counts > 0, sums / np.maximum(counts, 1), 0.0) * centred.spread + centred.overall
     return limits, blocks, means.min(axis=0), means.max(axis=0)
 

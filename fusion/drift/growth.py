@@ -2,31 +2,36 @@
 
 Limits are wide where training's history is short: how far a signal wanders, and where it lies, is not known yet. Blocks
 of service in which nothing moved are more of that history. Whenever there are twice as many as the limits rest on, they
-are fitted anew, up to GROWN_PARTS. So that no slow drift is learned as usual:
+are fitted anew on all there are, up to GROWN_PARTS. So that no slow drift is learned as usual:
 
 - a block counts only when it is QUARANTINE_PARTS old and nothing has been found since: an incident of an entity takes
   its blocks out, a shift, parts unlike training or labels that contradict the risks take out all;
 - a limit only ever tightens, in the signal's own units;
-- the centre moves by a CENTRE_SHARE of what training left open of it, and never further, however often limits grow.
+- the centre moves by a CENTRE_SHARE of what training left open of it, and never further, however often limits grow;
+  where a longer history says that it lies further away, the limits are wider by the rest.
+
+Fitting goes on in small steps between parts (`limits.py`). What it has found is in `qc.state`, so that after a takeover
+little is done again, and that in steps no larger than any others; limits take effect SPARE_PARTS behind the last step,
+by when whoever took over has caught up.
 """
 
 from __future__ import annotations
-
-from collections.abc import Iterator
 
 import msgspec
 import numpy as np
 import numpy.typing as npt
 
-from fusion.drift.limits import ChartLimits, limits_in_steps
+from fusion.drift.limits import ChartLimits, LimitsFit, slowest_wander
 from fusion.drift.signals import DriftReference
 
 GROWN_PARTS = 10_000  # of history and quiet service: from there on limits are those of a long history
 QUARANTINE_PARTS = 1000  # a shift that the charts see at all is mostly seen by then
 ENOUGH = 1.5  # a goal less than a third further on is not worth the fitting
 STEP_PARTS = 5  # parts between two steps of fitting: 6 ms of one core each, and no part waits longer for it
+SPARE_PARTS = 100  # a takeover loses 26 steps at most, done again one a part
 CENTRE_SHARE = 1.0 / 3.0  # of the slack, three deviations of where training's level may lie
-QUIET, GROWN = "quiet:", "grown"  # keys of the state
+FIT_VERSION = 1  # of `limits.py`: what another one has found is not gone on with
+QUIET, GROWN, GROWING = "quiet:", "grown", "growing"  # keys of the state
 
 Doubles = npt.NDArray[np.float64]
 Bools = npt.NDArray[np.bool_]
@@ -38,6 +43,15 @@ class _Grown(msgspec.Struct, array_like=True):
     blocks: int
     at: int
     limits: list[bytes]
+    version: int = 0
+
+
+class _Growing(msgspec.Struct, array_like=True):
+    """`goal`: blocks that the limits being fitted rest on; `found`: of `LimitsFit`."""
+
+    version: int
+    goal: int
+    found: list[tuple[float, float]]
 
 
 class Growth:
@@ -49,8 +63,9 @@ class Growth:
         self.limits: ChartLimits | None = None
         self.rests_on = self.grown_at = 0
         self._rows: list[Doubles] = []  # charted values, the latest in quarantine; NaN where not quiet
-        self._job: Iterator[ChartLimits | None] | None = None
-        self._steps = 0  # of the job
+        self._goal = 0  # blocks that the limits being fitted will rest on, 0: none are
+        self._fit: LimitsFit | None = None
+        self._found: list[tuple[float, float]] = []  # by who fitted before
         self.parts = 0  # since there was enough to fit on
         self.released = 0  # rows that have left quarantine
         self._changed: dict[str, None] = {}
@@ -58,7 +73,7 @@ class Growth:
     def take(self, reference: DriftReference, row: Doubles, loud: Bools, quiet: bool) -> None:
         """One block, float64[signals]. `loud`: bool[signals], what belongs to an entity that has moved; `quiet`: is
         nothing found of the gate as a whole?"""
-        if self._goal(reference) is None:
+        if self._most(reference) is None:
             return
         if not quiet:
             self._forget(self.released)
@@ -70,36 +85,65 @@ class Growth:
         self.released = max(self.released, len(self._rows) - -(-QUARANTINE_PARTS // reference.block))
 
     def step(self, reference: DriftReference, false_probability: float, at: int) -> ChartLimits | None:
-        """One part was judged. The limits that hold from now on, where they have grown."""
-        goal = self._goal(reference)
-        if goal is None or reference.history is None or len(reference.history) + self.released < goal:
+        """One part was judged: one step of fitting at most. The limits that hold from now on, where they have grown."""
+        if not self._goal and not self._begin(reference):
             return None
         self.parts += 1
-        found = None
-        while found is None and self._steps < self.parts // STEP_PARTS:  # after a takeover: all that was done before
-            if self._job is None:
-                rows = self._rows[: goal - len(reference.history)]
-                self._job = limits_in_steps(np.concatenate([reference.history, rows]), false_probability, 1)
-            found = next(self._job)
-            self._steps += 1
-        if found is None:
+        fit = self._fit or self._open(reference, false_probability)
+        if fit.position < min(self.parts // STEP_PARTS, fit.steps):
+            known = len(fit.found)
+            fit.step()
+            if len(fit.found) > known:
+                self._changed[GROWING] = None
+        if fit.position < fit.steps or self.parts < STEP_PARTS * fit.steps + SPARE_PARTS:
             return None
-        self.limits = tightened(reference.limits, self.limits or reference.limits, found)
-        self._job, self.parts, self._steps = None, 0, 0
-        self.rests_on, self.grown_at = goal, at
+        self.limits = tightened(reference.limits, self.limits or reference.limits, fit.limits())
+        self.rests_on, self.grown_at = self._goal, at
         self._changed[GROWN] = None
-        if self._goal(reference) is None:  # all that is wanted is known
+        self._stop()
+        if self._most(reference) is None:  # all that is wanted is known
             self._forget(0)
             self.released = 0
         return self.limits
 
-    def _goal(self, reference: DriftReference) -> int | None:
-        """How many blocks the next limits will rest on; None: no others are wanted."""
-        if reference.history is None:
-            return None
+    def next_blocks(self, reference: DriftReference) -> int | None:
+        """How many blocks of history and quiet service are enough to fit limits anew; None: no others are wanted."""
+        most = self._most(reference)
+        return None if most is None else min(2 * self.rests_on_now(reference), most)
+
+    def _begin(self, reference: DriftReference) -> bool:
+        """Is there enough to fit limits anew?"""
+        enough, most = self.next_blocks(reference), self._most(reference)
+        if enough is None or most is None or reference.history is None:
+            return False
+        known = len(reference.history) + self.released
+        if known < enough:
+            return False
+        self._goal = min(known, most)
+        self._changed[GROWING] = None
+        return True
+
+    def _open(self, reference: DriftReference, false_probability: float) -> LimitsFit:
+        assert reference.history is not None
+        rows = self._rows[: self._goal - len(reference.history)]
+        known = np.concatenate([reference.history, rows])
+        self._fit = LimitsFit(known, false_probability, slowest_wander(reference.block), self._found)
+        return self._fit
+
+    def _stop(self) -> None:
+        """No limits are being fitted."""
+        if self._goal:
+            self._changed[GROWING] = None
+        self._goal, self._fit, self._found, self.parts = 0, None, [], 0
+
+    def rests_on_now(self, reference: DriftReference) -> int:
+        """Blocks that limits rest on, 0 where a model does not tell."""
+        return max(self.rests_on, 0 if reference.history is None else len(reference.history))
+
+    def _most(self, reference: DriftReference) -> int | None:
+        """The most blocks that limits may rest on; None: no others are wanted."""
         most = GROWN_PARTS // reference.block
-        now = max(self.rests_on, len(reference.history))
-        return None if 2 * now > ENOUGH * most else min(2 * now, most)
+        return None if reference.history is None or 2 * self.rests_on_now(reference) > ENOUGH * most else most
 
     def _put(self, number: int, row: Doubles) -> None:
         row = row.astype(np.float32).astype(np.float64)  # as it will be read from the state
@@ -119,7 +163,7 @@ class Growth:
         if self.limits is not None:
             self._changed[GROWN] = None
         self.limits, self.rests_on, self.grown_at, self.released = None, 0, 0, 0
-        self._job, self.parts, self._steps = None, 0, 0
+        self._stop()
 
     def changes(self) -> list[tuple[str, bytes | None]]:
         """(key, value) since the last call."""
@@ -133,16 +177,27 @@ class Growth:
             if limits is None:
                 return None
             held = [getattr(limits, name).tobytes() for name in ChartLimits.__slots__]
-            return _PACK.encode(_Grown(self.rests_on, self.grown_at, held))
+            return _PACK.encode(_Grown(self.rests_on, self.grown_at, held, FIT_VERSION))
+        if key == GROWING:
+            found = self._fit.found if self._fit is not None else self._found
+            return _PACK.encode(_Growing(FIT_VERSION, self._goal, found)) if self._goal else None
         number = int(key.removeprefix(QUIET))
         return self._rows[number].astype(np.float32).tobytes() if number < len(self._rows) else None
 
     def restore(self, key: str, value: bytes | None) -> bool:
         """Put one entry back, rows in any order; False when it is none of these."""
         if key == GROWN:
-            held = _UNPACK.decode(value) if value is not None else None
-            self.rests_on, self.grown_at = (held.blocks, held.at) if held is not None else (0, 0)
-            self.limits = ChartLimits(*map(np.frombuffer, held.limits)) if held is not None else None
+            held = _GROWNS.decode(value) if value is not None else None
+            if held is None or held.version != FIT_VERSION:
+                self.limits, self.rests_on, self.grown_at = None, 0, 0
+            else:
+                self.limits = ChartLimits(*map(np.frombuffer, held.limits))
+                self.rests_on, self.grown_at = held.blocks, held.at
+            return True
+        if key == GROWING:
+            going = _GOING.decode(value) if value is not None else _Growing(FIT_VERSION, 0, [])
+            self._goal = going.goal
+            self._found = going.found if going.version == FIT_VERSION else []
             return True
         if not key.startswith(QUIET):
             return False
@@ -163,12 +218,15 @@ def tightened(trained: ChartLimits, now: ChartLimits, found: ChartLimits) -> Cha
     moved = np.clip(found.centre - trained.centre, -open_still, open_still)
     centre = np.where(known, trained.centre + moved, now.centre)
     scale = np.where(known, found.scale, now.scale)
+    off = np.where(known, np.abs(found.centre - centre), 0.0)
     slack, ewma, cusum = (
-        np.where(known, np.fmin(new * found.scale, old * now.scale), old * now.scale) / scale
-        for new, old in ((found.slack, now.slack), (found.ewma, now.ewma), (found.cusum, now.cusum))
-    )
+        np.where(known, np.fmin(new * found.scale + more, old * now.scale), old * now.scale) / scale
+        for new, old, more in (
+            (found.slack, now.slack, off), (found.ewma, now.ewma, off), (found.cusum, now.cusum, 0.0)
+        )
+    )  # fmt: skip
     return ChartLimits(centre, scale, slack, ewma, cusum)
 
 
 _PACK = msgspec.msgpack.Encoder()
-_UNPACK = msgspec.msgpack.Decoder(_Grown)
+_GROWNS, _GOING = msgspec.msgpack.Decoder(_Grown), msgspec.msgpack.Decoder(_Growing)

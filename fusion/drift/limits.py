@@ -1,23 +1,21 @@
-"""Limits of drift charts from a plant's own history, however much that wanders.
+"""Limits of drift charts from a plant's own history, however much that wanders and however short it is.
 
-A signal's block means are taken as a level plus an AR(1) wander plus white noise. How far and how long it wanders is
-not known but has a posterior over a grid, given the training's blocks (exact Gaussian likelihood by a Kalman filter,
-level and variance integrated out: Durbin and Koopman 2012, sections 2 and 4). The prior over the grid is learned from
-all the signals of the gate together (empirical Bayes: Robbins 1956), for one short series says little of how a plant
-wanders and forty say much. Futures drawn from the posterior run through the very charts that will watch; a limit is the
-level that their highest point passes with the probability allowed. A short or a long-wandering history thus gets wide
-limits by itself, an even one tight limits, and no figure rests on parts being independent.
+How a signal wanders, and where its level lies, has a posterior (`wander.py`). Futures drawn from it run through the
+very charts that will watch; a limit is the level that their highest point passes with the probability allowed. A short
+or a long-wandering history thus gets wide limits by itself, an even one tight limits, and no figure rests on parts
+being independent.
 """
 
 from __future__ import annotations
 
-from collections.abc import Generator, Iterator
+from collections.abc import Generator, Iterator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
 
 from fusion.drift.charts import CUSUM_K, EWMA_WEIGHT
+from fusion.drift.wander import SLOWEST_PARTS, Posterior, posterior
 
 Doubles = npt.NDArray[np.float64]
 Singles = npt.NDArray[np.float32]
@@ -26,16 +24,13 @@ FALSE_PER_100K = 0.4  # incidents of drift per 100 000 parts, all signals of a g
 CHARTS = 2  # per signal
 HORIZON_BLOCKS = 1000  # of each future
 FUTURES = 2000  # drawn per signal
-STEP_BLOCKS = 100  # of the horizon, between two parts: 6 ms of one core for one signal
+GROUP = 4  # signals whose futures run together
+STEP_BLOCKS = 40  # of the horizon, between two parts: 6 ms of one core for a group
 TAIL_SHARE = 0.02  # of the futures, which the power law of the highest points is fitted on (Hill 1975)
-WANDER_SHARES = (0.1, 0.25, 0.5, 0.75, 0.9, 1.0)  # of a block mean's variance
-CORRELATION_BLOCKS = (0.7, 1.5, 3.0, 6.0, 12.0, 25.0, 50.0, 100.0)  # after which a wander has forgotten 1 - 1/e
-SPANS_MIN = 3.0  # correlation times that history must span: a slower wander cannot be told from a shift by anybody
-PRIOR_ROUNDS = 20  # of expectation and maximisation; the weights hardly move after ten
-PRIOR_SIGNALS = 1.0  # a flat prior's weight beside that of the signals
 ROUNDING = 1e-7  # of its size: a signal that varies less does not vary
 BLOCKS_MIN = 12  # fewer say nothing of a wander
 BEYOND_HISTORY = 1.1  # of the highest point of training's own charts: a limit is never lower
+PREPARED = 2  # steps before the futures: the posterior, the draw
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,67 +45,84 @@ class ChartLimits:
     cusum: Doubles
 
 
-@dataclass(frozen=True, slots=True)
-class _Posterior:
-    """Per combination g of the grid and signal s: weight[g, s] sums to 1 over g; `level`, `rss`, `certain`[g, s]: the
-    level, residual sum of squares, and precision of the level, all for variance 1; `n`[s]: blocks seen."""
-
-    phi: Doubles
-    share: Doubles
-    weight: Doubles
-    level: Doubles
-    rss: Doubles
-    certain: Doubles
-    n: Doubles
-
-
 def false_probability(block: int, signals: int) -> float:
     """The chance that one chart of one signal in control may have within HORIZON_BLOCKS of `block` parts."""
     return min(FALSE_PER_100K * HORIZON_BLOCKS * block / 100_000 / (CHARTS * signals), 0.02)
 
 
-def fit_limits(blocks: Doubles, false_probability: float, seed: int = 0) -> ChartLimits:
+def slowest_wander(block: int) -> float:
+    """Correlation time, in blocks of so many parts, of the slowest wander that limits allow for at least."""
+    return SLOWEST_PARTS / block
+
+
+def fit_limits(blocks: Doubles, false_probability: float, slowest: float = 0.0, seed: int = 0) -> ChartLimits:
     """Limits of each signal. `blocks`: float64[n, signals], block means in order of time, NaN where not measured;
-    `false_probability`: that one chart of one signal in control passes its limit within HORIZON_BLOCKS."""
-    *_, found = limits_in_steps(blocks, false_probability, blocks.shape[1], seed)
-    assert found is not None
-    return found
+    `false_probability`: that one chart of one signal in control passes its limit within HORIZON_BLOCKS; `slowest`: see
+    `slowest_wander`, 0 where history shows all there is."""
+    fit = LimitsFit(blocks, false_probability, slowest, seed=seed)
+    while fit.position < fit.steps:
+        fit.step()
+    return fit.limits()
 
 
-def limits_in_steps(
-    blocks: Doubles, false_probability: float, at_once: int, seed: int = 0
-) -> Iterator[ChartLimits | None]:
-    """The same for whoever has parts to judge meanwhile: of the futures of `at_once` signals STEP_BLOCKS a step, the
-    limits at last, equal to the last bit however many signals that is."""
-    signals = blocks.shape[1]
-    shown = _or_zero(blocks)
-    varies = np.nanstd(shown, axis=0) > ROUNDING * np.nanmax(np.abs(shown), axis=0)
-    enough = (np.isfinite(blocks).sum(axis=0) >= BLOCKS_MIN) & varies
-    centre, scale = np.zeros(signals), np.ones(signals)
-    slack, ewma, cusum = np.full(signals, CUSUM_K), np.full(signals, np.inf), np.full(signals, np.inf)
-    if not enough.any():
-        yield ChartLimits(centre, scale, slack, ewma, cusum)
-        return
-    seen = blocks[:, enough]
-    posterior = _posterior(seen)
-    yield None
-    expected = (posterior.weight * posterior.level).sum(axis=0)
-    variance = (posterior.weight * posterior.rss).sum(axis=0) / np.maximum(posterior.n - 3.0, 1.0)
-    centre[enough], scale[enough] = expected, np.sqrt(variance)
-    futures = _draw(posterior, expected, np.sqrt(variance), np.random.default_rng(seed))
-    slack[enough] = np.maximum(CUSUM_K, _tail_level(np.abs(futures.off), false_probability))
-    highest = []
-    for first in range(0, len(expected), at_once):
-        own = slice(first, first + at_once)
-        points = yield from _highest_points(futures.of(own), slack[enough][own], np.random.default_rng(seed))
-        highest.append(points)
-    of_history = own_highest((seen - expected) / np.sqrt(variance), slack[enough])
-    limits = [
-        np.maximum(_tail_level(np.concatenate(points), false_probability), BEYOND_HISTORY * own_points)
-        for points, own_points in zip(zip(*highest, strict=True), of_history, strict=True)
-    ]
-    ewma[enough], cusum[enough] = limits
-    yield ChartLimits(centre, scale, slack, ewma, cusum)
+class LimitsFit:
+    """The same for whoever has parts to judge meanwhile: after so many `steps` there are `limits`.
+
+    `found`: of the signals that can have limits, the first so many's (ewma, cusum). Whoever takes over a fit that has
+    found some goes on behind them, and finds the same limits to the last bit."""
+
+    def __init__(
+        self, blocks: Doubles, false_probability: float, slowest: float,
+        found: Sequence[tuple[float, float]] = (), seed: int = 0,
+    ) -> None:  # fmt: skip
+        shown = np.where(np.isfinite(blocks).any(axis=0), blocks, 0.0)  # without any figure: as zeros, of no spread
+        varies = np.nanstd(shown, axis=0) > ROUNDING * np.nanmax(np.abs(shown), axis=0)
+        self._enough = (np.isfinite(blocks).sum(axis=0) >= BLOCKS_MIN) & varies
+        self._seen = blocks[:, self._enough]
+        self._probability, self._slowest, self._seed = false_probability, slowest, seed
+        signals = self._seen.shape[1]
+        self._centre, self._scale, self._slack = np.zeros(signals), np.ones(signals), np.full(signals, CUSUM_K)
+        self.found = list(found)
+        self.steps = PREPARED + -(-signals // GROUP) * (HORIZON_BLOCKS // STEP_BLOCKS) if signals else 0
+        self.position = 0  # steps done, those of who was before among them
+        self._work = self._run()
+
+    def step(self) -> None:
+        """The next one."""
+        next(self._work)
+        self.position += 1
+
+    def limits(self) -> ChartLimits:
+        """Once `position` has come to `steps`."""
+        count, of = len(self._enough), self._enough
+        centre, scale, slack = np.zeros(count), np.ones(count), np.full(count, CUSUM_K)
+        ewma, cusum = np.full(count, np.inf), np.full(count, np.inf)
+        if of.any():
+            centre[of], scale[of], slack[of] = self._centre, self._scale, self._slack
+            ewma[of], cusum[of] = np.array(self.found).T
+        return ChartLimits(centre, scale, slack, ewma, cusum)
+
+    def _run(self) -> Iterator[None]:
+        known = posterior(self._seen, self._slowest)
+        self._centre = (known.weight * known.level).sum(axis=0)
+        variance = (known.weight * known.rss).sum(axis=0) / np.maximum(known.n - 3.0, 1.0)
+        self._scale = np.sqrt(variance)
+        yield
+        futures = _draw(known, self._centre, self._scale, np.random.default_rng(self._seed))
+        self._slack = np.maximum(CUSUM_K, _tail_level(np.abs(futures.off), self._probability))
+        of_history = own_highest((self._seen - self._centre) / self._scale, self._slack)
+        self.position += -(-len(self.found) // GROUP) * (HORIZON_BLOCKS // STEP_BLOCKS)
+        yield
+        for first in range(len(self.found), len(self._centre), GROUP):
+            own = slice(first, first + GROUP)
+            points = _highest_points(futures.of(own), self._slack[own], np.random.default_rng(self._seed))
+            passed = yield from points
+            limits = [
+                np.maximum(_tail_level(one, self._probability), BEYOND_HISTORY * highest[own])
+                for one, highest in zip(passed, of_history, strict=True)
+            ]
+            self.found += zip(*(one.tolist() for one in limits), strict=True)
+            yield
 
 
 def own_highest(standard: Doubles, slack: Doubles) -> tuple[Doubles, Doubles]:
@@ -125,53 +137,6 @@ def own_highest(standard: Doubles, slack: Doubles) -> tuple[Doubles, Doubles]:
         high_level = np.maximum(high_level, np.abs(level))
         high_sum = np.maximum(high_sum, np.maximum(up, down))
     return high_level, high_sum
-
-
-def _or_zero(blocks: Doubles) -> Doubles:
-    """Columns without any figure as zeros, so that their spread is 0."""
-    return np.where(np.isfinite(blocks).any(axis=0), blocks, 0.0)
-
-
-def _posterior(blocks: Doubles) -> _Posterior:
-    """The Kalman filter of every combination and signal at once; state: the wander, variance 1 in all."""
-    memories = [memory for memory in CORRELATION_BLOCKS if memory <= len(blocks) / SPANS_MIN]
-    pairs = [(0.0, 1.0)]  # white noise alone
-    pairs += [(float(np.exp(-1.0 / memory)), share) for memory in memories for share in WANDER_SHARES]
-    phi, share = (np.array(side)[:, None] for side in zip(*pairs, strict=True))
-    shape = (len(pairs), blocks.shape[1])
-    variance = np.broadcast_to(share, shape).copy()
-    of_y, of_one = (
-        np.zeros(shape),
-        np.zeros(shape),
-    )  # the filter is linear: y's and the level's part run beside each other
-    log_f, yy, y1, one1 = (np.zeros(shape) for _ in range(4))
-    for row in blocks:
-        there = np.isfinite(row)
-        f = variance + (1.0 - share)
-        v, u = np.nan_to_num(row) - of_y, 1.0 - of_one
-        log_f += there * np.log(f)
-        yy += there * v * v / f
-        y1 += there * u * v / f
-        one1 += there * u * u / f
-        gain = there * variance / f
-        of_y, of_one = phi * (of_y + gain * v), phi * (of_one + gain * u)
-        variance = phi * phi * variance * (1.0 - gain) + (1.0 - phi * phi) * share
-    n = np.isfinite(blocks).sum(axis=0).astype(np.float64)
-    rss = np.maximum(yy - y1 * y1 / one1, 1e-300)
-    log_weight = -0.5 * (log_f + np.log(one1)) - 0.5 * (n - 1.0) * np.log(rss)
-    weight = _pooled(np.exp(log_weight - log_weight.max(axis=0)))
-    return _Posterior(phi[:, 0], share[:, 0], weight, y1 / one1, rss, one1, n)
-
-
-def _pooled(likelihood: Doubles) -> Doubles:
-    """float64[grid, signals] → posterior weights under the prior that the signals make together."""
-    flat = 1.0 / len(likelihood)
-    prior = np.full(len(likelihood), flat)
-    for _ in range(PRIOR_ROUNDS):
-        weight: Doubles = likelihood * prior[:, None]
-        weight /= weight.sum(axis=0)
-        prior = (weight.sum(axis=1) + PRIOR_SIGNALS * flat) / (weight.shape[1] + PRIOR_SIGNALS)
-    return weight
 
 
 @dataclass(frozen=True, slots=True)
@@ -191,7 +156,7 @@ class _Futures:
         return _Futures(*(law[signals] for law in laws))
 
 
-def _draw(posterior: _Posterior, centre: Doubles, scale: Doubles, rng: np.random.Generator) -> _Futures:
+def _draw(posterior: Posterior, centre: Doubles, scale: Doubles, rng: np.random.Generator) -> _Futures:
     signals = len(centre)
     drawn = (rng.random(FUTURES)[None, :, None] > np.cumsum(posterior.weight.T, axis=1)[:, None, :-1]).sum(axis=2)
     at = np.arange(signals)[:, None]
@@ -223,7 +188,7 @@ def _highest_points(
         down = np.maximum(0.0, down - z - k)
         np.maximum(high_level, np.abs(level), out=high_level)
         np.maximum(high_sum, np.maximum(up, down), out=high_sum)
-        if block % STEP_BLOCKS == 0:
+        if block % STEP_BLOCKS == 0 and block < HORIZON_BLOCKS:
             yield None
     return high_level, high_sum
 

@@ -6,8 +6,12 @@ block being filled, open incidents) is in `qc.state` to the last bit.
 
 from __future__ import annotations
 
+import msgspec
+
 from fusion.drift.book import DriftBook
 from fusion.drift.looks import Looks
+from fusion.drift.signals import DriftReference
+from fusion.drift.watched import say_watched
 from fusion.incidents import Incident
 from fusion.labels import PartLabel
 from fusion.watch import Judged
@@ -20,6 +24,7 @@ class DriftWatch:
     def __init__(self) -> None:
         self._books: dict[tuple[str, str], DriftBook] = {}
         self._looks: dict[tuple[str, str], Looks] = {}
+        self._references: dict[tuple[str, str], DriftReference] = {}
 
     def judged(self, judged: Judged) -> None:
         """Count a part at its first verdict, where a model with a reference looked at it."""
@@ -31,7 +36,9 @@ class DriftWatch:
             return
         book = self._book(evidence.line_id, evidence.gate_id)
         book.use(reference)
-        looks = self._looks.get(key := (evidence.line_id, evidence.gate_id))
+        key = evidence.line_id, evidence.gate_id
+        self._references[key] = reference
+        looks = self._looks.get(key)
         if looks is None or looks.digest != reference.digest:
             looks = self._looks[key] = Looks(gate, reference)
         flagged = reading.estimate.risk >= gate.threshold
@@ -58,12 +65,18 @@ class DriftWatch:
         return [incident for _, incident in sorted(earliest.items())]
 
     def figures(self) -> list[dict[str, object]]:
-        """For the heartbeat: line and gate whose limits have grown, how many blocks they rest on, and since when."""
-        return [
-            {"line_id": line_id, "gate_id": gate_id, "blocks": book.growth.rests_on, "grown_at": book.growth.grown_at}
-            for (line_id, gate_id), book in sorted(self._books.items())
-            if book.growth.limits is not None
-        ]
+        """For the heartbeat: of each line and gate what its charts can show, whether limits have grown, and since
+        when."""
+        told: list[dict[str, object]] = []
+        for (line_id, gate_id), book in sorted(self._books.items()):
+            reference = self._references.get((line_id, gate_id))
+            if reference is None:
+                continue
+            shown = book.watched(reference)
+            of_growth = {"blocks": book.growth.rests_on, "grown_at": book.growth.grown_at}
+            figures = {"line_id": line_id, "gate_id": gate_id, **of_growth, **msgspec.structs.asdict(shown)}
+            told.append({**figures, "what": say_watched(shown)})
+        return told
 
     def changes(self) -> list[tuple[str, str, bytes | None]]:
         return [

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import msgspec
 import numpy as np
 import numpy.typing as npt
 import pytest
@@ -9,8 +10,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from fusion.drift.book import UNLIKE, DriftBook
-from fusion.drift.growth import CENTRE_SHARE, Growth, tightened
-from fusion.drift.limits import ChartLimits, false_probability, fit_limits, limits_in_steps
+from fusion.drift.growth import CENTRE_SHARE, FIT_VERSION, GROWING, GROWN, Growth, tightened
+from fusion.drift.limits import ChartLimits, LimitsFit, false_probability, fit_limits, slowest_wander
 from fusion.drift.signals import DriftNotes, DriftReference, Signal
 from fusion.drift.watch import DriftWatch
 from fusion.incidents import Incident
@@ -34,7 +35,7 @@ def parts(count: int, seed: int) -> npt.NDArray[np.float32]:
 @pytest.fixture(scope="module")
 def reference() -> DriftReference:
     blocks = parts(TRAINED * BLOCK, 1).reshape(-1, BLOCK, SIGNALS).mean(axis=1).astype(np.float64)
-    limits = fit_limits(blocks, false_probability(BLOCK, SIGNALS))
+    limits = fit_limits(blocks, false_probability(BLOCK, SIGNALS), slowest_wander(BLOCK))
     signals = tuple(Signal(entity=name, measure="mean", unit="A", column=i) for i, name in enumerate(NAMES))
     ones = np.ones(SIGNALS)
     arrays = {
@@ -75,7 +76,7 @@ def test_quiet_service_tightens_limits_to_those_of_a_longer_history(reference: D
 
 def test_a_shift_within_quarantine_is_not_learned_and_the_other_signals_go_on(reference: DriftReference) -> None:
     rows = parts(3000, 3)
-    rows[1800:, 1] += 1.0
+    rows[1800:, 1] += 3.0
     book = watched(reference, rows)
     assert set(book.incidents) == {NAMES[1]}
     learned = np.array(book.growth._rows)
@@ -133,13 +134,17 @@ def _bytes(limits: ChartLimits) -> list[bytes]:
     return [getattr(limits, name).tobytes() for name in ChartLimits.__slots__]
 
 
-def test_the_heartbeat_tells_whose_limits_have_grown_and_on_how_many_blocks(reference: DriftReference) -> None:
+def test_the_heartbeat_tells_what_limits_can_show_and_whether_they_have_grown(reference: DriftReference) -> None:
     watch = DriftWatch()
     watch._books["L1", "EOL"] = book = watched(reference, parts(2600, 7))
     watch._books["L1", "MID"] = watched(reference, parts(100, 7))
-    told = {"line_id": "L1", "gate_id": "EOL", "blocks": 2 * TRAINED, "grown_at": book.growth.grown_at}
-    assert watch.figures() == [told]
+    watch._references.update(dict.fromkeys(watch._books, reference))
+    grown, trained = watch.figures()
+    assert (grown["gate_id"], grown["blocks"], grown["grown_at"]) == ("EOL", 2 * TRAINED, book.growth.grown_at)
     assert 0 < book.growth.grown_at < 2_600_000
+    assert (grown["parts"], grown["again_parts"]) == (2 * TRAINED * BLOCK, 4 * TRAINED * BLOCK)
+    assert (trained["gate_id"], trained["blocks"], trained["parts"]) == ("MID", 0, TRAINED * BLOCK)
+    assert (trained["signals"], trained["again_parts"]) == (SIGNALS, 2 * TRAINED * BLOCK)
 
 
 def test_a_model_without_its_history_keeps_the_limits_of_training(reference: DriftReference) -> None:
@@ -176,11 +181,75 @@ def test_a_centre_never_moves_further_than_training_left_open_and_no_limit_widen
     assert _bytes(again) == pytest.approx(_bytes(now)) or np.allclose(in_units(again), in_units(now))
 
 
-def test_limits_fitted_in_steps_are_those_fitted_at_once() -> None:
-    blocks = parts(60 * BLOCK, 10).reshape(-1, BLOCK, SIGNALS).mean(axis=1).astype(np.float64)
-    *_, stepped = limits_in_steps(blocks, 0.001, 1)
-    assert stepped is not None
-    assert _bytes(stepped) == _bytes(fit_limits(blocks, 0.001))
+@pytest.mark.parametrize("found", [0, 4, 8])
+def test_a_fit_gone_on_with_finds_the_same_limits_and_does_only_what_is_left(found: int) -> None:
+    rows = np.concatenate([parts(60 * BLOCK, seed) for seed in (10, 11, 12)], axis=1)  # nine signals, three groups
+    blocks = rows.reshape(-1, BLOCK, rows.shape[1]).mean(axis=1).astype(np.float64)
+    whole = LimitsFit(blocks, 0.001, 75.0)
+    while whole.position < whole.steps:
+        whole.step()
+    rest, taken = LimitsFit(blocks, 0.001, 75.0, whole.found[:found]), 0
+    while rest.position < rest.steps:
+        rest.step()
+        taken += 1
+    assert _bytes(rest.limits()) == _bytes(whole.limits()) == _bytes(fit_limits(blocks, 0.001, 75.0))
+    assert taken == 2 + (whole.steps - 2) * (3 - found // 4) // 3
+
+
+def test_after_takeovers_no_part_waits_for_more_than_one_step_and_little_is_done_twice(
+    reference: DriftReference, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    steps, step = [0], LimitsFit.step
+
+    def counted(fit: LimitsFit) -> None:
+        steps[0] += 1
+        step(fit)
+
+    monkeypatch.setattr(LimitsFit, "step", counted)
+    rows, begun = parts(2600, 7), 1000 + TRAINED * BLOCK
+    once = watched(reference, rows)
+    whole, steps[0] = steps[0], 0
+    stops, most = {begun + 60, begun + 120, begun + 180}, 0
+    book, kept = DriftBook("L1"), dict[str, bytes | None]()
+    book.use(reference)
+    for number, row in enumerate(rows):
+        before = steps[0]
+        book.count(reference, row, f"P{number}", 1000 * number)
+        most = max(most, steps[0] - before)
+        if number in stops:
+            kept.update(book.changes())
+            book = DriftBook("L1")
+            for key, value in kept.items():
+                book.restore(key, value)
+    assert most == 1
+    assert whole < steps[0] <= whole + len(stops) * whole  # what of one group of signals was under way, no more
+    assert _bytes(book.limits(reference)) == _bytes(once.limits(reference))
+    assert book.growth.grown_at == once.growth.grown_at
+
+
+def test_what_another_version_of_the_fit_found_is_not_gone_on_with(reference: DriftReference) -> None:
+    book = watched(reference, parts(2600, 7))
+    grown = dict(book.changes())[GROWN]
+    assert grown is not None
+    other = msgspec.msgpack.encode([*msgspec.msgpack.decode(grown)[:-1], FIT_VERSION + 1])
+    for value, rests_on in ((grown, 2 * TRAINED), (other, 0)):
+        growth = Growth()
+        assert growth.restore(GROWN, value)
+        assert (growth.rests_on, growth.limits is not None) == (rests_on, rests_on > 0)
+    growth = Growth()
+    assert growth.restore(GROWING, msgspec.msgpack.encode([FIT_VERSION + 1, 80, [(1.0, 2.0)]]))
+    assert growth._found == []
+
+
+def test_where_the_centre_may_not_follow_the_limits_are_wider_by_the_rest() -> None:
+    ones = np.ones(1)
+    trained = ChartLimits(0 * ones, ones, 1.5 * ones, 9 * ones, 90 * ones)
+    found = ChartLimits(0.8 * ones, 0.5 * ones, ones, 3 * ones, 15 * ones)
+    now = tightened(trained, trained, found)
+    assert now.centre[0] == pytest.approx(0.5)
+    assert now.ewma[0] * now.scale[0] == pytest.approx(3 * 0.5 + 0.3)
+    assert now.slack[0] * now.scale[0] == pytest.approx(1 * 0.5 + 0.3)
+    assert now.cusum[0] * now.scale[0] == pytest.approx(15 * 0.5)
 
 
 def test_an_empty_growth_has_nothing_to_write() -> None:
