@@ -58,8 +58,8 @@ def train_folder(
     gates = fit_gates(cases, labels, folder.plan, progress)
     if not gates:
         progress(
-            f"no gate has {DEFECTS_MIN} labelled defects, nor {PARTS_MIN} parts with sensors or findings to tell what "
-            "is usual: no risk model; every part will be cannot_tell"
+            f"no gate has {DEFECTS_MIN} labelled defects, nor {PARTS_MIN} parts with sensors or findings that may be "
+            "good and tell what is usual: no risk model; every part will be cannot_tell"
         )
         return None
     manifest = save_fusion(gates, cases, folder.plan, shelf)

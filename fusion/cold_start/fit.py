@@ -19,6 +19,7 @@ from fusion.gate import GateNotes
 from fusion.novelty.fit import HeldOut, enough, fit_space, held_out, lot_weights, tail, upper_quantile
 from fusion.novelty.space import Doubles, Space, distance, space_columns, taken_of, whitener
 from fusion.risk.features import Column, Floats, RowBuilder, derived_columns, feature_columns
+from fusion.risk.fit import DEFECTS_MIN, GOODS_MIN
 from fusion.risk.fit_features import fit_fill
 from fusion.risk.model import SubsetModel
 from fusion.risk.subsets import Sources, speaking_subset, wanted_subsets
@@ -68,13 +69,14 @@ def begin_cold(training: GateTraining, progress: Progress) -> ColdTraining | Non
     columns = feature_columns(training.spec)
     spanned = space_columns(columns)
     where = f"{training.spec.line_id}/{training.spec.gate_id}"
-    if len(training.cases) < PARTS_MIN or not len(spanned):
-        progress(f"{where}: {len(training.cases)} parts without enough labels: no model")
+    chosen = training.defect != 1.0
+    if chosen.sum() < PARTS_MIN or not len(spanned):
+        few = f"{chosen.sum()} parts may be good, {PARTS_MIN} tell what is usual"
+        progress(f"{where}: {_lacking(training)}; {few if len(spanned) else 'no sensors, no findings'}: no model")
         return None
     builder = training.builder
     features = builder.derive(training.raw)
     product_at = np.array([builder.product_at(case.evidence.product) for case in training.cases], dtype=np.intp)
-    chosen = training.defect != 1.0
     products = len(training.spec.products)
     space = fit_space(features[chosen], product_at[chosen], products, spanned)
     held = held_out(features, product_at, products, spanned, training.groups, chosen)
@@ -83,8 +85,14 @@ def begin_cold(training: GateTraining, progress: Progress) -> ColdTraining | Non
         for sources in wanted_subsets(training.spec.sources, training.usable)
         if not sources or enough(training.usable, sources, SUBSET_PARTS_MIN)
     ]
-    progress(f"{where}: too few labelled defects: {len(fitted)} one-class scores on {len(training.cases)} parts")
+    progress(f"{where}: {_lacking(training)}: {len(fitted)} one-class scores on {len(training.cases)} parts")
     return ColdTraining(training, training_rate(training), tuple(fitted))
+
+
+def _lacking(training: GateTraining) -> str:
+    """Which labels are too few to learn a risk from."""
+    defects, goods = int((training.defect == 1.0).sum()), int((training.defect == 0.0).sum())
+    return f"{defects} labelled defects and {goods} good parts, {DEFECTS_MIN} and {GOODS_MIN} teach a risk"
 
 
 def finish_cold(cold: ColdTraining, seed: Mapping[str, bytes], prefix: str) -> FittedGate:

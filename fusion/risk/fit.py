@@ -37,7 +37,7 @@ TREES_TRIED = 50  # when comparing families: a fraction of the time, the same or
 FOLDS_TRIED = 3  # there, and for thin evidence
 BLOCKS = 10  # of consecutive parts, standing in for lots where there are fewer than FOLDS
 DEFECTS_MIN = 8  # labelled defects below which nothing is learned: no model, `model_not_ready`
-GOODS_MIN = 20
+GOODS_MIN = 20  # and labelled good parts
 ERRORS_BETTER = 0.5  # of the difference between lots: with few defects the least loss is mostly luck
 
 

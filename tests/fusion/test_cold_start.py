@@ -126,6 +126,13 @@ def test_too_few_parts_teach_nothing(plan: Plan) -> None:
     assert fit_gates(unlabelled(cases_of(40)[0]), [], plan, lambda _: None) == []
 
 
+def test_parts_that_are_all_labelled_defective_teach_nothing_and_what_is_lacking_is_told(plan: Plan) -> None:
+    said: list[str] = []
+    cases = [dataclasses.replace(case, defect=True) for case in cases_of(120)[0]]
+    assert fit_gates(cases, [], plan, said.append) == []
+    assert any("120 labelled defects and 0 good parts" in one and "0 parts may be good" in one for one in said)
+
+
 @given(st.lists(st.floats(-50, 50), min_size=6, max_size=6), st.floats(0.01, 10), st.floats(-100, 100))
 def test_a_tail_curve_never_falls_and_begins_at_nothing(levels: list[float], step: float, score: float) -> None:
     curve = tail_curve(np.sort(np.array(levels)), step)
