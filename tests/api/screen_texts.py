@@ -12,7 +12,7 @@ from pathlib import Path
 from jinja2 import Environment, nodes
 
 from api.screens import error_pages
-from api.wording import phrases, refusals, vocabulary
+from api.wording import forms, refusals, vocabulary
 
 API = Path(vocabulary.__file__).parents[1]
 TEMPLATES = sorted((API / "templates").glob("*.html"))
@@ -56,9 +56,9 @@ def _of_scripts() -> Iterator[str]:
 
 
 def _of_python() -> Iterator[str]:
-    yield from (*error_pages.SENTENCES, *phrases.PHRASES, *refusals.REFUSALS)
+    yield from (*error_pages.SENTENCES, *forms.PHRASES, *refusals.REFUSALS)
     yield from (refusals.UNLIKELY, *refusals.OTHERWISE.values())
-    for table in (*vocabulary.TABLES, phrases.MEASURES):
+    for table in (*vocabulary.TABLES, forms.MEASURES):
         yield from table.values()
     for path in sorted(API.rglob("*.py")):
         source = path.read_text("utf-8")

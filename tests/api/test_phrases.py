@@ -13,8 +13,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 import fusion.causes.witness
+from api.wording.forms import PHRASES
 from api.wording.languages import load_languages
-from api.wording.phrases import PHRASES, form_of, say_sentence
+from api.wording.phrases import form_of, say_sentence
 from api.wording.reader import Reader, reading
 from api.wording.words import say_certificate
 from fusion.cameras.false_alarms import Tally

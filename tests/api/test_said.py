@@ -14,13 +14,15 @@ import pytest
 
 from api.road import Heartbeat, model_missing, notices_of_roles
 from api.wording import vocabulary
+from api.wording.forms import MEASURES, PHRASES
 from api.wording.languages import load_languages
-from api.wording.phrases import MEASURES, PHRASES, say_sentence, say_sentences
+from api.wording.phrases import say_sentence, say_sentences
 from api.wording.reader import Reader, reading
 from api.wording.words import say_certificate
 from fusion.calibration.counts import Counts
 from fusion.calibration.gate import _incident, _of_groups
 from fusion.certificate.fit import _promise, _refusal
+from fusion.drift.watched import Watched, say_watched
 from fusion.novelty.gate import _SAID
 from ingest.messages import Defect, Instant, Verdict
 
@@ -40,6 +42,7 @@ SPEAK = (
     "fusion/certificate/fit.py",
     "fusion/certificate/standing.py",
     "fusion/decide.py",
+    "fusion/drift/watched.py",
     "fusion/drift/words.py",
     "fusion/gate.py",
     "fusion/novelty/gate.py",
@@ -119,7 +122,7 @@ def test_whoever_writes_sentences_is_known_to_be_shown_or_not() -> None:
         for name in speakers()
         if name not in SPEAK and not any(Path(name).match(glob) for glob in silent) and list(pieces(name))
     ]
-    assert unknown == [], "its sentences need a form (api/wording/phrases.py), or it a line in SILENT"
+    assert unknown == [], "its sentences need a form (api/wording/forms.py), or it a line in SILENT"
 
 
 def in_german(sentence: str) -> str:
@@ -212,6 +215,20 @@ def test_a_value_in_standard_deviations_is_told() -> None:
         said = in_german(f"{told}training ever saw")
         assert measure not in said.replace("Kamera", "")
         assert said.endswith("jenseits von 0,1 bis 1,5 Standardabweichungen, weiter als beim Lernen je gesehen")
+
+
+@pytest.mark.parametrize(
+    "told",
+    [
+        Watched(parts=parts, signals=9, not_yet=4, shift_sd=shift, again_parts=again)
+        for parts in (0, 500)
+        for shift in (0.0, 2.3)
+        for again in (0, 800)
+    ],
+)
+def test_what_charts_cannot_show_yet_is_told(told: Watched) -> None:
+    said = in_german(say_watched(told))
+    assert is_german(say_watched(told).replace(".", ","), said), said
 
 
 def words_of(struct: type, field: str) -> set[str]:
