@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import math
 import time
 from collections.abc import Callable, Iterable
 from dataclasses import replace
@@ -30,11 +31,15 @@ from ingest.topics import create_topics
 
 WARM_RECORDS = 2000  # of each partition read again at start: enough to hold every gate's last verdict
 POLL_S = 0.1
+PAUSE_S = 2.0  # whoever has not read for so long may have much before it
 RETRY_S = 1.0
 
 
 class LogWatch:
-    """Reads verdicts and visits into the board; begins again where it was when the log comes back."""
+    """Reads verdicts and visits into the board; begins again where it was when the log comes back.
+
+    `current`: is all read that was there when reading began, or went on after a pause? Until then the board shows what
+    was once at the gates, and a gate whose part is not judged yet would not hold."""
 
     def __init__(self, settings: Settings, board: Board, door: Door, open_the_log: Callable[[], Log]) -> None:
         self._short = {settings.topic(name): name for name in ("verdicts", "production")}
@@ -44,17 +49,23 @@ class LogWatch:
         self._log: Log | None = None
         self._reader: Reader | None = None
         self._at: dict[tuple[str, int], int] | None = None
-        self.read_at = Instant(0)
+        self._ends: dict[tuple[str, int], int] = {}
+        self._read_at = -math.inf
+        self.current = False
 
     def read(self) -> list[Record]:
         """What is new. Blocks for a moment. Raises LogUnavailable."""
         reader = self._reader or self._open()
         try:
+            if time.monotonic() - self._read_at > PAUSE_S:
+                self._ends, self.current = reader.ends(), False
             records = reader.poll(POLL_S)
             self._at = reader.positions()
         except LogUnavailable:
             self.close()
             raise
+        self._read_at = time.monotonic()
+        self.current = self.current or all(self._at.get(place, 0) >= end for place, end in self._ends.items())
         return records
 
     def _open(self) -> Reader:
@@ -73,6 +84,7 @@ class LogWatch:
         if self._log is not None:
             self._log.close()
         self._reader = self._log = None
+        self._read_at = -math.inf
 
     def take(self, records: Iterable[Record]) -> None:
         """Put records on the board; bad ones are the workers' dead letters, not ours."""
@@ -120,8 +132,8 @@ class PlcRole:
         """Run until told to stop."""
         began = time.monotonic()
         while not role.stopping:
-            await self._read()
-            stale = self._signs.is_stale(wall_clock(), self._settings.stale_ms)
+            await self.read()
+            stale = self.is_stale()
             beats = int((time.monotonic() - began) / BEAT_S)
             for gate in self._board.gates:
                 await server.show(gate, self._board.sign(gate, stale), beats)
@@ -131,7 +143,12 @@ class PlcRole:
     def _told(self, stale: bool) -> dict[str, int]:
         return {"stale": int(stale), "gates": len(self._board.gates)}
 
-    async def _read(self) -> None:
+    def is_stale(self) -> bool:
+        """Must every gate hold, whatever the board shows?"""
+        return not self._watch.current or self._signs.is_stale(wall_clock(), self._settings.stale_ms)
+
+    async def read(self) -> None:
+        """Put on the board what is new."""
         try:
             self._watch.take(await asyncio.to_thread(self._watch.read))
         except LogUnavailable:

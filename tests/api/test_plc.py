@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import os
 import subprocess
@@ -17,6 +18,10 @@ from hypothesis import strategies as st
 from api.access.tokens import issue_token
 from api.plc.board import Board, RoadSigns
 from api.plc.opcua import is_loopback
+from api.plc.role import LogWatch, PlcRole
+from api.store.read import StoreReader
+from ingest.decode.door import Door
+from ingest.log.opening import open_log
 from ingest.log.seam import Log
 from ingest.messages import Instant
 from ingest.plan.file import load_plan
@@ -28,6 +33,7 @@ from tests.api.factory import PLAN, make_pass, make_verdict, make_visit, publish
 
 ROOT = Path(__file__).resolve().parents[2]
 GATE = ("L1", "EOL")
+T0 = 1_767_600_000_000
 
 
 @pytest.fixture(scope="module")
@@ -129,6 +135,46 @@ def test_the_road_is_stale_without_log_or_fusion(log_age: int, fusion_age: int |
 def test_only_loopback_may_do_without_encryption() -> None:
     assert all(map(is_loopback, ("127.0.0.1", "::1", "localhost", "127.8.8.8")))
     assert not any(map(is_loopback, ("0.0.0.0", "::", "10.0.0.5", "plant.example")))
+
+
+def starting(settings: Settings, plan: Plan) -> tuple[PlcRole, Board, LogWatch]:
+    board = Board(plan)
+    watch = LogWatch(settings, board, Door(settings, plan), lambda: open_log(settings))
+    (Path(settings.home) / "run").mkdir(exist_ok=True)
+    role = PlcRole(settings, board, watch, StoreReader(settings.store))
+    role._signs = RoadSigns(Instant(0), fusion_age_ms=0, fusion_is_here=True)
+    return role, board, watch
+
+
+def read_until_awaited(role: PlcRole, board: Board, part_id: str) -> list[str]:
+    """The parts for which the gate did not hold until it awaits this one, and has seen a verdict."""
+    free: list[str] = []
+    for _ in range(40):
+        asyncio.run(role.read())
+        sign = board.sign(GATE, role.is_stale())
+        free += [sign.verdict.part_id] if sign.verdict and not sign.hold else []
+        awaited = board._awaited.get(GATE)
+        if awaited is not None and awaited.part_id == part_id and sign.verdict is not None:
+            return free
+    raise AssertionError(f"{part_id} is not awaited")
+
+
+def test_who_starts_or_wakes_lets_no_gate_go_for_a_part_of_long_ago(settings: Settings, log: Log, plan: Plan) -> None:
+    """What was at the gates is read again a piece at a time; the part that is there now is not judged yet."""
+    publish(log, settings, production=[at_gate(f"old-{n}", T0 + n) for n in range(600)])
+    publish(log, settings, verdicts=[judged(f"old-{n}", T0 + n) for n in range(600)])
+    role, board, watch = starting(settings, plan)
+    publish(log, settings, production=[at_gate("P9", T0 + 9000)])
+    assert read_until_awaited(role, board, "P9") == []
+    publish(log, settings, verdicts=[judged("P9", T0 + 9000)])
+    asyncio.run(role.read())
+    assert not board.sign(GATE, role.is_stale()).hold
+    publish(log, settings, production=[at_gate(f"more-{n}", T0 + 10_000 + n) for n in range(600)])
+    publish(log, settings, verdicts=[judged(f"more-{n}", T0 + 10_000 + n) for n in range(600)])
+    publish(log, settings, production=[at_gate("P9", T0 + 20_000)])
+    watch._read_at -= 60.0  # it slept for a minute
+    assert read_until_awaited(role, board, "P9") == []
+    watch.close()
 
 
 class RunningPlc:
