@@ -28,6 +28,7 @@ from api.road import (
     model_missing,
     notices_of_roles,
     role_health,
+    told_of_gates,
     troubles_of_roles,
 )
 from api.store.desk import Desk
@@ -145,6 +146,20 @@ class Installation:
     def capacity(self) -> list[dict[str, Any]]:
         """How much inspectors have before them, of lines whose plan says what they can clear."""
         return capacity_told(self._fresh_beats())
+
+    def drift_limits(self) -> list[dict[str, Any]]:
+        """On what each gate's drift limits rest, since when they have tightened, and what they cannot show yet."""
+        told = told_of_gates(self._fresh_beats(), "drift_limits")
+        return list({(one.get("line_id"), one.get("gate_id")): one for one in told}.values())
+
+    def corrections(self) -> dict[tuple[str, str], int]:
+        """(line, gate) -> how often the risks of the model that judges now were recalibrated."""
+        told = told_of_gates(self._fresh_beats(), "calibration")
+        return {
+            (str(one.get("line_id")), str(one.get("gate_id"))): int(one.get("changes") or 0)
+            for one in told
+            if one.get("correction") is not None
+        }
 
     def limits_counted(self) -> dict[str, int]:
         """What the judges at work counted of the plan's limits: verdicts that came late, parts held for capacity."""

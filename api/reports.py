@@ -159,7 +159,7 @@ def _fold(batch_id: str, found: _Found, made_at: Instant, standings: Standings) 
         parts_made=len(found.booked | judged),
         parts_judged=len(judged),
         parts_without_verdict=unjudged[:MISSING_SHOWN_MAX],
-        open_points=_open_points(len(unjudged), open_cases, len(escapes), found),
+        open_points=_open_points(len(unjudged), len(escapes), found),
         decisions=_tally(verdict.decision for verdict in verdicts),
         reviews=_tally(review.defect.outcome for review in found.reviews),
         open_cases=open_cases,
@@ -204,11 +204,12 @@ def _escapes(found: _Found) -> list[Escape]:
     ]
 
 
-def _open_points(unjudged: int, open_cases: int, escapes: int, found: _Found) -> list[str]:
+def _open_points(unjudged: int, escapes: int, found: _Found) -> list[str]:
+    waiting = len({case.part_id for case in found.cases if case.state == "open"})  # at several gates: one part
     unsure = sum(review.defect.outcome == "unsure" for review in found.reviews)
     points = (
         (unjudged, say("{count} parts were booked but have no verdict", count=unjudged)),
-        (open_cases, say("{count} flagged parts wait for an inspector", count=open_cases)),
+        (waiting, say("{count} flagged parts wait for an inspector", count=waiting)),
         (escapes, say("{count} parts passed and were found defective afterwards", count=escapes)),
         (unsure, say("{count} reviews ended unsure", count=unsure)),
     )

@@ -83,14 +83,20 @@ def model_missing(beats: Iterable[Heartbeat]) -> str:
 def _problems(beats: Iterable[Heartbeat]) -> set[tuple[str, str]]:
     told = ((beat.role, beat.state.get("problem")) for beat in beats)
     return {
-        (role, say_sentence(_without_path(problem))) for role, problem in told if isinstance(problem, str) and problem
+        (role, say_sentence(without_path(problem))) for role, problem in told if isinstance(problem, str) and problem
     }
 
 
-def _without_path(problem: str) -> str:
+def without_path(problem: str) -> str:
     """`/srv/shelf/fusion/live: no live version …` without the path, which means nothing to who works at the line."""
     before, found, rest = problem.partition(": ")
     return rest if found and before.startswith("/") else problem
+
+
+def told_of_gates(beats: Iterable[Heartbeat], name: str) -> list[dict[str, Any]]:
+    """What the judges say of each gate under this name, the newest word last."""
+    told = (beat.state.get(name) for beat in sorted(beats, key=lambda beat: beat.at))
+    return [one for list_of in told if isinstance(list_of, list) for one in list_of if isinstance(one, dict)]
 
 
 def incidents_told(beats: Iterable[Heartbeat]) -> list[dict[str, Any]]:

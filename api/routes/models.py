@@ -43,12 +43,16 @@ class ModelView(msgspec.Struct, frozen=True):
 def models(request: Request) -> Response:
     """Every version of every model on the shelf."""
     require(request, "read")
-    here = installation(request)
+    return list_response([encode(view) for view in models_of(installation(request))], None)
+
+
+def models_of(here: Installation) -> list[ModelView]:
+    """Every version of every model on the shelf, of each the newest first."""
     views = []
     for name in live_names(here.shelf):
         live = live_version(here.shelf, name)
         views += [_model(here, name, str(version), live) for version in reversed(versions(here.shelf, name))]
-    return list_response([encode(view) for view in views], None)
+    return views
 
 
 def _model(here: Installation, name: str, version: str, live: str) -> ModelView:

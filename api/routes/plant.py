@@ -208,6 +208,7 @@ def oversight(request: Request) -> Response:
                 certificates=here.certificates(),
                 judges=here.limits_counted(),
                 capacity=here.capacity(),
+                drift_limits=here.drift_limits(),
             )
         )
     )
@@ -216,7 +217,8 @@ def oversight(request: Request) -> Response:
 class OversightView(msgspec.Struct, frozen=True):
     """The mandate and how it stands. `cases`: `<state>:<decision>` -> cases; `certificates`: how each gate's escape
     certificate stands; `judges`: what the judges at work counted that concerns the plan's limits; `capacity`: how much
-    inspectors have before them, of lines whose plan says what they can clear."""
+    inspectors have before them, of lines whose plan says what they can clear; `drift_limits`: on how many parts each
+    gate's limits rest, when they tightened (ms since 1970, 0: not yet), and what charts cannot show yet."""
 
     plan_sha256: str
     plant: str
@@ -231,3 +233,4 @@ class OversightView(msgspec.Struct, frozen=True):
     certificates: list[dict[str, Any]] = []
     judges: dict[str, int] = {}
     capacity: list[dict[str, Any]] = []
+    drift_limits: list[dict[str, Any]] = []

@@ -12,6 +12,7 @@ from urllib.parse import quote
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup
 
+from api.road import without_path
 from api.screens.script_texts import STATIC, script_texts
 from api.wording import words
 from api.wording.clock import say_moment, say_offset
@@ -88,6 +89,8 @@ _environment.filters |= {
     "role": words.say_role,
     "attribute": words.say_attribute,
     "path": _path,
+    "age": words.say_age,
+    "model_trouble": lambda trouble: say_sentence(without_path(trouble)),
     "figure": _figure,
     "decimals": _decimals,
 }

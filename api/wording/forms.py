@@ -1,6 +1,6 @@
 """The forms of sentences that the judge, models and the collector write.
 
-`api/wording/phrases.py` says them in the reader's language; whoever writes a new one is found by tests/api/test_said.py.
+`api/wording/phrases.py` says them in the reader's language; tests/api/test_said.py finds whoever writes a new one.
 """
 
 from __future__ import annotations

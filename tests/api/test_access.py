@@ -70,6 +70,7 @@ GUARDED = {
     ("GET", "/"): "read",
     ("GET", "/parts/P1"): "read",
     ("GET", "/batches"): "read",
+    ("GET", "/plant"): "read",
     ("GET", "/docs"): "read",
     ("GET", "/exposed?cause=tool_id=T7"): "read",
     ("GET", "/api/parts/P1/frames/f"): "read",

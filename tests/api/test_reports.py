@@ -96,6 +96,13 @@ def test_what_stands_against_shipping_is_said_in_sentences(batch: Settings) -> N
     assert report_of(batch, "B78")["open_points"] == []
 
 
+def test_a_part_that_waits_at_two_gates_is_one_part_that_waits(settings: Settings) -> None:
+    fill(settings, [make_verdict("P1", gate_id=gate) for gate in ("MID", "EOL")])
+    report = report_of(settings)
+    assert report["open_points"] == ["1 flagged part waits for an inspector"]
+    assert report["open_cases"] == 2
+
+
 def test_causes_evidence_models_and_plans_are_counted(batch: Settings) -> None:
     report = report_of(batch)
     assert report["causes"] == [{"name": "tool_id=T7", "parts": 1}]

@@ -123,6 +123,7 @@ SCREENS: dict[str, State] = {
     "batches": State(at("/batches"), ("Batches",), role="qa"),
     "report": State(report, ("Batch",), role="qa"),
     "quality": State(judged_by_many, ("Quality of decisions", "points, between"), "audited", role="qa"),
+    "plant": State(at("/plant"), ("Gates", "Models in use", "Who is at work"), role="engineer"),
     "rules": State(at("/rules"), ("How parts are shown",)),
     "audit": State(audit_of_a_day, ("Audit", "decided"), "audited", role="qa"),
     "people": State(at("/people"), ("People", "ina"), role="admin"),

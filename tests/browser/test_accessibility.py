@@ -24,7 +24,16 @@ from tests.api.factory import keep_evidence, make_findings, make_verdict, make_v
 pytestmark = pytest.mark.browser
 
 SCREENS = (
-    *("/", "/parts/A1", "/parts/none", "/nothing", "/batches", "/exposed?cause=tool_id=T7", "/exposed?cause=zz"),
+    *(
+        "/",
+        "/parts/A1",
+        "/parts/none",
+        "/nothing",
+        "/batches",
+        "/plant",
+        "/exposed?cause=tool_id=T7",
+        "/exposed?cause=zz",
+    ),
     *("/audit", "/audit?by=nobody", "/quality", "/rules", "/people", "/account", "/login"),
     "/api/batches/B77/report?format=html",
 )

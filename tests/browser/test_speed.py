@@ -18,7 +18,15 @@ from tests.api.factory import keep_evidence, make_findings, make_verdict, make_v
 pytestmark = pytest.mark.browser
 
 PAGES = (
-    *("/", "/parts/A1", "/parts/none", "/batches", "/exposed?cause=tool_id=T7", "/api/batches/B77/report?format=html"),
+    *(
+        "/",
+        "/parts/A1",
+        "/parts/none",
+        "/batches",
+        "/plant",
+        "/exposed?cause=tool_id=T7",
+        "/api/batches/B77/report?format=html",
+    ),
     *("/quality", "/rules", "/audit", "/people", "/account", "/docs", "/login"),
 )
 NO_PAGES = ("/api/", "/oidc/", "/texts/", "/healthz", "/readyz", "/metrics", "/audit.csv")
