@@ -7,6 +7,7 @@ nobody may write. Beyond loopback only encrypted endpoints are offered.
 from __future__ import annotations
 
 import ipaddress
+import logging
 import math
 import socket
 from collections.abc import Awaitable, Callable
@@ -101,7 +102,12 @@ class GateServer:
             if line_id not in lines:
                 lines[line_id] = await top.add_folder(ua.NodeId(line_id, index), ua.QualifiedName(line_id, index))
             await self._add_gate(lines[line_id], index, (line_id, gate_id))
-        await server.start()
+        said = logging.getLogger(Server.__module__)
+        said.disabled = True  # it writes the stack of what it raises
+        try:
+            await server.start()
+        finally:
+            said.disabled = False
 
     async def _secure(self) -> None:
         """Passwords are encrypted even where the channel is not; the certificate is made once and kept in the home."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 import os
+import socket
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -204,6 +205,21 @@ class RunningPlc:
         run = Path(self.settings.home) / "run"
         at = Instant(wall_ms()).isoformat()
         (run / "fusion-1.json").write_text(json.dumps({"role": "fusion", "pid": 1, "at": at, "state": {}}))
+
+
+def test_a_port_that_is_taken_is_one_sentence_and_exit_2(settings: Settings, log: Log) -> None:
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))
+        taken.listen()
+        port = taken.getsockname()[1]
+        env = {**os.environ, "QCFUSE_HOME": settings.home, "QCFUSE_OPCUA_PORT": str(port), "QCFUSE_PARTITIONS": "2"}
+        ended = subprocess.run(
+            [sys.executable, "-m", "api.cli", "plc"], cwd=ROOT, env=env, capture_output=True, text=True, timeout=60
+        )
+    assert ended.returncode == 2
+    told = ended.stderr.strip()
+    assert told.startswith(f"qcfuse: QCFUSE_OPCUA_PORT: cannot listen on opc.tcp://127.0.0.1:{port}/")
+    assert "\n" not in told
 
 
 @pytest.fixture(scope="module")
