@@ -38,8 +38,9 @@ results-fusion: $(VENV)/.ready-dev  ## risks, calibration, certificates, cold st
 results-causes: $(VENV)/.ready-dev  ## causes of parts, incidents and drift on fresh simulated lines, into deploy/measured.md
 	@$(RUN) $(BIN)/python tests/bench/results_causes.py
 
-results-drift: $(VENV)/.ready-dev  ## drift: what the two-sample tests see of changes that no single signal shows; limits that grow in service; into deploy/measured.md
+results-drift: $(VENV)/.ready-dev  ## drift: what the two-sample tests see of changes that no single signal shows; limits of short histories, and how they grow in service; into deploy/measured.md
 	@$(RUN) $(BIN)/python tests/bench/results_drift_power.py
+	@$(RUN) $(BIN)/python tests/bench/results_drift_short.py
 	@$(RUN) $(BIN)/python tests/bench/results_drift_growth.py
 
 bench-vision: $(VENV)/.ready-dev  ## CPU of a look step by step, two processes, Anomalib where installed; rewrites its table in deploy/measured.md

@@ -118,11 +118,6 @@ PHRASES = (
     # what charts cannot show yet: fusion/drift/watched.py
     "History too short for drift: {not_yet} of {signals} signals are not watched in earnest on {parts} parts "
     "({shown}); looked at again from {again} quiet parts on.",
-    "History too short for drift: {not_yet} of {signals} signals are not watched in earnest on {parts} parts "
-    "({shown}).",
-    "History too short for drift: {not_yet} of {signals} signals are not watched in earnest ({shown}); looked at again "
-    "from {again} quiet parts on.",
-    "History too short for drift: {not_yet} of {signals} signals are not watched in earnest ({shown}).",
     "half of the signals show shifts from {spreads} standard deviations of a part on",
     "no shift is seen",
     # incidents of risks: fusion/calibration/gate.py

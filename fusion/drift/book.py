@@ -69,7 +69,8 @@ class DriftBook:
     def watched(self, reference: DriftReference) -> Watched:
         """What the charts can show as limits are now."""
         blocks, again = self.growth.rests_on_now(reference), self.growth.next_blocks(reference)
-        return watched(reference.signals, self.limits(reference), reference.block, blocks, again)
+        entities = [signal.entity for signal in reference.signals]
+        return watched(entities, self.limits(reference), reference.block, blocks, again)
 
     def count(
         self, reference: DriftReference, residuals: Floats, part_id: str, at: int, contradicted: bool = False

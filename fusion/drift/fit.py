@@ -10,6 +10,7 @@ import numpy as np
 import numpy.typing as npt
 
 from fusion.drift.contrast import fit_contrast
+from fusion.drift.growth import enough_blocks
 from fusion.drift.limits import BLOCKS_MIN, ChartLimits, false_probability, fit_limits, slowest_wander
 from fusion.drift.signals import (
     FLAGS,
@@ -22,6 +23,7 @@ from fusion.drift.signals import (
     proposed_signals,
 )
 from fusion.drift.structure import fit_structure
+from fusion.drift.watched import watched
 from fusion.risk.features import FeatureSpec, Floats
 from ingest.join.evidence import Evidence
 
@@ -76,7 +78,9 @@ def fit_drift(
         centred.residual[:, kept], centred.usual[:, kept], centred.spread[kept], centred.overall[kept]
     )  # fmt: skip
     limits, blocks, low, high = _fit_charts(signals, centred, block)
-    notes = DriftNotes(signals=signals, block=block, file=file)
+    entities = [signal.entity for signal in signals]
+    shown = watched(entities, limits, block, len(blocks), enough_blocks(len(blocks), block))
+    notes = DriftNotes(signals=signals, block=block, file=file, watched=shown)
     bounded = np.clip(centred.residual, -RESIDUAL_MAX, RESIDUAL_MAX).astype(np.float32)
     sample = bounded[np.unique(np.linspace(0, len(parts) - 1, SAMPLE_ROWS).astype(np.intp))]
     window, limit = fit_contrast(bounded, sample)

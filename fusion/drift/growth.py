@@ -73,7 +73,7 @@ class Growth:
     def take(self, reference: DriftReference, row: Doubles, loud: Bools, quiet: bool) -> None:
         """One block, float64[signals]. `loud`: bool[signals], what belongs to an entity that has moved; `quiet`: is
         nothing found of the gate as a whole?"""
-        if self._most(reference) is None:
+        if self.next_blocks(reference) is None:
             return
         if not quiet:
             self._forget(self.released)
@@ -101,25 +101,24 @@ class Growth:
         self.rests_on, self.grown_at = self._goal, at
         self._changed[GROWN] = None
         self._stop()
-        if self._most(reference) is None:  # all that is wanted is known
+        if self.next_blocks(reference) is None:  # all that is wanted is known
             self._forget(0)
             self.released = 0
         return self.limits
 
     def next_blocks(self, reference: DriftReference) -> int | None:
         """How many blocks of history and quiet service are enough to fit limits anew; None: no others are wanted."""
-        most = self._most(reference)
-        return None if most is None else min(2 * self.rests_on_now(reference), most)
+        return None if reference.history is None else enough_blocks(self.rests_on_now(reference), reference.block)
 
     def _begin(self, reference: DriftReference) -> bool:
         """Is there enough to fit limits anew?"""
-        enough, most = self.next_blocks(reference), self._most(reference)
-        if enough is None or most is None or reference.history is None:
+        enough = self.next_blocks(reference)
+        if enough is None or reference.history is None:
             return False
         known = len(reference.history) + self.released
         if known < enough:
             return False
-        self._goal = min(known, most)
+        self._goal = min(known, GROWN_PARTS // reference.block)
         self._changed[GROWING] = None
         return True
 
@@ -139,11 +138,6 @@ class Growth:
     def rests_on_now(self, reference: DriftReference) -> int:
         """Blocks that limits rest on, 0 where a model does not tell."""
         return max(self.rests_on, 0 if reference.history is None else len(reference.history))
-
-    def _most(self, reference: DriftReference) -> int | None:
-        """The most blocks that limits may rest on; None: no others are wanted."""
-        most = GROWN_PARTS // reference.block
-        return None if reference.history is None or 2 * self.rests_on_now(reference) > ENOUGH * most else most
 
     def _put(self, number: int, row: Doubles) -> None:
         row = row.astype(np.float32).astype(np.float64)  # as it will be read from the state
@@ -209,6 +203,12 @@ class Growth:
         self._rows += [np.full(len(row), np.nan)] * (number + 1 - len(self._rows))
         self._rows[number] = row
         return True
+
+
+def enough_blocks(now: int, block: int) -> int | None:
+    """How many blocks are worth fitting anew limits that rest on so many; None: no more are wanted."""
+    most = GROWN_PARTS // block
+    return None if 2 * now > ENOUGH * most else min(2 * now, most)
 
 
 def tightened(trained: ChartLimits, now: ChartLimits, found: ChartLimits) -> ChartLimits:

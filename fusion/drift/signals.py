@@ -15,6 +15,7 @@ import numpy.typing as npt
 
 from fusion.cameras.moved import CONFIDENCE_MIN
 from fusion.drift.limits import ChartLimits
+from fusion.drift.watched import Watched
 from fusion.risk.features import ChannelSlot, FeatureSpec, Floats, raw_columns
 from fusion.risk.sight import worst_frame
 from ingest.join.evidence import Evidence
@@ -43,11 +44,13 @@ class Signal(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class DriftNotes(msgspec.Struct, frozen=True, kw_only=True):
-    """What a model's manifest says of its drift reference. `block`: parts of one chart point; `file`: the arrays."""
+    """What a model's manifest says of its drift reference. `block`: parts of one chart point; `file`: the arrays;
+    `watched`: what limits can show, None of models trained before that was asked."""
 
     signals: tuple[Signal, ...]
     block: int
     file: str
+    watched: Watched | None = None
 
 
 class DriftReference:

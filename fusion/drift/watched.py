@@ -6,12 +6,13 @@ shift passes is called not watched yet, and whoever reads the record is told so,
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import msgspec
 import numpy as np
 import numpy.typing as npt
 
 from fusion.drift.limits import ChartLimits
-from fusion.drift.signals import Signal
 
 WATCHED_SD = 2.0  # of a part: a signal that does not show a shift of so much is not watched in earnest
 WITHIN_PARTS = 1000  # behind the onset: later is too late to call it seen
@@ -39,11 +40,10 @@ def least_shift(limits: ChartLimits, block: int) -> Doubles:
     return np.asarray(np.fmin(limits.ewma, of_cusum) * limits.scale)
 
 
-def watched(
-    signals: tuple[Signal, ...], limits: ChartLimits, block: int, blocks: int, again_blocks: int | None
-) -> Watched:
-    """What limits that rest on so many blocks can show, and at how many they are fitted anew."""
-    of_things = np.array([bool(signal.entity) for signal in signals])  # flags have no incident of their own
+def watched(entities: Sequence[str], limits: ChartLimits, block: int, blocks: int, again_blocks: int | None) -> Watched:
+    """What limits that rest on so many blocks can show, and at how many they are fitted anew. `entities`: of each
+    signal, "" of flags."""
+    of_things = np.array([bool(entity) for entity in entities])  # flags have no incident of their own
     least = least_shift(limits, block)[of_things]
     half = float(np.median(least)) if len(least) else np.inf
     return Watched(
@@ -56,13 +56,13 @@ def watched(
 
 
 def say_watched(told: Watched) -> str:
-    """A sentence for whoever relies on the charts; "" where all signals are watched."""
-    if not told.not_yet:
+    """A sentence for whoever relies on the charts; "" where all signals are watched, or where no longer history would
+    help: such signals wander as far as that."""
+    if not told.not_yet or not told.again_parts:
         return ""
     shown = f"half of the signals show shifts from {told.shift_sd:.1f} standard deviations of a part on"
-    again = f"; looked at again from {told.again_parts} quiet parts on" if told.again_parts else ""
-    rests_on = f" on {told.parts} parts" if told.parts else ""
     return (
-        f"History too short for drift: {told.not_yet} of {told.signals} signals are not watched in earnest{rests_on} "
-        f"({shown if told.shift_sd else 'no shift is seen'}){again}."
+        f"History too short for drift: {told.not_yet} of {told.signals} signals are not watched in earnest on "
+        f"{told.parts} parts ({shown if told.shift_sd else 'no shift is seen'}); "
+        f"looked at again from {told.again_parts} quiet parts on."
     )

@@ -9,6 +9,7 @@ from sklearn.metrics import average_precision_score, roc_auc_score
 from fusion.calibration.card import calibration_lines
 from fusion.certificate.promise import say_rate
 from fusion.cold_start.card import cold_card
+from fusion.drift.watched import say_watched
 from fusion.novelty.card import novelty_lines
 from fusion.risk.families import named
 from fusion.risk.fit import BLOCKS, FOLDS
@@ -79,6 +80,10 @@ def _failings(gates: Sequence[FittedGate]) -> list[str]:
             if model.auc < WEAK_AUC and not gate.notes.provisional:
                 sources = ", ".join(model.sources) or "no sources"
                 lines.append(f"- {where} with {sources} alone: AUC {model.auc:.3f}, little better than guessing.")
+        if gate.notes.drift is None:
+            lines.append(f"- {where}: history too short to watch any signal for drift.")
+        elif (shown := gate.notes.drift.watched) is not None and (said := say_watched(shown)):
+            lines.append(f"- {where}: {said}")
         if gate.notes.origins is None:
             lines.append(f"- {where}: too few cause codes; causes are counterfactual only.")
     return lines

@@ -217,16 +217,9 @@ def test_a_value_in_standard_deviations_is_told() -> None:
         assert said.endswith("jenseits von 0,1 bis 1,5 Standardabweichungen, weiter als beim Lernen je gesehen")
 
 
-@pytest.mark.parametrize(
-    "told",
-    [
-        Watched(parts=parts, signals=9, not_yet=4, shift_sd=shift, again_parts=again)
-        for parts in (0, 500)
-        for shift in (0.0, 2.3)
-        for again in (0, 800)
-    ],
-)
-def test_what_charts_cannot_show_yet_is_told(told: Watched) -> None:
+@pytest.mark.parametrize("shift_sd", [0.0, 2.3])
+def test_what_charts_cannot_show_yet_is_told(shift_sd: float) -> None:
+    told = Watched(parts=500, signals=9, not_yet=4, shift_sd=shift_sd, again_parts=800)
     said = in_german(say_watched(told))
     assert is_german(say_watched(told).replace(".", ","), said), said
 

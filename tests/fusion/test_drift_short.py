@@ -9,7 +9,6 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from fusion.drift.limits import ChartLimits, fit_limits, own_highest
-from fusion.drift.signals import FLAGS, Signal
 from fusion.drift.wander import posterior
 from fusion.drift.watched import WATCHED_SD, least_shift, say_watched, watched
 
@@ -60,7 +59,7 @@ def test_every_wander_held_possible_has_a_weight_and_the_slowest_is_among_them(s
 
 
 def test_a_short_history_says_of_how_many_signals_and_from_when_on_it_is_looked_at_again() -> None:
-    names = (*(Signal(entity=f"OP10.c{i}", measure="mean") for i in range(SIGNALS)), Signal(entity="", measure=FLAGS))
+    names = [*(f"OP10.c{i}" for i in range(SIGNALS)), ""]
     blocks = np.concatenate([wandering(500, 20.0, seed=4), wandering(500, 20.0, seed=5)[:, :1]], axis=1)
     short, long = (
         watched(names, fit_limits(blocks[:known], 0.001, SLOWEST), BLOCK, known, again)
@@ -69,13 +68,14 @@ def test_a_short_history_says_of_how_many_signals_and_from_when_on_it_is_looked_
     assert (short.parts, short.signals, short.again_parts) == (300, SIGNALS, 600)
     assert short.not_yet == SIGNALS
     assert short.shift_sd > WATCHED_SD
-    assert "20 of 20 signals are not watched in earnest on 300 parts" in say_watched(short)
-    assert "from 600 quiet parts on" in say_watched(short)
+    said = say_watched(short)
+    assert "20 of 20 signals are not watched in earnest on 300 parts" in said
+    assert "looked at again from 600 quiet parts on" in said
     assert (long.not_yet, long.again_parts, say_watched(long)) == (0, 0, "")
 
 
 def test_without_limits_no_shift_is_seen_and_that_is_said() -> None:
-    names = tuple(Signal(entity=f"OP10.c{i}", measure="mean") for i in range(SIGNALS))
+    names = [f"OP10.c{i}" for i in range(SIGNALS)]
     told = watched(names, fit_limits(wandering(8, 5.0, seed=0), 0.001, SLOWEST), BLOCK, 8, 16)
     assert (told.not_yet, told.shift_sd) == (SIGNALS, 0.0)
     assert "no shift is seen" in say_watched(told)
