@@ -1,7 +1,8 @@
 """The role that judges: findings, samples, visits and defect records in, verdicts out; exactly once (DESIGN).
 
 A cycle: poll, fold each lane's records in the order the log took them, fire the timers that are due, commit verdicts,
-state, dead letters, forwarded records and offsets of each lane in one transaction.
+state, dead letters, forwarded records and offsets of each lane in one transaction. A lane that says something commits
+at once; one that only took something in does so ten times a second.
 """
 
 from __future__ import annotations
@@ -32,6 +33,7 @@ from ingest.settings import Settings
 INPUTS = ("sensors", "findings", "production", "defects")  # the order at one moment, as in a replay
 CYCLE_RECORDS = 200  # records of one cycle: bounds how long an order to stop may wait
 WAIT_S = 0.1
+QUIET_S = 0.1  # what a lane only took in may wait so long for its commit: whoever takes over meanwhile reads it again
 CERTIFICATES_TOLD = 40  # gates; a heartbeat must stay small
 VOIDS_TOLD = 60  # spans in which a certificate was void, of all gates together
 INCIDENTS_TOLD = 20  # the oldest; a heartbeat must stay small, and nobody reads more
@@ -48,7 +50,13 @@ class Post:
     catching_up: bool = True
     out: list[Outgoing] = field(default_factory=list)
     exhibits: list[Future[None]] = field(default_factory=list)
-    read: bool = False
+    unsaved_since: float | None = None  # monotonic; since when records are folded that no commit covers
+
+    def must_commit(self, now: float) -> bool:
+        """What is said goes out at once, and catching up is saved step by step; the rest may wait for QUIET_S."""
+        if self.out or self.partition.voids.changed:
+            return True
+        return self.unsaved_since is not None and (self.catching_up or now - self.unsaved_since >= QUIET_S)
 
 
 class FusionWorker:
@@ -84,7 +92,11 @@ class FusionWorker:
         behind = len(records) >= CYCLE_RECORDS
         for post in self.posts.values():
             self._tick(post, behind)
-        self._commit()
+        self._commit(time.monotonic())
+
+    def finish(self) -> None:
+        """Before a stop: nothing that was taken in is left to be read again."""
+        self._commit(math.inf)
 
     def _patience(self) -> float:
         """How long to wait for records: until the next timer at most."""
@@ -131,7 +143,8 @@ class FusionWorker:
                 post.out.append(dead_letter(record, trouble, self.settings.topic("deadletter"), now))
             post.offsets[record.topic] = max(post.offsets.get(record.topic, 0), record.offset + 1)
         self.counts["records"] += len(records)
-        post.read = True
+        if post.unsaved_since is None:
+            post.unsaved_since = time.monotonic()
 
     def _forward(self, record: Record, line_id: str, home: int) -> Outgoing:
         """A record that another client's hash put elsewhere goes on to its line's partition, with its first time."""
@@ -159,18 +172,18 @@ class FusionWorker:
             post.out.append(out)
             self.counts[f"verdicts_{verdict.decision}"] += 1
 
-    def _commit(self) -> None:
-        """Each lane that did anything: verdicts, dead letters, forwarded records, state and offsets, or nothing."""
+    def _commit(self, now: float) -> None:
+        """Each lane whose time it is: verdicts, dead letters, forwarded records, state and offsets, or nothing."""
         batches: dict[int, Batch] = {}
         for number, post in self.posts.items():
-            if not post.read and not post.out and not post.partition.voids.changed:
+            if not post.must_commit(now):
                 continue
             for exhibit in post.exhibits:
                 exhibit.result()  # what a verdict refers to is there before the verdict is
             state = self.settings.topic("state")
             changed = [Outgoing(state, key.encode(), body, partition=number) for key, body in post.partition.changes()]
             batches[number] = ([*post.out, *changed], post.offsets)
-            post.out, post.exhibits, post.read = [], [], False
+            post.out, post.exhibits, post.unsaved_since = [], [], None
         for number in self.member.commit_lanes(batches):
             self.counts["fenced"] += 1
             del self.posts[number]
@@ -253,6 +266,7 @@ def run(settings: Settings) -> None:
                 worker.cycle()
                 if role.beat(worker.state) and watch.changed():
                     worker.use(Judge.open(shelf, plan))
+            worker.finish()
         finally:
             worker.close()
             log.close()
