@@ -24,9 +24,10 @@ router = APIRouter(include_in_schema=False)
 
 @dataclass(frozen=True, slots=True)
 class GateLine:
-    """How one gate stands. `certificate`: in words; `limits_parts`: on how many parts its drift limits rest, 0 where
-    nobody tells; `limits_since`: when they tightened in service, None: they are those of training; `not_seen`: what its
-    charts cannot show yet; `corrected`: how often its risks were recalibrated."""
+    """How one gate stands. `certificate`: in words; `limits_told`: does a judge tell of its drift limits;
+    `limits_parts`: on how many parts they rest, 0 where nobody tells; `limits_since`: when they tightened in service,
+    None: they are those of training; `not_seen`: what its charts cannot show yet; `corrected`: how often its risks were
+    recalibrated."""
 
     line_id: str
     gate_id: str
@@ -34,6 +35,7 @@ class GateLine:
     certificate: str
     standing: str
     conflict: str
+    limits_told: bool
     limits_parts: int
     limits_since: Instant | None
     not_seen: str
@@ -78,6 +80,7 @@ def _line(told: Mapping[str, Any], limits: Mapping[str, Any], corrected: int, mo
         certificate=say_certificate(told),
         standing=str(told.get("standing", "void")),
         conflict=say_sentence(str(told.get("conflict") or "")),
+        limits_told=bool(limits),
         limits_parts=int(limits.get("parts") or 0),
         limits_since=Instant(grown_at) if isinstance(grown_at, int) and grown_at > 0 else None,
         not_seen=say_sentence(str(limits.get("what") or "")),

@@ -59,8 +59,19 @@ const undo = {
   },
 };
 
+/** How far the shift is, beside what was decided last: on a part, where no list tells it. */
+async function showProgress() {
+  if (!undo.last() || !document.getElementById("part")) return;
+  let filter = "";
+  try { filter = sessionStorage.getItem("qcfuse.filter") || ""; } catch { /* then of all that waits */ }
+  const found = await ask("/api/queue?limit=1&" + filter).catch(() => null); // a lost connection is told elsewhere
+  if (!found) return;
+  sayIn(document, "#progress", tr("{waiting} waiting · {mine} by you today", {waiting: found.counts.waiting, mine: found.counts.done_by_me}));
+}
+
 document.addEventListener("DOMContentLoaded", () => {
   undo.show();
+  showProgress();
   setInterval(() => undo.show(), 5000);
   document.querySelector("#undo button").addEventListener("click", () => undo.take());
   keys.on("undo", () => undo.take()); // the part page puts the undoing of marks before it

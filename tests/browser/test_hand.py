@@ -69,6 +69,7 @@ def test_several_decisions_are_taken_back_the_latest_first(opened: webdriver.Chr
         until(lambda part=part: at(opened, part), part)  # type: ignore[misc]
         press(opened, key)
     until(lambda: "A3 is recorded as OK" in text_of(opened, "#undo"), "the third decision")
+    until(lambda: text_of(opened, "#progress") == "1 waiting · 3 by you today", "how far the shift is")
     for part, before in (("A3", "A2 is recorded as defect"), ("A2", "A1 is recorded as OK")):
         press(opened, "z")
         until(lambda part=part: at(opened, part), f"{part} again")  # type: ignore[misc]
