@@ -34,7 +34,7 @@ function busy() {
 function put(item, before) {
   const key = keyOf(item.verdict);
   const known = rows.get(key);
-  const same = known && !known.node.classList.contains("gone") && known.item.verdict.verdict_id === item.verdict.verdict_id;
+  const same = known && !known.node.classList.contains("gone") && known.item.verdict.verdict_id === item.verdict.verdict_id && known.item.outcome === item.outcome;
   if (same) {
     renew(known, item);
     if (known.node !== before) list().insertBefore(known.node, before);
@@ -152,16 +152,16 @@ async function fill(more = false) {
   try {
     const found = await ask(question(more ? following : null));
     if (mine !== fill.turn) return;
-    const items = found.items;
-    if (!more) startAnew(new Set(items.map((one) => keyOf(one.verdict))));
+    if (!more) startAnew(new Set(found.items.map((one) => keyOf(one.verdict))));
     following = found.next;
     let before = more ? null : list().firstChild;
-    for (const item of items) {
+    for (const item of found.items) {
       if (more && rows.has(keyOf(item.verdict))) continue;
       before = put(item, before).nextSibling;
     }
     loaded = true;
     if (found.counts) showCounts(found.counts);
+    else if (!more) count();
   } catch (error) {
     if (error.message !== "logged out") road.setLost(true);
   } finally {
@@ -171,6 +171,14 @@ async function fill(more = false) {
   }
 }
 fill.turn = 0;
+
+/** How many wait, beside a list of those that do not. */
+async function count() {
+  const query = filter.query();
+  query.set("limit", 1);
+  const found = await ask("/api/queue?" + query).catch(() => null); // the list has said what was wrong
+  if (found) showCounts(found.counts);
+}
 
 function fillAnew() {
   loaded = false;

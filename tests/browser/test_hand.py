@@ -83,6 +83,7 @@ def test_what_is_settled_says_what_was_decided_and_by_whom(opened: webdriver.Chr
     until(lambda: rows(opened) == ["A2", "A3", "A4"], "the queue")
     opened.find_element(By.ID, "tab-done").click()
     until(lambda: rows(opened) == ["A1"], "the settled part")
+    assert text_of(opened, "#open-count") == "3"
     assert "decided: OK" in text_of(opened, ".row")
     assert "anna, " in text_of(opened, ".row")
     assert "Review" not in text_of(opened, ".row")
