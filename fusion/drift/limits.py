@@ -24,7 +24,7 @@ FALSE_PER_100K = 0.4  # incidents of drift per 100 000 parts, all signals of a g
 CHARTS = 2  # per signal
 HORIZON_BLOCKS = 1000  # of each future
 FUTURES = 2000  # drawn per signal
-GROUP = 4  # signals whose futures run together
+GROUP, GROUP_AT_ONCE = 4, 64  # signals whose futures run together, in steps and where nobody waits
 STEP_BLOCKS = 40  # of the horizon, between two parts: 6 ms of one core for a group
 TAIL_SHARE = 0.02  # of the futures, which the power law of the highest points is fitted on (Hill 1975)
 ROUNDING = 1e-7  # of its size: a signal that varies less does not vary
@@ -59,7 +59,7 @@ def fit_limits(blocks: Doubles, false_probability: float, slowest: float = 0.0, 
     """Limits of each signal. `blocks`: float64[n, signals], block means in order of time, NaN where not measured;
     `false_probability`: that one chart of one signal in control passes its limit within HORIZON_BLOCKS; `slowest`: see
     `slowest_wander`, 0 where history shows all there is."""
-    fit = LimitsFit(blocks, false_probability, slowest, seed=seed)
+    fit = LimitsFit(blocks, false_probability, slowest, group=GROUP_AT_ONCE, seed=seed)
     while fit.position < fit.steps:
         fit.step()
     return fit.limits()
@@ -69,21 +69,21 @@ class LimitsFit:
     """The same for whoever has parts to judge meanwhile: after so many `steps` there are `limits`.
 
     `found`: of the signals that can have limits, the first so many's (ewma, cusum). Whoever takes over a fit that has
-    found some goes on behind them, and finds the same limits to the last bit."""
+    found some goes on behind them, and finds the same limits to the last bit, however many signals a `group` has."""
 
     def __init__(
         self, blocks: Doubles, false_probability: float, slowest: float,
-        found: Sequence[tuple[float, float]] = (), seed: int = 0,
+        found: Sequence[tuple[float, float]] = (), group: int = GROUP, seed: int = 0,
     ) -> None:  # fmt: skip
         shown = np.where(np.isfinite(blocks).any(axis=0), blocks, 0.0)  # without any figure: as zeros, of no spread
         varies = np.nanstd(shown, axis=0) > ROUNDING * np.nanmax(np.abs(shown), axis=0)
         self._enough = (np.isfinite(blocks).sum(axis=0) >= BLOCKS_MIN) & varies
         self._seen = blocks[:, self._enough]
-        self._probability, self._slowest, self._seed = false_probability, slowest, seed
+        self._probability, self._slowest, self._group, self._seed = false_probability, slowest, group, seed
         signals = self._seen.shape[1]
         self._centre, self._scale, self._slack = np.zeros(signals), np.ones(signals), np.full(signals, CUSUM_K)
         self.found = list(found)
-        self.steps = PREPARED + -(-signals // GROUP) * (HORIZON_BLOCKS // STEP_BLOCKS) if signals else 0
+        self.steps = PREPARED + -(-signals // group) * (HORIZON_BLOCKS // STEP_BLOCKS) if signals else 0
         self.position = 0  # steps done, those of who was before among them
         self._work = self._run()
 
@@ -111,10 +111,10 @@ class LimitsFit:
         futures = _draw(known, self._centre, self._scale, np.random.default_rng(self._seed))
         self._slack = np.maximum(CUSUM_K, _tail_level(np.abs(futures.off), self._probability))
         of_history = own_highest((self._seen - self._centre) / self._scale, self._slack)
-        self.position += -(-len(self.found) // GROUP) * (HORIZON_BLOCKS // STEP_BLOCKS)
+        self.position += -(-len(self.found) // self._group) * (HORIZON_BLOCKS // STEP_BLOCKS)
         yield
-        for first in range(len(self.found), len(self._centre), GROUP):
-            own = slice(first, first + GROUP)
+        for first in range(len(self.found), len(self._centre), self._group):
+            own = slice(first, first + self._group)
             points = _highest_points(futures.of(own), self._slack[own], np.random.default_rng(self._seed))
             passed = yield from points
             limits = [
