@@ -37,7 +37,7 @@ def choose_centring(statistics: MapStatistics, good: Sequence[FoldMap], painted:
     auroc: dict[Centring, float] = {}
     dependence: dict[Centring, float] = {}
     for centring in CENTRINGS:
-        normalisers = {fold: statistics.normaliser(centring, fold) for fold, _ in (*good, *painted)}
+        normalisers = {fold: statistics.normaliser(centring, fold) for fold in {fold for fold, _ in (*good, *painted)}}
         tops = [[top_of(normalisers[fold].apply(raw)) for fold, raw in maps] for maps in (good, painted)]
         labels = [0] * len(good) + [1] * len(painted)
         auroc[centring] = float(roc_auc_score(labels, [*tops[0], *tops[1]])) if good and painted else 0.5
