@@ -20,11 +20,13 @@ import psutil
 
 from api.bench.floor import Floor, measure_floor
 from api.bench.load import FULL, Load, closed_loop, paced
+from api.bench.stages import Course, courses, mean_ms, slowest
 from api.up import Supervisor, prepare, wait_until_served
 from fusion.train import train_folder
 from ingest.folder.replay_folder import Arrival, Folder
 from ingest.log.opening import open_log
 from ingest.messages import Visit
+from ingest.role import wall_ms
 from ingest.settings import Settings
 from ingest.simulate import write_plant
 
@@ -34,7 +36,8 @@ WARM_PARTS = 20  # pushed through first: imports, sessions and pages are not the
 
 
 class Bench(msgspec.Struct, frozen=True, kw_only=True):
-    """Everything measured. CPU in ms per part, latency in ms from the newest evidence to the committed verdict."""
+    """Everything measured. CPU in ms per part, latency in ms from the newest evidence to the committed verdict;
+    stages: mean ms of verdicts with frames, of all and of the slowest (`stages.py`)."""
 
     machine: str
     cores: int
@@ -47,6 +50,8 @@ class Bench(msgspec.Struct, frozen=True, kw_only=True):
     half_parts_per_s: float
     latency_half_p50_ms: float
     latency_half_p99_ms: float
+    half_stages_ms: dict[str, float]
+    half_slowest_stages_ms: dict[str, float]
     cpu_ms_per_part: dict[str, float]
     floor_ms_per_part: dict[str, float]
     ratio_to_floor: float
@@ -104,14 +109,16 @@ def _measure(settings: Settings, parts: int, progress: Callable[[str], None]) ->
         cpu = {role: (seconds - before[role]) * 1000.0 / parts for role, seconds in _cpu(supervisor).items()}
         progress("the floor, on the same records")
         floor = measure_floor(full, Path(settings.shelf), settings, folder.plan)
+        began_ms = wall_ms()
         at_half = paced(log, settings, half, at_full.parts_per_s / 2, progress)
+        at_half_courses = courses(log, settings, began_ms)
         memory = {
             c.role: psutil.Process(c.running.pid).memory_info().rss / 2**20 for c in supervisor.children if c.running
         }
     finally:
         supervisor.stop()
         log.close()
-    return _report(settings, parts, at_full, at_half, cpu, floor, memory)
+    return _report(settings, parts, at_full, at_half, at_half_courses, cpu, floor, memory)
 
 
 def _split(blocks: list[list[Arrival]], parts: tuple[int, ...]) -> list[list[list[Arrival]]]:
@@ -144,6 +151,7 @@ def _report(
     parts: int,
     full: Load,
     half: Load,
+    half_courses: list[Course],
     cpu: dict[str, float],
     floor: Floor,
     memory: dict[str, float],
@@ -156,6 +164,7 @@ def _report(
         latency_full_p50_ms=float(np.percentile(full.latencies_ms, 50)),
         latency_full_p99_ms=float(np.percentile(full.latencies_ms, 99)),
         half_parts_per_s=half.parts_per_s, latency_half_p50_ms=float(np.percentile(half.latencies_ms, 50)),
-        latency_half_p99_ms=float(np.percentile(half.latencies_ms, 99)), cpu_ms_per_part=cpu, floor_ms_per_part=bare,
+        latency_half_p99_ms=float(np.percentile(half.latencies_ms, 99)), half_stages_ms=mean_ms(half_courses),
+        half_slowest_stages_ms=mean_ms(slowest(half_courses)), cpu_ms_per_part=cpu, floor_ms_per_part=bare,
         ratio_to_floor=sum(cpu.values()) / sum(bare.values()), memory_mib=memory,
     )  # fmt: skip

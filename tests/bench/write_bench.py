@@ -36,6 +36,8 @@ ROWS = {
     "half_parts_per_s": "parts/s, half of that",
     "latency_half_p50_ms": "latency at half load, p50 ms",
     "latency_half_p99_ms": "latency at half load, p99 ms",
+    "half_stages_ms": "of that by stage, mean ms",
+    "half_slowest_stages_ms": "by stage in the slowest 2 %, mean ms",
     "cpu_ms_per_part": "CPU a part by role, ms",
     "floor_ms_per_part": "floor: bare CPU a part, ms",
     "ratio_to_floor": "ratio of all roles to the floor",
