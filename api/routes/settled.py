@@ -47,7 +47,7 @@ def settled(
     request: Request, wanted: Filter, limit: Annotated[int, Query(ge=1, le=1000)] = 100, cursor: str = ""
 ) -> Response:
     """Parts that were flagged and wait at no gate any more, each once, the one judged last first, with what was said of
-    it. `decision`: by default whatever was flagged."""
+    it. `decision`: `review`, `cannot_tell`; what passed is not among them."""
     person = require(request, "read")
     here = installation(request)
     found, below = here.queue.settled(wanted, limit, read_cursor(cursor))

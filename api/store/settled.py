@@ -12,7 +12,7 @@ from typing import Any
 import sqlalchemy as sa
 
 from api.store.order import SHAPES_KEPT, QueueFilter, Row, Shape, shape_of, values_of
-from api.store.tables import cases, causes, reviews, verdicts
+from api.store.tables import cases, causes, is_settled, reviews, verdicts
 from ingest.messages import CONCLUSIVE, Instant
 
 READS_MAX = 4  # of one page, where much of what is read stands elsewhere
@@ -120,12 +120,10 @@ def _of_parts(shape: Shape) -> sa.Select[Any]:
 
 def _fitting(shape: Shape) -> list[sa.ColumnElement[bool]]:
     """Flagged cases that are settled, within a filter but for its cause."""
-    meant: list[sa.ColumnElement[bool]] = [cases.c.state == "done"]
+    meant: list[sa.ColumnElement[bool]] = [is_settled]
     meant += [cases.c[name] == sa.bindparam(name) for name in _SAME if name in shape]
     if "decision" in shape:
         meant.append(cases.c.decision.in_(sa.bindparam("decision", expanding=True)))
-    else:
-        meant.append(cases.c.decision != "pass")
     if "since" in shape:
         meant.append(cases.c.event_at >= sa.bindparam("since"))
     if "until" in shape:

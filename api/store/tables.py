@@ -16,6 +16,7 @@ from api.store.metadata import metadata as metadata
 from api.store.tables_cases import case_counts as case_counts
 from api.store.tables_cases import cases as cases
 from api.store.tables_cases import is_open as is_open
+from api.store.tables_cases import is_settled as is_settled
 from api.store.tables_cases import is_spoken_of as is_spoken_of
 
 verdicts = Table(

@@ -11,6 +11,7 @@ from sqlalchemy import (
     Integer,
     Table,
     Text,
+    and_,
     false,
     literal_column,
     text,
@@ -66,6 +67,7 @@ cases = Table(
     of_what_waits("cases_waits", "part_id", "line_id"),
     _index_of(f"{OPEN} AND pressing IS NOT NULL", "cases_pressing", "pressing", "row_id", "moves_on_at"),
     _index_of(f"{OPEN} AND people_said > 0", "cases_said", "people_said"),
+    _index_of("state = 'done' AND decision <> 'pass'", "cases_settled", "row_id"),
     Index("cases_part", "part_id"),
     Index("cases_row", "row_id"),
     Index("cases_batch", "batch_id", "row_id"),
@@ -73,6 +75,8 @@ cases = Table(
 
 #: Does a case wait? In so many words: of a parameter no planner would know that it is what its index is of.
 is_open = cases.c.state == literal_column("'open'")
+#: Was it flagged, and waits no more? In so many words, too.
+is_settled = and_(cases.c.state == literal_column("'done'"), cases.c.decision != literal_column("'pass'"))
 #: Has anybody spoken of a case that several are shown? In so many words, too.
 is_spoken_of = cases.c.people_said > literal_column("0")
 

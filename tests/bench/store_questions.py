@@ -74,9 +74,8 @@ def look(stores: Opened, waiting: int, every: int) -> Known:
 
 def questions(stores: Opened, known: Known) -> Asks:
     """All of them, by the words of the table."""
-    return _pages(stores, known) | _counts(stores, known) | _parts(stores, known) | _lists(stores, known) | _exposed(
-        stores, known
-    )  # fmt: skip
+    rooms = (_pages, _counts, _parts, _settled, _lists, _exposed)
+    return {words: ask for room in rooms for words, ask in room(stores, known).items()}
 
 
 def _pages(stores: Opened, known: Known) -> Asks:
@@ -169,6 +168,18 @@ def _lists(stores: Opened, known: Known) -> Asks:
         return lambda: stores.reader.verdicts(wanted, PAGE)
 
     return {f"verdicts: {words}": listed(wanted) for words, wanted in filters.items()}
+
+
+def _settled(stores: Opened, known: Known) -> Asks:
+    filters = {"first page": ANY, "of one line": QueueFilter(line_id="L3"), "of a product that is none":
+               QueueFilter(product=NEVER), "of one cause": QueueFilter(cause=TOOL)}  # fmt: skip
+
+    def read(wanted: QueueFilter) -> Callable[[], object]:
+        return lambda: stores.queue.settled(wanted, PAGE)
+
+    return {f"settled: {words}": read(wanted) for words, wanted in filters.items()} | {
+        "settled: a page in its middle": lambda: stores.queue.settled(ANY, PAGE, known.row_id)
+    }
 
 
 def _exposed(stores: Opened, known: Known) -> Asks:
