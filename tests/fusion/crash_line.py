@@ -82,8 +82,8 @@ class Story:
         def late() -> int:
             return int(rng.integers(1, LATE_MS if rng.random() < 0.97 else VERY_LATE_MS))
 
-        for record in self._samples(made, began, f"P{number}" if again else None):
-            yield int(record.ts_ms[-1]) + late(), record
+        for at, record in self._samples(made, began, f"P{number}" if again else None):
+            yield at + late(), record
         first, last = self._visits(made, began)
         yield began + 2000 + late(), first
         yield ended + late(), last
@@ -101,7 +101,7 @@ class Story:
         if rng.random() < 0.7 and not again:
             yield from self._labels(number, cause, ended, late())
 
-    def _samples(self, made: Made, began: int, part_id: str | None = None) -> Iterator[SensorRecord]:
+    def _samples(self, made: Made, began: int, part_id: str | None = None) -> Iterator[tuple[int, SensorRecord]]:
         """The samples of one visit in records that end where they like: some hold the next visit's first ones."""
         rng = np.random.default_rng(made.number)
         count = CYCLE_MS // 100 if part_id is None else SAMPLES
@@ -112,7 +112,7 @@ class Story:
         shift = 900.0 if made.number in self.clock_off else 0.0
         for place in np.array_split(np.arange(count), 3):
             cut = {name: values[place] for name, values in channels.items()}
-            yield SensorRecord("L1", "OP10", ts[place] + shift, cut, part_id)
+            yield int(ts[place][-1]), SensorRecord("L1", "OP10", ts[place] + shift, cut, part_id)
 
     def _visits(self, made: Made, began: int) -> tuple[Visit, Visit]:
         booked = {"tool_id": made.tool, "operator_id": f"op{made.number % 3}", "supplier_lot": made.lot}

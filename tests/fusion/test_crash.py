@@ -179,3 +179,15 @@ def test_what_was_just_restored_has_nothing_to_tell_the_log(owners: Succession, 
     whole = long.whole
     assert owners.restored(whole).changes() == []
     assert replace(owners, compact=True).restored(whole).changes() == []
+
+
+def test_a_clock_that_is_off_is_corrected_alike_whoever_found_it(owners: Succession) -> None:
+    """An owner that begins watches each visit for a while and may find it sooner, never otherwise."""
+    taken = Story(parts=60, clock_off=range(60)).taken()
+    whole, _ = owners.over(taken)
+    ledger, _ = owners.over(taken, [Death(at) for at in range(5, len(taken), 9)])
+    last, before = consistent(ledger.verdicts), consistent(whole.verdicts)
+    assert last.keys() == before.keys()
+    clocks = [[one.evidence.clock.get("sensors:OP10", 0.0) for one in found.values()] for found in (last, before)]
+    assert clocks[0][-20:] == pytest.approx(clocks[1][-20:], abs=50.0)
+    assert clocks[1][-1] == pytest.approx(-900.0, abs=100.0)
