@@ -11,8 +11,8 @@ are fitted anew on all there are, up to GROWN_PARTS. So that no slow drift is le
   where a longer history says that it lies further away, the limits are wider by the rest.
 
 Fitting goes on in small steps between parts (`limits.py`). What it has found is in `qc.state`, so that after a takeover
-little is done again, and that in steps no larger than any others; limits take effect SPARE_PARTS behind the last step,
-by when whoever took over has caught up.
+little is done again, and that in steps no larger than any others; limits take effect SPARE_PARTS and more behind the
+last step, by when whoever took over has caught up.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ GROWN_PARTS = 10_000  # of history and quiet service: from there on limits are t
 QUARANTINE_PARTS = 1000  # a shift that the charts see at all is mostly seen by then
 ENOUGH = 1.5  # a goal less than a third further on is not worth the fitting
 STEP_PARTS = 5  # parts between two steps of fitting: 6 ms of one core each, and no part waits longer for it
-SPARE_PARTS = 100  # a takeover loses 26 steps at most, done again one a part
+SPARE_PARTS = 100  # a takeover loses what was prepared and 24 steps at most, done again one a part
 CENTRE_SHARE = 1.0 / 3.0  # of the slack, three deviations of where training's level may lie
 FIT_VERSION = 1  # of `limits.py`: what another one has found is not gone on with
 QUIET, GROWN, GROWING = "quiet:", "grown", "growing"  # keys of the state
@@ -95,7 +95,7 @@ class Growth:
             fit.step()
             if len(fit.found) > known:
                 self._changed[GROWING] = None
-        if fit.position < fit.steps or self.parts < STEP_PARTS * fit.steps + SPARE_PARTS:
+        if fit.position < fit.steps or self.parts < STEP_PARTS * fit.steps + fit.prepared + SPARE_PARTS:
             return None
         self.limits = tightened(reference.limits, self.limits or reference.limits, fit.limits())
         self.rests_on, self.grown_at = self._goal, at

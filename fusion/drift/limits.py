@@ -15,7 +15,7 @@ import numpy as np
 import numpy.typing as npt
 
 from fusion.drift.charts import CUSUM_K, EWMA_WEIGHT
-from fusion.drift.wander import SLOWEST_PARTS, Posterior, posterior
+from fusion.drift.wander import SLOWEST_PARTS, Posterior, filter_steps, posterior
 
 Doubles = npt.NDArray[np.float64]
 Singles = npt.NDArray[np.float32]
@@ -30,7 +30,7 @@ TAIL_SHARE = 0.02  # of the futures, which the power law of the highest points i
 ROUNDING = 1e-7  # of its size: a signal that varies less does not vary
 BLOCKS_MIN = 12  # fewer say nothing of a wander
 BEYOND_HISTORY = 1.1  # of the highest point of training's own charts: a limit is never lower
-PREPARED = 2  # steps before the futures: the posterior, the draw
+DRAWN = 16  # signals whose laws are drawn in a step
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,7 +83,8 @@ class LimitsFit:
         signals = self._seen.shape[1]
         self._centre, self._scale, self._slack = np.zeros(signals), np.ones(signals), np.full(signals, CUSUM_K)
         self.found = list(found)
-        self.steps = PREPARED + -(-signals // group) * (HORIZON_BLOCKS // STEP_BLOCKS) if signals else 0
+        self.prepared = filter_steps(self._seen) + 3 * -(-signals // DRAWN) + 1 if signals else 0  # before the futures
+        self.steps = self.prepared + -(-signals // group) * (HORIZON_BLOCKS // STEP_BLOCKS)
         self.position = 0  # steps done, those of who was before among them
         self._work = self._run()
 
@@ -103,13 +104,14 @@ class LimitsFit:
         return ChartLimits(centre, scale, slack, ewma, cusum)
 
     def _run(self) -> Iterator[None]:
-        known = posterior(self._seen, self._slowest)
+        known = yield from posterior(self._seen, self._slowest)
         self._centre = (known.weight * known.level).sum(axis=0)
         variance = (known.weight * known.rss).sum(axis=0) / np.maximum(known.n - 3.0, 1.0)
         self._scale = np.sqrt(variance)
-        yield
-        futures = _draw(known, self._centre, self._scale, np.random.default_rng(self._seed))
-        self._slack = np.maximum(CUSUM_K, _tail_level(np.abs(futures.off), self._probability))
+        futures = yield from _draw(known, self._centre, self._scale, np.random.default_rng(self._seed))
+        for own in _some(len(self._centre)):
+            self._slack[own] = np.maximum(CUSUM_K, _tail_level(np.abs(futures.off[own]), self._probability))
+            yield
         of_history = own_highest((self._seen - self._centre) / self._scale, self._slack)
         self.position += -(-len(self.found) // self._group) * (HORIZON_BLOCKS // STEP_BLOCKS)
         yield
@@ -156,19 +158,36 @@ class _Futures:
         return _Futures(*(law[signals] for law in laws))
 
 
-def _draw(posterior: Posterior, centre: Doubles, scale: Doubles, rng: np.random.Generator) -> _Futures:
-    signals = len(centre)
-    drawn = (rng.random(FUTURES)[None, :, None] > np.cumsum(posterior.weight.T, axis=1)[:, None, :-1]).sum(axis=2)
-    at = np.arange(signals)[:, None]
-    sigma = np.sqrt(posterior.rss[drawn, at] / rng.chisquare(posterior.n[:, None] - 1.0, (signals, FUTURES)))
-    off = rng.standard_normal((signals, FUTURES)) * sigma / np.sqrt(posterior.certain[drawn, at])
-    off += posterior.level[drawn, at] - centre[:, None]
-    phi, share, spread = posterior.phi[drawn], posterior.share[drawn], sigma / scale[:, None]
-    laws = (
-        off / scale[:, None], phi, np.sqrt((1 - phi * phi) * share) * spread,
-        np.sqrt(share) * spread, np.sqrt(1 - share) * spread,
-    )  # fmt: skip
-    return _Futures(*(law.astype(np.float32) for law in laws))
+def _some(signals: int) -> Iterator[slice]:
+    return (slice(first, first + DRAWN) for first in range(0, signals, DRAWN))
+
+
+def _draw(
+    known: Posterior, centre: Doubles, scale: Doubles, rng: np.random.Generator
+) -> Generator[None, None, _Futures]:
+    shape = len(centre), FUTURES
+    place, drawn, sigma = rng.random(FUTURES)[None, :, None], np.empty(shape, dtype=np.intp), np.empty(shape)
+    for own in _some(len(centre)):
+        weight = np.cumsum(known.weight.T[own], axis=1)[:, None, :-1]
+        drawn[own] = (place > weight).sum(axis=2)
+        spread = known.rss[drawn[own], _at(own, len(centre))]
+        sigma[own] = np.sqrt(spread / rng.chisquare(known.n[own, None] - 1.0, spread.shape))
+        yield
+    futures = _Futures(*(np.empty(shape, dtype=np.float32) for _ in _Futures.__slots__))
+    for own in _some(len(centre)):
+        at, which, width, unit = _at(own, len(centre)), drawn[own], sigma[own], scale[own, None]
+        off = rng.standard_normal(width.shape) * width / np.sqrt(known.certain[which, at])
+        off += known.level[which, at] - centre[own, None]
+        phi, share, spread = known.phi[which], known.share[which], width / unit
+        futures.off[own], futures.memory[own] = off / unit, phi
+        futures.kick[own] = np.sqrt((1 - phi * phi) * share) * spread
+        futures.wander[own], futures.noise[own] = np.sqrt(share) * spread, np.sqrt(1 - share) * spread
+        yield
+    return futures
+
+
+def _at(own: slice, signals: int) -> npt.NDArray[np.intp]:
+    return np.arange(signals)[own, None]
 
 
 def _highest_points(

@@ -13,6 +13,7 @@ a broad posterior.
 
 from __future__ import annotations
 
+from collections.abc import Generator
 from dataclasses import dataclass
 
 import numpy as np
@@ -23,6 +24,7 @@ CORRELATION_BLOCKS = (0.7, 1.5, 3.0, 6.0, 12.0, 25.0, 50.0)  # after which a wan
 SPANS_MIN = 3.0  # correlation times that history must span for a slower wander to show itself in it
 SLOWEST_PARTS = 1500  # correlation time of wanders that are held possible though history was too short to show them
 NEXT_MIN = 1.3  # times the one before: correlation times nearer to each other are one
+MEANS_A_STEP = 2000  # block means filtered between two parts: 6 ms of one core
 PRIOR_ROUNDS = 20  # of expectation and maximisation; the weights hardly move after ten
 PRIOR_SIGNALS = 1.0  # a flat prior's weight beside that of the signals
 
@@ -43,10 +45,16 @@ class Posterior:
     n: Doubles
 
 
-def posterior(blocks: Doubles, slowest: float) -> Posterior:
-    """float64[n, signals], NaN where not measured → what they say of each signal's wander. `slowest`: correlation time
-    in blocks that is held possible at least. The Kalman filter of every combination and signal at once; state: the
-    wander, variance 1 in all."""
+def filter_steps(blocks: Doubles) -> int:
+    """How many steps the posterior of so many block means takes."""
+    rows, at_once = len(blocks), _rows(blocks)
+    return -(-rows // at_once)
+
+
+def posterior(blocks: Doubles, slowest: float) -> Generator[None, None, Posterior]:
+    """float64[n, signals], NaN where not measured → what they say of each signal's wander, in `filter_steps` steps.
+    `slowest`: correlation time in blocks that is held possible at least. The Kalman filter of every combination and
+    signal at once; state: the wander, variance 1 in all."""
     memories = _memories(max(slowest, len(blocks) / SPANS_MIN))
     pairs = [(0.0, 1.0)]  # white noise alone
     pairs += [(float(np.exp(-1.0 / memory)), share) for memory in memories for share in WANDER_SHARES]
@@ -58,7 +66,9 @@ def posterior(blocks: Doubles, slowest: float) -> Posterior:
         np.zeros(shape),
     )  # the filter is linear: y's and the level's part run beside each other
     log_f, yy, y1, one1 = (np.zeros(shape) for _ in range(4))
-    for row in blocks:
+    for number, row in enumerate(blocks):
+        if number and number % _rows(blocks) == 0:
+            yield
         there = np.isfinite(row)
         f = variance + (1.0 - share)
         v, u = np.nan_to_num(row) - of_y, 1.0 - of_one
@@ -69,11 +79,18 @@ def posterior(blocks: Doubles, slowest: float) -> Posterior:
         gain = there * variance / f
         of_y, of_one = phi * (of_y + gain * v), phi * (of_one + gain * u)
         variance = phi * phi * variance * (1.0 - gain) + (1.0 - phi * phi) * share
+    yield
     n = np.isfinite(blocks).sum(axis=0).astype(np.float64)
     rss = np.maximum(yy - y1 * y1 / one1, 1e-300)
     log_weight = -0.5 * (log_f + np.log(one1)) - 0.5 * (n - 1.0) * np.log(rss)
     weight = _pooled(np.exp(log_weight - log_weight.max(axis=0)))
     return Posterior(phi[:, 0], share[:, 0], weight, y1 / one1, rss, one1, n)
+
+
+def _rows(blocks: Doubles) -> int:
+    """Blocks of a step."""
+    signals: int = blocks.shape[1]
+    return max(1, MEANS_A_STEP // max(signals, 1))
 
 
 def _pooled(likelihood: Doubles) -> Doubles:

@@ -193,7 +193,7 @@ def test_a_fit_gone_on_with_finds_the_same_limits_and_does_only_what_is_left(fou
         rest.step()
         taken += 1
     assert _bytes(rest.limits()) == _bytes(whole.limits()) == _bytes(fit_limits(blocks, 0.001, 75.0))
-    assert taken == 2 + (whole.steps - 2) * (3 - found // 4) // 3
+    assert taken == whole.prepared + (whole.steps - whole.prepared) * (3 - found // 4) // 3
 
 
 def test_after_takeovers_no_part_waits_for_more_than_one_step_and_little_is_done_twice(

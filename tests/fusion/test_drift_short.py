@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from fusion.drift.limits import ChartLimits, fit_limits, own_highest
-from fusion.drift.wander import posterior
+from fusion.drift.wander import filter_steps, posterior
 from fusion.drift.watched import WATCHED_SD, least_shift, say_watched, watched
 
 Doubles = npt.NDArray[np.float64]
@@ -53,7 +53,15 @@ def test_limits_tighten_as_history_grows() -> None:
 
 @given(st.floats(0.0, 500.0), st.integers(12, 80))
 def test_every_wander_held_possible_has_a_weight_and_the_slowest_is_among_them(slowest: float, known: int) -> None:
-    found = posterior(wandering(known, 5.0, seed=1), slowest)
+    blocks, steps = wandering(known, 5.0, seed=1), 0
+    filtering = posterior(blocks, slowest)
+    try:
+        while True:
+            next(filtering)
+            steps += 1
+    except StopIteration as ended:
+        found = ended.value
+    assert steps == filter_steps(blocks)
     assert found.weight.sum(axis=0) == pytest.approx(np.ones(SIGNALS))
     assert found.phi.max() == pytest.approx(np.exp(-1.0 / max(slowest, known / 3.0)))
 
