@@ -2,12 +2,10 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from sklearn.neural_network import MLPClassifier
 
 from models.open import Graph
 from vision.eye.export import GraphPen
 from vision.eye.heads import LayersHead
-from vision.eye.layers_fit import fit_network
 from vision.eye.painted import fit_layers
 
 
@@ -55,17 +53,3 @@ def test_cells_without_any_variety_do_not_break_it(value: float) -> None:
     cells = np.full((200, 4), value, np.float32)
     head = fit_layers(cells, np.arange(200) % 2)
     assert np.isfinite(head.apply(cells)).all()
-
-
-@pytest.mark.parametrize("kinds", [2, 3])
-@pytest.mark.parametrize("number", [300, 1024, 1500])
-def test_the_network_is_scikit_learns_to_the_last_bit(kinds: int, number: int) -> None:
-    rng = np.random.default_rng(number)
-    cells = rng.normal(size=(number, 9)).astype(np.float32)
-    classes = ((cells[:, 0] > 0) * rng.integers(0, kinds, number)).astype(np.int64)
-    theirs = MLPClassifier((16, 8), alpha=0.1, batch_size=256, learning_rate_init=3e-3, random_state=4)
-    for _ in range(5):
-        theirs.partial_fit(cells, classes, classes=np.unique(classes))
-    weights, biases = fit_network(cells, classes, (16, 8), seed=4, batch=256, epochs=5, rate=3e-3, decay=0.1)
-    for ours, said in zip([*weights, *biases], [*theirs.coefs_, *theirs.intercepts_], strict=True):
-        np.testing.assert_array_equal(ours, said)

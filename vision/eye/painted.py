@@ -18,15 +18,13 @@ from threadpoolctl import threadpool_limits
 from vision.eye.bank import Source
 from vision.eye.export import GraphPen
 from vision.eye.heads import LayersHead, Samples
-from vision.eye.layers_fit import Layers, fit_network
 from vision.eye.summary import Usual
 
 _HIDDEN = (64, 32)
 _EPOCHS = 6
 _STEPS_MIN = 1000  # of few cells more epochs are needed
 _BATCH = 512
-_RATE = 3e-3
-_DECAY = 0.1  # L2 on all weights, over the batch; ten times as much lost 10 points of AUROC
+_DECAY = 0.1  # L2 on all weights, as scikit-learn scales it (by the batch); ten times as much lost 10 points of AUROC
 _NETWORKS = 1  # whose logits are averaged: two gained half a point and cost a millisecond
 _USUAL_SHARE = 0.3  # of a channel's usual range over all frames, added to the frame's own: flat frames stay finite
 _CLIP = 12.0
@@ -73,13 +71,20 @@ def fit_layers(samples: Samples, classes: npt.NDArray[np.int64], seed: int = 0) 
     return LayersHead(mean.astype(np.float32), spread.astype(np.float32), weights, biases)
 
 
+Layers = tuple[list[Samples], list[Samples]]
+
+
 def _fit_one(scaled: Samples, classes: npt.NDArray[np.int64], seed: int) -> Layers:
+    from sklearn.neural_network import MLPClassifier  # 100 MiB that a worker that only looks does not load
+
     batch = min(_BATCH, len(scaled))
-    epochs = max(_EPOCHS, _STEPS_MIN * batch // len(scaled))
+    network = MLPClassifier(
+        _HIDDEN, alpha=_DECAY, batch_size=batch, learning_rate_init=3e-3, random_state=seed
+    )  # fmt: skip
     with threadpool_limits(1):
-        weights, biases = fit_network(
-            scaled, classes, _HIDDEN, seed=seed, batch=batch, epochs=epochs, rate=_RATE, decay=_DECAY
-        )
+        for _ in range(max(_EPOCHS, _STEPS_MIN * batch // len(scaled))):
+            network.partial_fit(scaled, classes, classes=np.unique(classes))
+    weights, biases = list(network.coefs_), list(network.intercepts_)
     if len(biases[-1]) > 1:  # softmax: a logit of each defect class against good is the difference
         weights[-1], biases[-1] = weights[-1][:, 1:] - weights[-1][:, :1], biases[-1][1:] - biases[-1][0]
     return weights, biases
