@@ -83,7 +83,7 @@ def _failings(gates: Sequence[FittedGate]) -> list[str]:
         if gate.notes.drift is None:
             lines.append(f"- {where}: history too short to watch any signal for drift.")
         elif (shown := gate.notes.drift.watched) is not None and (said := say_watched(shown)):
-            lines.append(f"- {where}: {said}")
+            lines.append(f"- {where}: {said[0].lower()}{said[1:]}")
         if gate.notes.origins is None:
             lines.append(f"- {where}: too few cause codes; causes are counterfactual only.")
     return lines

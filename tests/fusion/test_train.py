@@ -143,6 +143,7 @@ def test_the_card_says_how_good_on_what_and_where_it_fails(shelf: Path) -> None:
         "Threshold",
         "Where it fails",
         "Certificate:",
+        "history too short for drift:",
     ):
         assert told in card
 
