@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import errno
 import hashlib
 import os
+import threading
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -13,6 +15,10 @@ import fsspec
 from ingest.errors import LogUnavailable, QcfuseError
 
 _CHANGES = ("ETag", "etag", "generation", "version_id", "LastModified", "last_modified", "mtime", "created")
+_AWAY = {  # of the store itself; whatever else is wrong with a name is wrong with that one blob
+    errno.EIO, errno.ESTALE, errno.ENOTCONN, errno.ETIMEDOUT, errno.EHOSTDOWN, errno.EHOSTUNREACH, errno.ENETDOWN,
+    errno.ENETUNREACH, errno.ENXIO, errno.ENODEV, errno.EMFILE, errno.ENFILE,
+}  # fmt: skip
 
 
 class BlobGone(QcfuseError):
@@ -42,7 +48,9 @@ class Blobs:
         if path.parent not in self._made:
             path.parent.mkdir(parents=True, exist_ok=True)
             self._made.add(path.parent)
-        half = path.with_name(f"{path.name}.{os.getpid()}.half")
+        half = path.with_name(
+            f"{path.name}.{os.getpid()}.{threading.get_ident()}.half"
+        )  # a frame may come twice at once
         half.write_bytes(body)
         half.replace(path)
 
@@ -65,7 +73,7 @@ class Blobs:
         return path
 
     def get(self, name: str) -> bytes:
-        """Read one blob. Raises BlobGone."""
+        """Read one blob. Raises BlobGone, LogUnavailable when the store is away."""
         try:
             if self._folder is None:
                 with fsspec.open(f"{self.url.rstrip('/')}/{name}", "rb") as file:
@@ -73,6 +81,8 @@ class Blobs:
                     return body
             return self._path(name).read_bytes()
         except OSError as error:
+            if isinstance(error, ConnectionError | TimeoutError) or error.errno in _AWAY:
+                raise LogUnavailable(f"{self.url}: cannot read blob {name} ({error}); the store is away") from error
             raise BlobGone(f"{self.url}: no blob {name}") from error
 
 

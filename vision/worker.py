@@ -14,7 +14,7 @@ from ingest.decode.door import Door
 from ingest.errors import BadRecord
 from ingest.letters import dead_letter
 from ingest.log.opening import open_log
-from ingest.log.seam import Batch, Outgoing, Record
+from ingest.log.seam import Batch, Member, Outgoing, Record
 from ingest.messages import Frame, Instant, encode
 from ingest.plan.file import load_plan
 from ingest.plan.plan import Plan
@@ -53,6 +53,20 @@ class VisionWorker:
         self._door = Door(settings, plan)
         self._blobs = Blobs(settings.blobs)
 
+    def cycle(self, member: Member, pool: ThreadPoolExecutor) -> None:
+        """One round: look at what there is, and commit it. Raises LogUnavailable; what was not committed is looked at
+        again, by whoever has its lane then."""
+        records = member.poll(WAIT_S, CYCLE_FRAMES)
+        seen = list(pool.map(self.see, records))
+        by_lane: dict[int, list[tuple[Record, _Seen]]] = defaultdict(list)
+        for record, one in zip(records, seen, strict=True):
+            by_lane[record.partition].append((record, one))
+        fenced = member.commit_lanes({partition: _batch(looked_at) for partition, looked_at in by_lane.items()})
+        self.counts["fenced"] += len(fenced)
+        self.counts["frames"] += sum(record.partition not in fenced for record in records)
+        self.counts["dead_letters"] += sum(one.letter is not None for one in seen)
+        self.counts["without_product"] += sum(one.misses_product for one in seen)
+
     def see(self, record: Record) -> _Seen:
         """Inspect one frame record. Pure but for the pictures it keeps."""
         topic = self.settings.topic("deadletter")
@@ -85,19 +99,7 @@ def run(settings: Settings) -> None:
     with Role("vision", settings.home) as role, ThreadPoolExecutor(os.cpu_count() or 1) as pool:
         try:
             while not role.stopping:
-                records = member.poll(WAIT_S, CYCLE_FRAMES)
-                seen = list(pool.map(worker.see, records))
-                by_lane: dict[int, list[tuple[Record, _Seen]]] = defaultdict(list)
-                for record, one in zip(records, seen, strict=True):
-                    by_lane[record.partition].append((record, one))
-                batches = {partition: _batch(looked_at) for partition, looked_at in by_lane.items()}
-                fenced = member.commit_lanes(
-                    batches
-                )  # what was taken over while we looked, its new owner looks at again
-                worker.counts["fenced"] += len(fenced)
-                worker.counts["frames"] += sum(record.partition not in fenced for record in records)
-                worker.counts["dead_letters"] += sum(one.letter is not None for one in seen)
-                worker.counts["without_product"] += sum(one.misses_product for one in seen)
+                worker.cycle(member, pool)
                 if role.beat(told) and watch.changed():
                     worker.eyes = Eyes.open(shelf, cameras, settings.image_pixels_max)
         finally:
