@@ -12,6 +12,7 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
+from vision.image import Grey
 from vision.inspect import Sight
 from vision.training.folds import TrainingFrame, assign_folds, draw_evenly
 from vision.training.held_out import HeldOutEyes
@@ -77,13 +78,18 @@ def find_weak_spots(
     folds, _ = assign_folds(frames, good)
     drawn = draw_evenly(frames, [i for i, is_good in enumerate(good) if is_good], _PAINTED)
     painted = []
+    donors: dict[int, Grey | None] = {}  # at working size: whole pictures of many megapixels would be too much to keep
     for number in range(_PAINTED):
         index, kind = drawn[int(rng.integers(len(drawn)))], KINDS[number % len(KINDS)]
-        loaded, other = pictures.load(frames[index]), pictures.load(frames[drawn[int(rng.integers(len(drawn)))]])
-        if loaded is None or other is None:
+        loaded, donor = pictures.load(frames[index]), drawn[int(rng.integers(len(drawn)))]
+        if donor not in donors:
+            other = pictures.load(frames[donor])
+            donors[donor] = None if other is None else other[1].frame
+        given = donors[donor]
+        if loaded is None or given is None:
             continue
         picture, feed = loaded
-        changed, mask = paint(rng, feed.frame, other[1].frame, kind)
+        changed, mask = paint(rng, feed.frame, given, kind)
         if mask.any():
             sight = eyes.see(index, folds[index], picture, replace(feed, frame=changed))
             scale = (picture.width * picture.height / changed.size) ** 0.5
