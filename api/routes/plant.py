@@ -181,7 +181,7 @@ def _shown_by(here: Installation, incident: dict[str, Any]) -> dict[str, str]:
 def _exposed(incident: dict[str, Any]) -> dict[str, str]:
     """Where the parts exposed to an incident's cause are listed; of a cause that no visit books, nowhere."""
     cause, since = str(incident.get("cause", "")), str(incident.get("since", ""))
-    if "=" not in cause:
+    if "=" not in cause or cause.startswith("gate_id="):  # every part of the gate: no visit books that
         return {}
     return {"containment": f"/api/containment?{urlencode({'cause': cause, 'since': since})}"}
 

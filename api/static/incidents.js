@@ -62,7 +62,7 @@ const incidents = {
       image.addEventListener("error", () => image.remove());
       picture.append(image);
     }
-    const cause = one.camera_id ? "camera:" + one.camera_id : one.cause;
+    const cause = one.camera_id ? "camera:" + one.camera_id : one.cause?.startsWith("gate_id=") ? null : one.cause; // no part has a gate as its cause
     const facts = [
       one.since ? tr("since {when}", {when: moment(new Date(one.since))}) + " (" + age(one.since) + ")" : null,
       one.parts_count ? tr("{count} parts", {count: one.parts_count}) : null,

@@ -16,7 +16,7 @@ const keys = {
     brush: ["m", tr("Brush")], box: ["r", tr("Box")], take: ["t", tr("Take the eye's regions as marks")],
     zoom_in: ["+", tr("Closer")], zoom_out: ["-", tr("Further away")], fit: ["0", tr("The whole picture")],
     side: ["s", tr("All cameras side by side")], compare: ["g", tr("A good part laid over this one")],
-    skip: ["n", tr("The next part for me, without deciding on this one")], next: ["j", tr("Next row")], previous: ["k", tr("Previous row")], find: ["/", tr("Find a part")], keys: ["?", tr("These keys")],
+    skip: ["n", tr("The next part for me, without deciding on this one")], before: ["p", tr("The part looked at before this one")], next: ["j", tr("Next row")], previous: ["k", tr("Previous row")], find: ["/", tr("Find a part")], keys: ["?", tr("These keys")],
   },
   own: {},
   acts: {},
@@ -137,6 +137,7 @@ document.addEventListener("DOMContentLoaded", () => {
   keys.on("keys", () => keys.ask());
   const open = document.getElementById("part");
   if (open || document.getElementById("queue")) keys.on("skip", () => openNext(open?.dataset.part));
+  if (open) keys.on("before", () => history.back());
   document.getElementById("skip-part")?.addEventListener("click", () => openNext(open.dataset.part));
   document.addEventListener("keydown", (event) => keys.pressed(event));
   for (const button of document.querySelectorAll("[data-open-keys]")) button.addEventListener("click", () => keys.ask());

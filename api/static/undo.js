@@ -2,6 +2,7 @@
 // The last decisions of this window, and the key that takes them back, one after the other.
 
 const UNDO_MS = 600_000; // as the server allows
+const COUNTED_MS = 2500; // counts are shared by all screens and up to two seconds old
 const UNDO_KEPT = 20; // more than anybody decides in that time with a look at each
 
 const undo = {
@@ -72,6 +73,7 @@ async function showProgress() {
 document.addEventListener("DOMContentLoaded", () => {
   undo.show();
   showProgress();
+  setTimeout(showProgress, COUNTED_MS);
   setInterval(() => undo.show(), 5000);
   document.querySelector("#undo button").addEventListener("click", () => undo.take());
   keys.on("undo", () => undo.take()); // the part page puts the undoing of marks before it

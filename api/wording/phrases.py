@@ -47,10 +47,11 @@ def say_sentence(sentence: str) -> str:
 
 
 def say_sentences(joined: str) -> str:
-    """Sentences with `; ` between them, each in the reader's language; some hold one themselves."""
+    """Sentences with `; ` between them, each in the reader's language; some hold one themselves: the shortest run that
+    has a form is one."""
     pieces, said = joined.split("; "), []
     while pieces:
-        runs = ("; ".join(pieces[:number]) for number in range(len(pieces), 1, -1))
+        runs = ("; ".join(pieces[:number]) for number in range(1, len(pieces) + 1))
         found = next((run for run in runs if _has_form(run)), pieces[0])
         said.append(say_sentence(found))
         del pieces[: found.count("; ") + 1]
@@ -98,8 +99,8 @@ def _in_words(text: str) -> str:
         return say(MEASURES[text])
     if re.fullmatch(r"\d+%", text):
         return f"{text[:-1]} %"
-    if re.fullmatch(r"(?:camera|sensors):\S+", text):
-        return say_source(text)
+    if re.fullmatch(r"(?:camera|sensors)[: ]\S+", text):
+        return say_source(text.replace(" ", ":", 1))
     if re.fullmatch(r"\w+=[^:]+|[\w-]+\.[a-z]\w*", text):
         return say_cause(text)
     if (sentence := say_sentence(text)) != text:

@@ -107,6 +107,7 @@ ATTRIBUTES = {
     "recipe": "recipe",
     "program": "program",
     "cavity": "cavity",
+    "gate_id": "gate",
 }
 
 #: Every text that is said by its key from one of these tables.

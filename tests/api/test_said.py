@@ -187,6 +187,12 @@ def test_a_reason_that_holds_a_semicolon_is_one_sentence() -> None:
         joined = say_sentences(f"the line is in manual mode; {few}; a camera is frozen; none of our words")
     assert joined.startswith("die Linie ist im Handbetrieb; 14 Lose")
     assert joined.endswith("; none of our words")
+    with reading(Reader(GERMAN)):
+        first, second = say_sentences("risks are not what labels say (gate_id=MID); dirt on a lens (camera top)").split(
+            "; "
+        )
+    assert first == "die Risiken stimmen nicht mit den Befunden überein (Prüfpunkt MID)"
+    assert second == "Schmutz auf einem Objektiv (Kamera top)"
     assert say_sentences(few) == few, "English readers read the record's own words"
 
 

@@ -45,6 +45,10 @@ def test_one_key_begins_and_leaves_a_part_for_later(opened: webdriver.Chrome) ->
     until(lambda: at(opened, "A1"), "the first part for me")
     press(opened, "n")
     until(lambda: at(opened, "A2"), "the next one, nothing decided")
+    press(opened, "p")
+    until(lambda: at(opened, "A1"), "the part before")
+    press(opened, "n")
+    until(lambda: at(opened, "A2"), "and on again")
     opened.find_element(By.ID, "skip-part").click()
     until(lambda: at(opened, "A1"), "the most urgent again, which was let go of")
 
