@@ -22,6 +22,15 @@ function decimal(value, digits) {
 
 const decisionWords = {pass: tr("Pass"), review: tr("Review"), cannot_tell: tr("Cannot tell")};
 
+/** `tool_id=T7` as people say it. */
+function causeWords(cause) {
+  if (cause.includes(" & ")) return cause.split(" & ").map(causeWords).join(" + ");
+  if (cause === "unknown") return tr("nothing stands out");
+  if (cause.startsWith("camera:")) return tr("camera {name}", {name: cause.slice(7)});
+  if (cause.includes("=")) return tr(cause.slice(0, cause.indexOf("=")).replaceAll("_", " ")) + " " + cause.slice(cause.indexOf("=") + 1);
+  return cause.replace(".", " · ").replaceAll("_", " ");
+}
+
 function el(name, attributes, ...children) {
   const node = document.createElement(name);
   for (const [key, value] of Object.entries(attributes || {})) {

@@ -8,14 +8,6 @@ const reasonWords = {
   corrected: tr("corrected"),
 };
 
-function causeWords(cause) {
-  if (cause.includes(" & ")) return cause.split(" & ").map(causeWords).join(" + ");
-  if (cause === "unknown") return tr("nothing stands out");
-  if (cause.startsWith("camera:")) return tr("camera {name}", {name: cause.slice(7)});
-  if (cause.includes("=")) return tr(cause.slice(0, cause.indexOf("=")).replaceAll("_", " ")) + " " + cause.slice(cause.indexOf("=") + 1);
-  return cause.replace(".", " · ").replaceAll("_", " ");
-}
-
 function sourceWords(source) {
   const [kind, name] = [source.slice(0, source.indexOf(":")), source.slice(source.indexOf(":") + 1)];
   return kind === "camera" ? tr("camera {name}", {name}) : kind === "sensors" ? tr("sensors {name}", {name}) : source;

@@ -21,17 +21,12 @@ const told = {
     return {defect: tr("defect"), ok: tr("OK"), unsure: tr("unsure")}[outcome] || outcome;
   },
 
-  /** `tool_id=T7` as people say it. */
-  cause(one) {
-    return one.replaceAll("_", " ").replaceAll("=", " ").replaceAll(":", " ").replaceAll(".", " · ");
-  },
-
   /** What the model had said, in a sentence. */
   model(one) {
     if (one.risk === null) return tr("No model had spoken on it.");
     const said = one.model_said ? this.words(one.model_said) : "–";
     if (!one.causes.length) return tr("The model had said {said}: {risk} likely defective.", {said, risk: percent(one.risk)});
-    return tr("The model had said {said}: {risk} likely defective, because of {causes}.", {said, risk: percent(one.risk), causes: one.causes.slice(0, 3).map(this.cause).join(", ")});
+    return tr("The model had said {said}: {risk} likely defective, because of {causes}.", {said, risk: percent(one.risk), causes: one.causes.slice(0, 3).map(causeWords).join(", ")});
   },
 
   sentences(one) {
