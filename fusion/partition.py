@@ -182,7 +182,7 @@ class Partition:
             evidence=summary, causes=judgement.causes, model=judgement.model, plan_sha256=self.plan.sha256, mode=mode,
             event_at=evidence.event_at, decided_at=Instant(decided_at),
             latency_ms=float(max(0, decided_at - evidence.newest_at)), audit=judgement.audit,
-            evidence_ref=blob_name("evidence", identity, ".json"), remarks=judgement.remarks,
+            evidence_ref=_exhibit_name(identity, judgement.blob), remarks=judgement.remarks,
         )  # fmt: skip
         return Ruling(verdict, judgement.blob)
 
@@ -251,6 +251,12 @@ def _digest(judgement: Judgement, summary: EvidenceSummary) -> bytes:
     causes = b"".join(encode(cause) for cause in judgement.causes)
     said = f"{judgement.decision} {judgement.risk} {','.join(judgement.reasons)}".encode()
     return hashlib.blake2b(said + causes + encode(summary), digest_size=12).digest()
+
+
+def _exhibit_name(identity: str, exhibit: bytes) -> str:
+    """Other content has another name: what an owner was still writing when it lost the partition spoils nothing that
+    the next one has written of the same verdict."""
+    return blob_name("evidence", f"{identity}/{hashlib.blake2b(exhibit, digest_size=12).hexdigest()}", ".json")
 
 
 def _corrected(reasons: list[str], revision: int) -> list[str]:
