@@ -143,3 +143,12 @@ def test_state_of_another_version_is_read_without_what_this_one_does_not_know(ow
     read, kept = owners.restored(foreign), owners.restored(whole)
     assert read.changes() == kept.changes() == []
     assert (read.incidents(), read.capacity.told()) == (kept.incidents(), kept.capacity.told())
+
+
+def test_a_cameras_latest_parts_as_they_were_written_without_their_place_stay_in_the_logs_order() -> None:
+    ledger = Ledger()
+    for number in range(3):
+        ledger.restore(f"P{number}", msgspec.msgpack.encode([number == 1, "ok"]))
+    ledger.enter("new", flagged=True)
+    assert list(ledger.parts) == ["P0", "P1", "P2", "new"]
+    assert ledger.parts["new"].place > ledger.parts["P2"].place
