@@ -49,8 +49,15 @@ class PacedHistory:
 
     def enter(self, evidence: Evidence, base_risk: float | None) -> None:
         """A part was judged for the first time."""
+        self._wait(self._entry(evidence, base_risk))
+
+    def amend(self, evidence: Evidence, base_risk: float | None) -> None:
+        """A part was judged anew, on more evidence: what has not been counted yet is counted as it is now known."""
+        self._room.amend(self._entry(evidence, base_risk))
+
+    def _entry(self, evidence: Evidence, base_risk: float | None) -> _Waiting:
         entities = entities_of(evidence, self._plan)
-        self._wait(_Waiting(int(evidence.event_at), -1, evidence.part_id, entities, base_risk))
+        return _Waiting(int(evidence.event_at), -1, evidence.part_id, entities, base_risk)
 
     def label(self, told: PartLabel) -> None:
         """A label was released, or taken back."""

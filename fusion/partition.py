@@ -141,6 +141,8 @@ class Partition:
         if not closing.part.entered:
             closing.part.entered = True
             history.enter(evidence, judgement.base_risk)
+        elif not closing.first:
+            history.amend(evidence, judgement.base_risk)
         revision = self.join.published(closing, digest, judgement.decision == "pass")
         gate = self.judge.gate(evidence.line_id, evidence.gate_id)
         for watch in self.watches.values():

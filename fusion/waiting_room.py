@@ -50,13 +50,22 @@ class WaitingRoom(Generic[E]):
 
     def wait(self, entry: E) -> list[E]:
         """One more; those that must be counted now because the room is full."""
-        key = f"{_KEY}{entry.at}:{entry.label}:{entry.part_id}"
+        key = _key_of(entry)
         self._waiting[key] = entry
         self._changed[key] = None
         self._let_in_to = min(self._let_in_to, entry.at)  # or a restart, which does not know it, would let it in sooner
         if len(self._waiting) <= WAITING_MAX:
             return []
         return [self._leave(min(self._waiting, key=lambda key: self._waiting[key]))]
+
+    def amend(self, entry: E) -> bool:
+        """Put in the place of what waits of this part and moment; False when that was let in, or never came."""
+        key = _key_of(entry)
+        if key not in self._waiting:
+            return False
+        self._waiting[key] = entry
+        self._changed[key] = None
+        return True
 
     def let_in(self, until: int) -> list[E]:
         """All that waits from before `until` (ms since 1970), in the order of time."""
@@ -85,6 +94,10 @@ class WaitingRoom(Generic[E]):
         else:
             self._waiting[key] = self._decoder.decode(value)
         return True
+
+
+def _key_of(entry: Entry) -> str:
+    return f"{_KEY}{entry.at}:{entry.label}:{entry.part_id}"
 
 
 _PACK = msgspec.msgpack.Encoder()

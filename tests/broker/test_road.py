@@ -13,7 +13,7 @@ import subprocess
 import threading
 import time
 import uuid
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 
 import pytest
@@ -25,7 +25,7 @@ from ingest.partition import partition_of
 from ingest.topics import tail
 from tests.broker.four_lines import four_line_plan, join_plants
 from tests.broker.kafka_cluster import LocalKafka
-from tests.flow.road import SESSION_TIMEOUT_MS, Road, assert_exactly_once, final
+from tests.flow.road import SESSION_TIMEOUT_MS, Decided, Road, assert_decided_alike, assert_exactly_once, final
 
 pytestmark = [
     pytest.mark.broker,
@@ -39,7 +39,7 @@ LIMIT_S = 300.0
 LOG_WAIT_S = 240  # a broker that was killed needs 10 s to come back, on a busy machine with two cores a minute
 LINES = (b"L1", b"L2", b"L4", b"L6")
 
-Decisions = dict[tuple[str, str, str, int], str]
+Calm = Mapping[Decided, Verdict]
 
 
 @pytest.fixture(scope="module")
@@ -60,7 +60,7 @@ def plan(past: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(scope="module")
-def undisturbed(shelf: Path, plan: Path, shift: Path, tmp_path_factory: pytest.TempPathFactory) -> Decisions:
+def undisturbed(shelf: Path, plan: Path, shift: Path, tmp_path_factory: pytest.TempPathFactory) -> Calm:
     road = Road.build(tmp_path_factory.mktemp("calm") / "home", shelf, plan)
     try:
         road.spawn("vision")
@@ -69,7 +69,7 @@ def undisturbed(shelf: Path, plan: Path, shift: Path, tmp_path_factory: pytest.T
         verdicts = road.wait_for(all_in(shift), LIMIT_S)
     finally:
         road.close()
-    return decisions(verdicts)
+    return final(verdicts)
 
 
 @pytest.fixture
@@ -91,10 +91,6 @@ def all_in(folder: Path) -> Callable[[list[Verdict]], bool]:
         return parts <= {(v.line_id, v.part_id) for v in last if v.gate_id == "EOL"} - waiting
 
     return enough
-
-
-def decisions(verdicts: list[Verdict]) -> Decisions:
-    return {key: verdict.decision for key, verdict in final(verdicts).items()}
 
 
 def seen(count: int) -> Callable[[list[Verdict]], bool]:
@@ -123,14 +119,14 @@ def wait_for_shares(road: Road, workers: list[subprocess.Popen[bytes]]) -> None:
         time.sleep(0.2)
 
 
-def check(road: Road, shift: Path, undisturbed: Decisions) -> None:
+def check(road: Road, shift: Path, undisturbed: Calm) -> None:
     verdicts = road.wait_for(all_in(shift), LIMIT_S)
     assert_exactly_once(verdicts)
-    assert decisions(verdicts) == undisturbed
+    assert_decided_alike(verdicts, undisturbed)
 
 
 def test_a_worker_killed_and_another_paused_and_woken_change_nothing(
-    road: Road, shift: Path, undisturbed: Decisions
+    road: Road, shift: Path, undisturbed: Calm
 ) -> None:
     road.spawn("vision")
     first, second = road.spawn("fusion"), road.spawn("fusion")
@@ -151,7 +147,7 @@ def test_a_worker_killed_and_another_paused_and_woken_change_nothing(
 
 
 def test_a_broker_stopped_and_started_changes_nothing(
-    road: Road, kafka: LocalKafka, shift: Path, undisturbed: Decisions
+    road: Road, kafka: LocalKafka, shift: Path, undisturbed: Calm
 ) -> None:
     workers = [road.spawn("vision"), road.spawn("fusion"), road.spawn("fusion")]
     wait_for_shares(road, workers[1:])
@@ -166,7 +162,7 @@ def test_a_broker_stopped_and_started_changes_nothing(
     assert [worker.poll() for worker in workers] == [None, None, None], "nobody gave up within the time to wait"
 
 
-def test_a_rebalance_while_parts_are_open_changes_nothing(road: Road, shift: Path, undisturbed: Decisions) -> None:
+def test_a_rebalance_while_parts_are_open_changes_nothing(road: Road, shift: Path, undisturbed: Calm) -> None:
     road.spawn("vision")
     first = road.spawn("fusion")
     publishing = threading.Thread(target=road.publish, args=(shift, 200.0))
@@ -208,7 +204,7 @@ def wait_for_forwarded(road: Road, workers: list[subprocess.Popen[bytes]], count
 
 
 def test_records_of_a_client_with_another_hash_are_sent_on_and_counted(
-    road: Road, shift: Path, undisturbed: Decisions, monkeypatch: pytest.MonkeyPatch
+    road: Road, shift: Path, undisturbed: Calm, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     road.spawn("vision")
     workers = [road.spawn("fusion"), road.spawn("fusion")]

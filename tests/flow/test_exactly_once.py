@@ -6,20 +6,30 @@ import dataclasses
 import random
 import signal
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 
 import pytest
 
 from ingest.folder.replay_folder import Folder
 from ingest.log.seam import Outgoing, Record
-from ingest.messages import Instant, Order, encode
+from ingest.messages import Instant, Order, Verdict, encode
 from ingest.partition import partition_of
 from ingest.publish import moved, outgoing_of
 from ingest.topics import tail
-from tests.flow.road import SESSION_TIMEOUT_MS, Road, assert_exactly_once, complete, final
+from tests.flow.road import (
+    SESSION_TIMEOUT_MS,
+    Decided,
+    Road,
+    assert_decided_alike,
+    assert_exactly_once,
+    complete,
+    final,
+)
 
 pytestmark = pytest.mark.slow
+
+Calm = Mapping[Decided, Verdict]
 
 PARTITIONS = 12
 
@@ -29,8 +39,8 @@ def parts_of(folder: Path) -> set[tuple[str, str]]:
 
 
 @pytest.fixture(scope="module")
-def undisturbed(shelf: Path, past: Path, shift: Path, tmp_path_factory: pytest.TempPathFactory) -> dict[object, str]:
-    """Final decisions of a run that nobody disturbs."""
+def undisturbed(shelf: Path, past: Path, shift: Path, tmp_path_factory: pytest.TempPathFactory) -> Calm:
+    """The final verdicts of a run that nobody disturbs."""
     road = Road.build(tmp_path_factory.mktemp("calm") / "home", shelf, past / "plan.yaml")
     try:
         road.spawn("vision")
@@ -40,11 +50,11 @@ def undisturbed(shelf: Path, past: Path, shift: Path, tmp_path_factory: pytest.T
     finally:
         road.close()
     assert_exactly_once(verdicts)
-    return {key: verdict.decision for key, verdict in final(verdicts).items()}
+    return final(verdicts)
 
 
 def test_workers_killed_at_any_instant_lose_nothing_and_decide_as_if_undisturbed(
-    build_road: Callable[..., Road], shift: Path, undisturbed: dict[object, str]
+    build_road: Callable[..., Road], shift: Path, undisturbed: Calm
 ) -> None:
     road = build_road()
     dice = random.Random(7)
@@ -58,11 +68,11 @@ def test_workers_killed_at_any_instant_lose_nothing_and_decide_as_if_undisturbed
         alive[role] = road.spawn(role)
     verdicts = road.wait_for(complete(parts_of(shift)))
     assert_exactly_once(verdicts)
-    assert {key: verdict.decision for key, verdict in final(verdicts).items()} == undisturbed
+    assert_decided_alike(verdicts, undisturbed)
 
 
 def test_a_paused_worker_that_wakes_up_late_writes_nothing(
-    build_road: Callable[..., Road], shift: Path, undisturbed: dict[object, str]
+    build_road: Callable[..., Road], shift: Path, undisturbed: Calm
 ) -> None:
     road = build_road()
     road.spawn("vision")
@@ -75,7 +85,7 @@ def test_a_paused_worker_that_wakes_up_late_writes_nothing(
     sleeper.send_signal(signal.SIGCONT)
     verdicts = road.wait_for(complete(parts_of(shift)))
     assert_exactly_once(verdicts)
-    assert {key: verdict.decision for key, verdict in final(verdicts).items()} == undisturbed
+    assert_decided_alike(verdicts, undisturbed)
 
 
 def test_a_stop_order_holds_within_a_second_and_survives_a_restart(

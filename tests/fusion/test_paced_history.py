@@ -46,6 +46,22 @@ def test_a_label_that_comes_before_its_part_was_judged_is_not_lost(plan: Plan, m
     assert history.view(at(make(9, tool="T1"), 3 * BLOCK_MS)).rate["tool_id=T1"] > 0
 
 
+def test_a_part_judged_anew_on_more_evidence_counts_as_it_is_known_then_once_and_not_after_it_was_counted(
+    plan: Plan, make: Make
+) -> None:
+    first, known = (PacedHistory(plan, "L1") for _ in range(2))
+    for number in range(20):
+        evidence = at(make(number, tool=f"T{number % 2}"), number)
+        first.enter(evidence, 0.9)
+        first.amend(evidence, number / 100)
+        known.enter(evidence, number / 100)
+    later = at(make(99, tool="T1"), 2 * BLOCK_MS)
+    assert first.view(later) == known.view(later)
+    first.amend(at(make(1, tool="T1"), 1), 0.9)
+    assert first.view(later) == known.view(later)
+    assert first.view(later).parts == 20
+
+
 @settings(max_examples=40, deadline=None)
 @given(order=st.permutations(range(24)), restart=st.integers(0, 23))
 def test_the_order_of_judging_and_a_restart_change_nothing(
