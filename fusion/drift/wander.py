@@ -22,7 +22,7 @@ import numpy.typing as npt
 WANDER_SHARES = (0.1, 0.25, 0.5, 0.75, 0.9, 1.0)  # of a block mean's variance
 CORRELATION_BLOCKS = (0.7, 1.5, 3.0, 6.0, 12.0, 25.0, 50.0)  # after which a wander has forgotten 1 - 1/e
 SPANS_MIN = 3.0  # correlation times that history must span for a slower wander to show itself in it
-SLOWEST_PARTS = 1500  # correlation time of wanders that are held possible though history was too short to show them
+SLOWEST_PARTS = 800  # correlation time of wanders that are held possible though history was too short to show them
 NEXT_MIN = 1.3  # times the one before: correlation times nearer to each other are one
 MEANS_A_STEP = 2000  # block means filtered between two parts: 6 ms of one core
 PRIOR_ROUNDS = 20  # of expectation and maximisation; the weights hardly move after ten
