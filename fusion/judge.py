@@ -69,6 +69,11 @@ class Judge:
         """Is there a model for this gate?"""
         return (line_id, gate_id) in self._gates
 
+    @property
+    def gates(self) -> Mapping[tuple[str, str], GateJudge]:
+        """(line, gate) → the judge of it, for every gate that has learned."""
+        return self._gates
+
     def gate(self, line_id: str, gate_id: str) -> GateJudge | None:
         """The trained judge of a gate, None without one."""
         return self._gates.get((line_id, gate_id))

@@ -75,6 +75,9 @@ class FusionWorker:
         self._topics = {settings.topic(name): name for name in INPUTS}
         self._rank = {settings.topic(name): rank for rank, name in enumerate(INPUTS)}
         self._partitions = log.partitions(settings.topic("production"))
+        self._lines_of: dict[int, list[str]] = defaultdict(list)
+        for line in plan.lines:
+            self._lines_of[partition_of(line.line_id.encode(), self._partitions)].append(line.line_id)
         self.member = log.member("fusion", list(self._topics))
         self._looked, self._certificates_told = -math.inf, list[dict[str, object]]()
 
@@ -207,7 +210,11 @@ class FusionWorker:
             "model": self.judge.model.version if self.judge.model else None,
             "problem": self.judge.problem,
             "calibration": [one for post in self.posts.values() for one in post.partition.calibration.figures()],
-            "drift_limits": [one for post in self.posts.values() for one in post.partition.drift.figures()],
+            "drift_limits": [
+                one
+                for number, post in self.posts.items()
+                for one in post.partition.drift.figures(self.judge, self._lines_of[number])
+            ],
             "certificates": self._certificates(),
             "capacity": [told for post in self.posts.values() for told in post.partition.capacity.told()],
             "incidents_open": len(incidents),
@@ -219,13 +226,10 @@ class FusionWorker:
         if time.monotonic() - self._looked >= BEAT_S:
             self._looked, now = time.monotonic(), wall_ms()
             last = max(1, VOIDS_TOLD // max(1, sum(len(line.gates) for line in self.plan.lines)))
-            of: dict[int, list[str]] = defaultdict(list)
-            for line in self.plan.lines:
-                of[partition_of(line.line_id.encode(), self._partitions)].append(line.line_id)
             told = [
                 one
                 for number, post in self.posts.items()
-                for one in post.partition.certificates_told(of[number], now, last)
+                for one in post.partition.certificates_told(self._lines_of[number], now, last)
             ]
             self._certificates_told = told[:CERTIFICATES_TOLD]
         return self._certificates_told

@@ -6,13 +6,15 @@ block being filled, open incidents) is in `qc.state` to the last bit.
 
 from __future__ import annotations
 
+from collections.abc import Collection
+
 import msgspec
 
 from fusion.drift.book import DriftBook
 from fusion.drift.looks import Looks
-from fusion.drift.signals import DriftReference
 from fusion.drift.watched import say_watched
 from fusion.incidents import Incident
+from fusion.judge import Judge
 from fusion.labels import PartLabel
 from fusion.watch import Judged
 from ingest.join.changelog import SEPARATOR
@@ -24,7 +26,6 @@ class DriftWatch:
     def __init__(self) -> None:
         self._books: dict[tuple[str, str], DriftBook] = {}
         self._looks: dict[tuple[str, str], Looks] = {}
-        self._references: dict[tuple[str, str], DriftReference] = {}
 
     def judged(self, judged: Judged) -> None:
         """Count a part at its first verdict, where a model with a reference looked at it."""
@@ -37,7 +38,6 @@ class DriftWatch:
         book = self._book(evidence.line_id, evidence.gate_id)
         book.use(reference)
         key = evidence.line_id, evidence.gate_id
-        self._references[key] = reference
         looks = self._looks.get(key)
         if looks is None or looks.digest != reference.digest:
             looks = self._looks[key] = Looks(gate, reference)
@@ -64,14 +64,15 @@ class DriftWatch:
                     earliest[line_id, key] = incident
         return [incident for _, incident in sorted(earliest.items())]
 
-    def figures(self) -> list[dict[str, object]]:
-        """For the heartbeat: of each line and gate what its charts can show, whether limits have grown, and since
+    def figures(self, judge: Judge, line_ids: Collection[str]) -> list[dict[str, object]]:
+        """For the heartbeat: of each gate of these lines what its charts can show, whether limits have grown, and since
         when."""
         told: list[dict[str, object]] = []
-        for (line_id, gate_id), book in sorted(self._books.items()):
-            reference = self._references.get((line_id, gate_id))
+        for line_id, gate_id in sorted(key for key in judge.gates if key[0] in line_ids):
+            reference = judge.gates[line_id, gate_id].drift
             if reference is None:
                 continue
+            book = self._book(line_id, gate_id)
             shown = book.watched(reference)
             of_growth = {"blocks": book.growth.rests_on, "grown_at": book.growth.grown_at}
             figures = {"line_id": line_id, "gate_id": gate_id, **of_growth, **msgspec.structs.asdict(shown)}

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from types import SimpleNamespace
+
 import msgspec
 import numpy as np
 import numpy.typing as npt
@@ -138,13 +140,23 @@ def test_the_heartbeat_tells_what_limits_can_show_and_whether_they_have_grown(re
     watch = DriftWatch()
     watch._books["L1", "EOL"] = book = watched(reference, parts(2600, 7))
     watch._books["L1", "MID"] = watched(reference, parts(100, 7))
-    watch._references.update(dict.fromkeys(watch._books, reference))
-    grown, trained = watch.figures()
+    judged = SimpleNamespace(drift=reference)
+    judge = SimpleNamespace(gates={("L1", "EOL"): judged, ("L1", "MID"): judged, ("L2", "EOL"): judged})
+    grown, trained = watch.figures(judge, ["L1"])
     assert (grown["gate_id"], grown["blocks"], grown["grown_at"]) == ("EOL", 2 * TRAINED, book.growth.grown_at)
     assert 0 < book.growth.grown_at < 2_600_000
     assert (grown["parts"], grown["again_parts"]) == (2 * TRAINED * BLOCK, 4 * TRAINED * BLOCK)
     assert (trained["gate_id"], trained["blocks"], trained["parts"]) == ("MID", 0, TRAINED * BLOCK)
     assert (trained["signals"], trained["again_parts"]) == (SIGNALS, 2 * TRAINED * BLOCK)
+
+
+def test_who_has_just_taken_over_tells_the_limits_before_the_first_part(reference: DriftReference) -> None:
+    judge = SimpleNamespace(gates={("L1", "EOL"): SimpleNamespace(drift=reference)})
+    before, after = DriftWatch(), DriftWatch()
+    before._books["L1", "EOL"] = watched(reference, parts(2600, 7))
+    for line_id, key, value in before.changes():
+        after.restore(line_id, key, value)
+    assert after.figures(judge, ["L1"]) == before.figures(judge, ["L1"]) != []
 
 
 def test_a_model_without_its_history_keeps_the_limits_of_training(reference: DriftReference) -> None:
