@@ -48,9 +48,8 @@ class Blobs:
         if path.parent not in self._made:
             path.parent.mkdir(parents=True, exist_ok=True)
             self._made.add(path.parent)
-        half = path.with_name(
-            f"{path.name}.{os.getpid()}.{threading.get_ident()}.half"
-        )  # a frame may come twice at once
+        whose = f"{os.getpid()}.{threading.get_ident()}"  # a frame may come twice at once
+        half = path.with_name(f"{path.name}.{whose}.half")
         half.write_bytes(body)
         half.replace(path)
 

@@ -61,10 +61,7 @@ def posterior(blocks: Doubles, slowest: float) -> Generator[None, None, Posterio
     phi, share = (np.array(side)[:, None] for side in zip(*pairs, strict=True))
     shape = (len(pairs), blocks.shape[1])
     variance = np.broadcast_to(share, shape).copy()
-    of_y, of_one = (
-        np.zeros(shape),
-        np.zeros(shape),
-    )  # the filter is linear: y's and the level's part run beside each other
+    of_y, of_one = np.zeros(shape), np.zeros(shape)  # the filter is linear: the level's part runs beside y's
     log_f, yy, y1, one1 = (np.zeros(shape) for _ in range(4))
     for number, row in enumerate(blocks):
         if number and number % _rows(blocks) == 0:

@@ -21,7 +21,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from written_table import MarkersMissing, machine, markdown_table, write_table
+from written_table import machine, markdown_table, rewritten
 
 ROOT = Path(__file__).resolve().parents[2]
 
@@ -121,13 +121,7 @@ def main(asked: list[str]) -> int:
             print(f"{name}: {error}; what it said stands above", file=sys.stderr)
             return 1
     print(table(measured))
-    if not asked:
-        try:
-            write_table("results", table(measured))
-        except (MarkersMissing, OSError) as error:
-            print(f"README.md was not rewritten: {error}", file=sys.stderr)
-            return 1
-    return 0
+    return 0 if asked else rewritten("results", table(measured))
 
 
 if __name__ == "__main__":

@@ -39,7 +39,7 @@ from causes_streams import (  # noqa: E402
 )
 from conftest import make_plan  # noqa: E402
 from scipy.stats import beta, chi2  # noqa: E402
-from written_table import MarkersMissing, machine, markdown_table, write_table  # noqa: E402
+from written_table import machine, markdown_table, rewritten  # noqa: E402
 
 from fusion.incidents import Incident  # noqa: E402
 from fusion.labels import PartLabel  # noqa: E402
@@ -310,11 +310,8 @@ def main() -> int:
         print(table, flush=True)
         if some:
             continue
-        try:
-            write_table(MARKERS[name], table)
-        except (MarkersMissing, OSError) as error:
-            print(f"deploy/measured.md was not rewritten: {error}", file=sys.stderr)
-            return 1
+        if status := rewritten(MARKERS[name], table):
+            return status
     return 0
 
 

@@ -21,7 +21,7 @@ import numpy as np
 import numpy.typing as npt
 from drift_streams import PRODUCTS, SCORE_SD, Plant, Shift
 from scipy.stats import chi2
-from written_table import MarkersMissing, machine, markdown_table, write_table
+from written_table import machine, markdown_table, rewritten
 
 from fusion.drift.book import DriftBook
 from fusion.drift.fit import BLOCK_MAX, BLOCK_MIN, BLOCKS_WANTED
@@ -181,12 +181,7 @@ def main() -> int:
     asked = parser.parse_args()
     told = table(asked.seed, asked.lines)
     print(told, flush=True)
-    try:
-        write_table("results-drift-growth", told)
-    except (MarkersMissing, OSError) as error:
-        print(f"deploy/measured.md was not rewritten: {error}", file=sys.stderr)
-        return 1
-    return 0
+    return rewritten("results-drift-growth", told)
 
 
 if __name__ == "__main__":

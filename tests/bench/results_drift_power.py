@@ -21,7 +21,7 @@ import numpy as np
 import numpy.typing as npt
 from drift_streams import SCORE_SD, Parts, Plant, Shift
 from scipy.stats import beta, chi2
-from written_table import MarkersMissing, machine, markdown_table, write_table
+from written_table import machine, markdown_table, rewritten
 
 from fusion.drift.charts import Charts, Gathered
 from fusion.drift.contrast import contrast, fit_contrast
@@ -221,12 +221,7 @@ def main() -> int:
     note = f"Seed {asked.seed}. Measured on {machine()}."
     table = "\n\n".join([power_table(asked.seed, asked.streams), false_table(asked.seed, asked.parts), note])
     print(table, flush=True)
-    try:
-        write_table("results-drift-power", table)
-    except (MarkersMissing, OSError) as error:
-        print(f"deploy/measured.md was not rewritten: {error}", file=sys.stderr)
-        return 1
-    return 0
+    return rewritten("results-drift-power", table)
 
 
 if __name__ == "__main__":

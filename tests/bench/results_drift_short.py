@@ -21,7 +21,7 @@ import numpy as np
 import numpy.typing as npt
 from drift_streams import SCORE_SD, Plant
 from scipy.stats import chi2
-from written_table import MarkersMissing, machine, markdown_table, write_table
+from written_table import machine, markdown_table, rewritten
 
 from fusion.drift.charts import Charts, Gathered
 from fusion.drift.fit import BLOCK_MAX, BLOCK_MIN, BLOCKS_WANTED
@@ -193,12 +193,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     plain, others = plain_table(asked.seed, asked.lines), others_table(asked.seed + 1000, max(1, asked.lines // 2))
     told = "\n\n".join([plain, "False incidents per 100 000 parts (95 %) on other lines:", others, note])
     print(told, flush=True)
-    try:
-        write_table("results-drift-short", told)
-    except (MarkersMissing, OSError) as error:
-        print(f"deploy/measured.md was not rewritten: {error}", file=sys.stderr)
-        return 1
-    return 0
+    return rewritten("results-drift-short", told)
 
 
 if __name__ == "__main__":

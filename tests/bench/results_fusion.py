@@ -44,7 +44,7 @@ from ingest.folder.replay_folder import Folder  # noqa: E402
 from ingest.plan.plan import Plan  # noqa: E402
 from ingest.settings import Settings  # noqa: E402
 from tests.bench.results import BAD_INPUT, CUTS, Home, real_sets  # noqa: E402
-from tests.bench.written_table import MarkersMissing, machine, markdown_table, write_table  # noqa: E402
+from tests.bench.written_table import machine, markdown_table, rewritten  # noqa: E402
 
 PLANT, PLANT_PARTS = "plant", 3000
 RESAMPLES, INTERVAL = 400, (2.5, 97.5)
@@ -250,12 +250,8 @@ def main(arguments: Sequence[str]) -> int:
         print(f"=== {part}", file=sys.stderr, flush=True)
         text = PARTS[part](asked.get(part, []))
         print(text, flush=True)
-        if not asked:
-            try:
-                write_table(f"results-fusion-{part}", text)
-            except (MarkersMissing, OSError) as error:
-                print(f"deploy/measured.md was not rewritten: {error}", file=sys.stderr)
-                return 1
+        if not asked and (status := rewritten(f"results-fusion-{part}", text)):
+            return status
     return 0
 
 

@@ -21,7 +21,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from written_table import MarkersMissing, machine, markdown_table, write_table
+from written_table import machine, markdown_table, rewritten
 
 ROOT = Path(__file__).resolve().parents[2]
 KAFKA = ROOT / "deploy" / "kafka" / "run.py"
@@ -124,11 +124,7 @@ def main(arguments: list[str]) -> int:
         return 1
     print(table(measured))
     if not asked.only_print and asked.only is None:
-        try:
-            write_table("bench", table(measured))
-        except (MarkersMissing, OSError) as error:
-            print(f"README.md was not rewritten: {error}", file=sys.stderr)
-            return 1
+        return rewritten("bench", table(measured))
     return 0
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import platform
+import sys
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -43,6 +44,16 @@ def write_table(name: str, table: str) -> None:
     """Rewrite one table where it stands. Raises MarkersMissing, OSError."""
     path = document_of(name)
     path.write_text(with_table(path.read_text("utf-8"), name, table), "utf-8")
+
+
+def rewritten(name: str, table: str) -> int:
+    """Rewrite one table where it stands, or say why not. Returns the exit status."""
+    try:
+        write_table(name, table)
+    except (MarkersMissing, OSError) as error:
+        print(f"the table {name} was not written: {error}", file=sys.stderr)
+        return 1
+    return 0
 
 
 def machine() -> str:
