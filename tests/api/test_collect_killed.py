@@ -25,13 +25,10 @@ from ingest.messages import encode
 from ingest.settings import Settings
 from ingest.topics import create_topics
 from tests.api.factory import make_defect, make_pass, make_verdict, make_visit, publish, settings_at
+from tests.killed import Killed
 
 PARTS = 12
 STATEMENTS_MAX = 60  # more than a transaction has, with those that take the lease
-
-
-class Killed(BaseException):
-    """Nothing catches it: what was not committed is gone, as with the process."""
 
 
 def fill(log: Log, settings: Settings) -> None:
@@ -52,7 +49,7 @@ def fill(log: Log, settings: Settings) -> None:
 
 @contextmanager
 def killing(writer: StoreWriter, at: int, event: str) -> Iterator[list[int]]:
-    """Killed at the so-manieth such event of the writer's engine; how many there were."""
+    """Killed at the event of this number of the writer's engine; how many there were."""
     seen = [0]
 
     def count(*_: Any) -> None:

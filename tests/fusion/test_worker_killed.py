@@ -16,25 +16,15 @@ from ingest.messages import Findings, Verdict, decode_hook
 from ingest.plan.plan import Plan
 from tests.fusion.test_partition_cameras import frame, partition_of, visit
 from tests.fusion.test_taken_back_log import LIMIT_S, Road, part, road
+from tests.killed import Killed, dying_at
 
 __all__ = ["road"]
 PARTS = 6
 
 
-class Killed(BaseException):
-    """Nothing catches it: what was not committed is gone, as with the process."""
-
-
 def killed_at_exhibit(place: int) -> Callable[[FusionWorker], None]:
     def harm(worker: FusionWorker) -> None:
-        put, count = worker._blobs.put, iter(range(1000))
-
-        def dying(name: str, body: bytes) -> None:
-            if next(count) == place:
-                raise Killed
-            put(name, body)
-
-        worker._blobs.put = dying  # type: ignore[method-assign]
+        worker._blobs.put = dying_at(place, worker._blobs.put)  # type: ignore[method-assign]
 
     return harm
 

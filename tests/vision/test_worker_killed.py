@@ -21,15 +21,12 @@ from ingest.role import wall_ms
 from ingest.settings import Settings
 from ingest.topics import create_topics
 from tests.fusion.conftest import make_plan
+from tests.killed import Killed, dying_at
 from tests.vision.conftest import draw, encode
 from vision.inspect import Eyes
 from vision.worker import VisionWorker
 
 FRAMES = 9
-
-
-class Killed(BaseException):
-    """Nothing catches it: what was not committed is gone, as with the process."""
 
 
 class Road:
@@ -81,14 +78,7 @@ def road(tmp_path: Path) -> Iterator[Road]:
 
 def killed_at_picture(place: int) -> Callable[[VisionWorker, Member], None]:
     def harm(worker: VisionWorker, member: Member) -> None:
-        put, count = worker._blobs.put, iter(range(1000))
-
-        def dying(name: str, body: bytes) -> None:
-            if next(count) == place:
-                raise Killed
-            put(name, body)
-
-        worker._blobs.put = dying  # type: ignore[method-assign]
+        worker._blobs.put = dying_at(place, worker._blobs.put)  # type: ignore[method-assign]
 
     return harm
 
