@@ -153,12 +153,14 @@ class Installation:
         return list({(one.get("line_id"), one.get("gate_id")): one for one in told}.values())
 
     def corrections(self) -> dict[tuple[str, str], int]:
-        """(line, gate) -> how often the risks of the model that judges now were recalibrated."""
+        """(line, gate) -> how often the risks of the live model were recalibrated, of gates a judge tells of;
+        0: they stand as trained."""
         told = told_of_gates(self._fresh_beats(), "calibration")
         return {
-            (str(one.get("line_id")), str(one.get("gate_id"))): int(one.get("changes") or 0)
+            (str(one.get("line_id")), str(one.get("gate_id"))): (
+                0 if one.get("correction") is None else int(one.get("changes") or 0)
+            )
             for one in told
-            if one.get("correction") is not None
         }
 
     def limits_counted(self) -> dict[str, int]:

@@ -116,6 +116,17 @@ def test_a_wrong_plan_or_column_stops_the_command_with_one_sentence(
     assert sum(line.startswith("qcfuse: ") for line in told) == 1
 
 
+def test_a_file_that_is_no_table_is_one_sentence_without_its_unprintable_bytes(
+    plant: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (plant / "production.csv").write_bytes(b"garbage\x00\x1b[2J" + b"x" * 10_000)
+    assert run(["train", str(plant)]) == 2
+    [told] = capsys.readouterr().err.splitlines()
+    assert "production.csv: missing column 'part_id'; it has 'garbage" in told
+    assert told.isprintable()
+    assert len(told) < 1000
+
+
 @pytest.mark.parametrize("command", [["replay"], ["train"], ["replay", "--publish"]])
 def test_a_missing_folder_stops_the_command_with_one_sentence(
     plant: Path, capsys: pytest.CaptureFixture[str], command: list[str]

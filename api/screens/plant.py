@@ -27,7 +27,7 @@ class GateLine:
     """How one gate stands. `certificate`: in words; `limits_told`: does a judge tell of its drift limits;
     `limits_parts`: on how many parts they rest, 0 where nobody tells; `limits_since`: when they tightened in service,
     None: they are those of training; `not_seen`: what its charts cannot show yet; `corrected`: how often its risks were
-    recalibrated."""
+    recalibrated, None where nobody tells."""
 
     line_id: str
     gate_id: str
@@ -39,7 +39,7 @@ class GateLine:
     limits_parts: int
     limits_since: Instant | None
     not_seen: str
-    corrected: int
+    corrected: int | None
 
 
 @router.get("/plant")
@@ -57,7 +57,7 @@ def gate_lines(here: Installation) -> list[GateLine]:
     modes = {line.line_id: line.mode for line in mode_now(here).lines}
     limits, corrections = by_gate(here.drift_limits()), here.corrections()
     return [
-        _line(told, limits.get(_gate(told), {}), corrections.get(_gate(told), 0), modes) for told in here.certificates()
+        _line(told, limits.get(_gate(told), {}), corrections.get(_gate(told)), modes) for told in here.certificates()
     ]
 
 
@@ -70,7 +70,9 @@ def _gate(one: Mapping[str, Any]) -> tuple[str, str]:
     return str(one.get("line_id", "")), str(one.get("gate_id", ""))
 
 
-def _line(told: Mapping[str, Any], limits: Mapping[str, Any], corrected: int, modes: Mapping[str, str]) -> GateLine:
+def _line(
+    told: Mapping[str, Any], limits: Mapping[str, Any], corrected: int | None, modes: Mapping[str, str]
+) -> GateLine:
     line_id, gate_id = _gate(told)
     grown_at = limits.get("grown_at")
     return GateLine(

@@ -15,6 +15,7 @@ from ingest.errors import BadInput, BadRecord
 from ingest.messages import Instant
 
 DEAD_ROWS_MAX = 100_000  # a folder with more is not a recording with bad rows but another file; memory has a limit
+HEADER_TOLD = 500  # characters of a header that is not the wanted one; a picture's first line may be long
 KINDS_TOLD = 6  # files and reasons that are told one by one; the others stand in the file
 
 
@@ -96,7 +97,8 @@ def check_columns(file: str, columns: Sequence[str], required: Sequence[str]) ->
     """Raises BadInput naming the file and the column that is missing or stands twice."""
     for column in required:
         if column not in columns:
-            raise BadInput(f"{file}: missing column '{column}'; it has {', '.join(columns) or 'none'}")
+            there = ", ".join(one if one.isprintable() else ascii(one) for one in columns)
+            raise BadInput(f"{file}: missing column '{column}'; it has {there[:HEADER_TOLD] or 'none'}")
     for column in columns:
         if columns.count(column) > 1:
             raise BadInput(f"{file}: column '{column}' stands twice")
